@@ -1,0 +1,121 @@
+"""From beliefs to weights: what the policy proposes, within what the guardrails allow, and why."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bandit_core.best_arm import BestArm
+from bandit_core.explanation import ArmExplanation, Bound, Explanation
+from bandit_core.guardrails import Guardrails, project
+from bandit_core.policies.base import Beliefs, Policy, Proposal
+from bandit_core.policies.registry import policy_parameters
+from bandit_core.update import ROUNDING, ArmState, Limits, Update, Weights
+
+__all__ = ["Allocation", "ArmState", "Explanation", "allocate"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Allocation:
+    """Weights by arm id, which are the propensities of decisions drawn from them, and their whole account."""
+
+    weights: dict[str, float]
+    explanation: Explanation
+    best_arm: BestArm
+
+
+def allocate(
+    *,
+    arms: Sequence[ArmState],
+    policy: Policy,
+    guardrails: Guardrails,
+    previous: Mapping[str, float] | None,
+    seconds_since_change: float | None,
+) -> Allocation:
+    """Return the weights of one update: the policy's proposal, projected onto what the guardrails allow.
+
+    `previous` holds the weights in force, summing to 1; None at the first allocation. An arm missing there has joined,
+    an arm only there has left. `seconds_since_change` counts from the last change of weights; None if there was none.
+
+    - The weights sum to 1 and none is ever below `min_weight`.
+    - While `min_trials` or `cooldown` holds, weights stay exactly as they were. The first weights under such a hold
+      are equal.
+    - An arm that joins enters at `min_weight` at once, even during a hold, and stays there until it has `min_trials`
+      rewards, while the others move on. With a `min_weight` of 0 nobody could wait there: it follows the policy from
+      its second update on.
+    - Weights that joining or leaving arms take or free come from and go to the others: in proportion during a hold,
+      else within `max_step`, which is relaxed for this update by as little as makes it possible, and recorded. The same
+      goes for an arm found below `min_weight`, when that was raised.
+
+    Raises InfeasibleLimits when `min_weight` cannot be given to every arm, ValueError for arms, beliefs or previous
+    weights that make no sense.
+    """
+    guardrails.check_feasible(len(arms))
+    beliefs = Beliefs(
+        tuple(arm.id for arm in arms),
+        np.array([arm.alpha for arm in arms], dtype=np.float64),
+        np.array([arm.beta for arm in arms], dtype=np.float64),
+    )
+    proposal = policy.propose(beliefs)
+    update = Update(arms, guardrails, previous or {}, seconds_since_change)
+    limits = update.limits()
+    weights = project(proposal.weights, limits.lower, limits.upper)
+    explanation = Explanation(
+        strategy=policy.name,
+        title=policy.title,
+        parameters=policy_parameters(policy),
+        guardrails=guardrails,
+        arms=_explain_arms(update, beliefs, proposal, limits, weights),
+        first=update.first,
+        holds=update.holds,
+        joined=update.joined,
+        left=update.left,
+        waiting=update.waiting,
+        relaxation=limits.relaxation,
+    )
+    return Allocation(dict(zip(beliefs.arms, weights.tolist(), strict=True)), explanation, beliefs.best_arm)
+
+
+def _explain_arms(
+    update: Update, beliefs: Beliefs, proposal: Proposal, limits: Limits, weights: Weights
+) -> tuple[ArmExplanation, ...]:
+    names = tuple(proposal.numbers)
+    numbers = zip(*(column.tolist() for column in proposal.numbers.values()), strict=True)
+    rows = zip(
+        update.arms,
+        beliefs.mean.tolist(),
+        numbers if names else [()] * len(update.arms),
+        proposal.weights.tolist(),
+        limits.lower.tolist(),
+        limits.upper.tolist(),
+        limits.lower_by,
+        limits.upper_by,
+        weights.tolist(),
+        strict=True,
+    )
+    return tuple(
+        ArmExplanation(
+            id=arm.id,
+            trials=float(arm.trials),
+            mean=mean,
+            numbers=dict(zip(names, values, strict=True)),
+            proposed=proposed,
+            previous=update.before.get(arm.id),
+            lower=lower,
+            upper=upper,
+            bound=_bound(weight, proposed, lower, upper, lower_by, upper_by),
+            weight=weight,
+        )
+        for arm, mean, values, proposed, lower, upper, lower_by, upper_by, weight in rows
+    )
+
+
+def _bound(
+    weight: float, proposed: float, lower: float, upper: float, lower_by: Bound | None, upper_by: Bound | None
+) -> Bound | None:
+    """Return the guardrail an arm was stopped by: the one whose limit it is at, unless it wanted to be there."""
+    if abs(weight - proposed) <= ROUNDING:
+        return None
+    if lower == upper:
+        return upper_by if proposed > weight else lower_by
+    return upper_by if weight == upper else lower_by if weight == lower else None

@@ -1,0 +1,249 @@
+"""Why the weights are what they are: a typed record that can be stored, and read as one paragraph."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, Literal, Self
+
+from bandit_core.guardrails import Guardrails
+from bandit_core.wording import count, duration, listing, percent, points
+
+NAMED_ARMS = 3
+"""How many arms a sentence names before it counts the rest."""
+
+NOTICEABLE = 5e-4
+"""The smallest change of a weight worth a sentence."""
+
+type Bound = Literal["min_weight", "max_step", "min_trials", "cooldown", "entry"]
+"""The guardrail that kept an arm from its proposed weight; "entry" is the floor at which an arm joins."""
+
+type Reason = Literal["joined", "left", "floor"]
+"""Why a step limit had to be relaxed: an arm joined, an arm left, an arm was below the floor."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArmExplanation:
+    """One arm's way from belief to weight.
+
+    `mean` is the posterior mean, `numbers` what the policy looked at, `proposed` what it asked for, `previous` the
+    weight before (None for an arm that joins), `lower` and `upper` the limits of this update, and `bound` the guardrail
+    whose limit the weight ended on, when it is not what was proposed.
+    """
+
+    id: str
+    trials: float
+    mean: float
+    numbers: Mapping[str, float]
+    proposed: float
+    previous: float | None
+    lower: float
+    upper: float
+    bound: Bound | None
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A guardrail that kept all weights where they were.
+
+    min_trials: `arms` lack data, `observed` is the least any of them has and `required` what each needs (rewards).
+    cooldown: `observed` is the time since the last change and `required` the time to wait (seconds); no arms.
+    """
+
+    guardrail: Literal["min_trials", "cooldown"]
+    observed: float
+    required: float
+    arms: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Relaxation:
+    """`max_step` was `configured`, and `used` instead in this update, since otherwise no weights would satisfy it."""
+
+    configured: float
+    used: float
+    reasons: tuple[Reason, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The whole account of one allocation; `arms` in the order they were given.
+
+    `strategy` is the policy's registered name and `parameters` its parameters; `left` maps each arm that left to the
+    weight it had; `waiting` are newcomers that stay at the floor until they have `min_trials` rewards.
+    """
+
+    strategy: str
+    title: str
+    parameters: Mapping[str, Any]
+    guardrails: Guardrails
+    arms: tuple[ArmExplanation, ...]
+    first: bool
+    holds: tuple[Hold, ...] = ()
+    joined: tuple[str, ...] = ()
+    left: Mapping[str, float] = field(default_factory=dict)
+    waiting: tuple[str, ...] = ()
+    relaxation: Relaxation | None = None
+
+    def paragraph(self) -> str:
+        """Return one paragraph of plain language, for people who know the experiment but not the method."""
+        return " ".join(text for sentence in _SENTENCES if (text := sentence(self)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as plain dicts, lists, strings and finite numbers, ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Self:
+        """Return the explanation that `to_dict` described, before or after a journey through JSON."""
+        relaxation = record["relaxation"]
+        return cls(
+            **{
+                **record,
+                "guardrails": Guardrails(**record["guardrails"]),
+                "arms": tuple(ArmExplanation(**arm) for arm in record["arms"]),
+                "holds": tuple(Hold(**{**hold, "arms": tuple(hold["arms"])}) for hold in record["holds"]),
+                "joined": tuple(record["joined"]),
+                "waiting": tuple(record["waiting"]),
+                "relaxation": relaxation and Relaxation(**{**relaxation, "reasons": tuple(relaxation["reasons"])}),
+            }
+        )
+
+
+def _proposal(of: Explanation) -> str:
+    top, *rest = sorted(of.arms, key=lambda arm: -arm.proposed)
+    settings = ", ".join(f"{key} {value:g}" for key, value in of.parameters.items() if isinstance(value, int | float))
+    subject = of.title[0].upper() + of.title[1:] + (f" ({settings})" if settings else "")
+    if rest and top.proposed == rest[-1].proposed:
+        return f"{subject} proposes the same weight, {percent(top.proposed)}, for each of {count(len(of.arms), 'arm')}."
+    return f"{subject} proposes {percent(top.proposed)} for {top.id}{_merits(top)}{_runners_up(rest)}."
+
+
+def _merits(arm: ArmExplanation) -> str:
+    """Say what speaks for an arm: the policy's numbers by their usual names, then the estimate."""
+    phrases = {"prob_best": "whose chance of being best is {}", "upper_quantile": "whose rate may be as high as {}"}
+    clauses = [phrases[key].format(percent(value)) for key, value in arm.numbers.items() if key in phrases]
+    own = [f"{key} {value:.4g}" for key, value in arm.numbers.items() if key not in (*phrases, "mean", "share")]
+    estimate = f"estimated rate {percent(arm.mean)} from {count(arm.trials, 'reward')}"
+    return f"{', ' if clauses else ''}{' and '.join(clauses)} ({', '.join([*own, estimate])})"
+
+
+def _runners_up(rest: Sequence[ArmExplanation]) -> str:
+    named = [f"{percent(arm.proposed)} for {arm.id}" for arm in rest if arm.proposed >= NOTICEABLE]
+    if len(named) > NAMED_ARMS:
+        return f", and {percent(sum(arm.proposed for arm in rest))} for the {count(len(rest))} others together"
+    if len(named) < len(rest):
+        named.append("next to nothing for any other")
+    return f", {'and ' if len(named) == 1 else ''}{listing(named, at_most=NAMED_ARMS)}" if named else ""
+
+
+def _departures(of: Explanation) -> str:
+    if not of.left:
+        return ""
+    return f"{listing(list(of.left))} left, which frees {percent(sum(of.left.values()))}."
+
+
+def _entries(of: Explanation) -> str:
+    if not of.joined:
+        return ""
+    return f"{listing(of.joined)} joined and {_verb(of.joined, 'starts')} at {percent(of.guardrails.min_weight)}."
+
+
+def _holds(of: Explanation) -> str:
+    if not of.holds:
+        return ""
+    keeping = "The weights stay where they are"
+    if of.first:
+        keeping = "All arms start with the same weight"
+    elif of.joined or of.left:
+        keeping = "Apart from that the weights keep their proportions"
+    return f"{keeping}, because {' and '.join(_hold_reason(hold) for hold in of.holds)}."
+
+
+def _hold_reason(hold: Hold) -> str:
+    if hold.guardrail == "cooldown":
+        asked, passed = duration(hold.required), duration(hold.observed)
+        return f"cooldown asks for {asked} between changes and the last one was {passed} ago"
+    lacking = f"{listing(hold.arms)} {'has' if len(hold.arms) == 1 else 'have as few as'} {count(hold.observed)}"
+    return f"min_trials asks for {count(hold.required, 'reward')} per arm before weights move and {lacking}"
+
+
+def _waiting(of: Explanation) -> str:
+    if not of.waiting or of.holds:
+        return ""
+    return f"{listing(of.waiting)} may not rise before having {count(of.guardrails.min_trials, 'reward')} (min_trials)."
+
+
+def _relaxed(of: Explanation) -> str:
+    if of.relaxation is None:
+        return ""
+    because: dict[Reason, str] = {
+        "joined": "an arm joined",
+        "left": "an arm left",
+        "floor": "an arm was below min_weight",
+    }
+    reasons = " and ".join(because[reason] for reason in of.relaxation.reasons)
+    allowed = f"from {points(of.relaxation.configured)} to {points(of.relaxation.used)}"
+    return f"For this update max_step is relaxed {allowed}, because {reasons}."
+
+
+def _steps(of: Explanation) -> str:
+    stepped = _most_moved(of, "max_step")
+    if not stepped:
+        return ""
+    allowed = points(of.relaxation.used if of.relaxation else of.guardrails.max_step)
+    return f"max_step allows at most {allowed} per update, so {_moves(stepped)}."
+
+
+def _floors(of: Explanation) -> str:
+    raised = [arm.id for arm in of.arms if arm.bound == "min_weight"]
+    return f"min_weight keeps {listing(raised)} at {percent(of.guardrails.min_weight)}." if raised else ""
+
+
+def _free_moves(of: Explanation) -> str:
+    moved = _most_moved(of, None)
+    if not moved:
+        return ""
+    lead = "With what that leaves, " if any(arm.bound is not None for arm in of.arms) else ""
+    return f"{lead}{_moves(moved)}."
+
+
+def _result(of: Explanation) -> str:
+    ranked = sorted(of.arms, key=lambda arm: -arm.weight)
+    named = ranked if len(ranked) <= NAMED_ARMS + 1 else ranked[:NAMED_ARMS]
+    texts, rest = [f"{arm.id} {percent(arm.weight)}" for arm in named], ranked[len(named) :]
+    if rest:
+        texts.append(f"{percent(sum(arm.weight for arm in rest))} for the {count(len(rest))} others together")
+    return f"The {'first weights are' if of.first else 'weights are now'} {listing(texts, at_most=NAMED_ARMS)}."
+
+
+def _most_moved(of: Explanation, bound: Bound | None) -> list[tuple[float, str]]:
+    """Return how far noticeably moved arms with that bound went, and between what, the farthest first."""
+    moved = [
+        (abs(arm.weight - arm.previous), f"{arm.id} goes from {percent(arm.previous)} to {percent(arm.weight)}")
+        for arm in of.arms
+        if arm.bound == bound and arm.previous is not None and abs(arm.weight - arm.previous) >= NOTICEABLE
+    ]
+    return sorted(moved, key=lambda move: -move[0])
+
+
+def _moves(moved: Sequence[tuple[float, str]]) -> str:
+    return listing([text for _, text in moved], rest="{} others move less")
+
+
+def _verb(subjects: Sequence[str], singular: str) -> str:
+    return singular if len(subjects) == 1 else singular.removesuffix("s")
+
+
+_SENTENCES: Final[tuple[Callable[[Explanation], str], ...]] = (
+    _proposal,
+    _departures,
+    _entries,
+    _holds,
+    _waiting,
+    _relaxed,
+    _steps,
+    _floors,
+    _free_moves,
+    _result,
+)
+"""The paragraph's sentences in their order; one that has nothing to say is empty."""

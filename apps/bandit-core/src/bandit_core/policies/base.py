@@ -1,0 +1,95 @@
+"""What every policy is: a function from beliefs about the arms to a probability vector over them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandit_core.best_arm import BestArm, best_arm
+
+SUM_TOLERANCE = 1e-9
+"""How far the weights of a proposal may add up to something else than 1."""
+
+
+@dataclass(frozen=True, eq=False)
+class Beliefs:
+    """Beta(alpha[i], beta[i]) posteriors of the success rates of K >= 1 arms; the arrays are kept as read-only copies.
+
+    Raises ValueError for no arms, repeated ids, lengths that differ, or parameters that are not positive and finite.
+    """
+
+    arms: tuple[str, ...]
+    alpha: NDArray[np.float64]
+    beta: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        if not self.arms:
+            raise ValueError("beliefs need at least one arm")
+        if len(set(self.arms)) < len(self.arms):
+            repeated = sorted({arm for arm in self.arms if self.arms.count(arm) > 1})
+            raise ValueError(f"arm ids must differ, repeated: {', '.join(repeated)}")
+        object.__setattr__(self, "alpha", self._parameter("alpha", self.alpha))
+        object.__setattr__(self, "beta", self._parameter("beta", self.beta))
+
+    def _parameter(self, name: str, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        array = np.array(values, dtype=np.float64)
+        if array.shape != (len(self.arms),):
+            raise ValueError(f"{name} must hold one number for each of {len(self.arms)} arms, got shape {array.shape}")
+        if not (np.all(array > 0.0) and np.all(np.isfinite(array))):
+            raise ValueError(f"{name} must be positive and finite for every arm, got {array.tolist()}")
+        array.flags.writeable = False
+        return array
+
+    @cached_property
+    def best_arm(self) -> BestArm:
+        """P(best) and expected loss of every arm, computed once."""
+        return best_arm(self.alpha, self.beta)
+
+    @cached_property
+    def mean(self) -> NDArray[np.float64]:
+        """Posterior mean of every arm's success rate, shape (K,)."""
+        mean: NDArray[np.float64] = self.alpha / (self.alpha + self.beta)
+        mean.flags.writeable = False
+        return mean
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Proposal:
+    """What a policy would do if nothing held it back.
+
+    `weights` has shape (K,), is at least 0 and sums to 1 (ValueError otherwise). `numbers` holds what the policy looked
+    at, one number per arm under the field's name for it, for the explanation.
+    """
+
+    weights: NDArray[np.float64]
+    numbers: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        total = float(self.weights.sum())
+        # Written so that a NaN, which compares false with everything, is refused too.
+        if not (self.weights.min() >= 0.0 and abs(total - 1.0) <= SUM_TOLERANCE):
+            raise ValueError(f"a policy must propose weights of at least 0 that sum to 1, got a sum of {total!r}")
+
+
+class Policy(Protocol):
+    """A frozen dataclass whose fields are its parameters, checked when it is made.
+
+    `name` is what configuration calls it, `title` what a sentence about it begins with.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def propose(self, beliefs: Beliefs) -> Proposal:
+        """Return the weights for these beliefs; the same beliefs always give the same weights."""
+        ...
+
+
+def share_among(chosen: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return equal weights for the chosen arms and 0 for the others, so that a tie favours no position."""
+    weights: NDArray[np.float64] = chosen / np.count_nonzero(chosen)
+    return weights

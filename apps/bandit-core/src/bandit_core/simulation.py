@@ -1,0 +1,204 @@
+"""Bernoulli environments and regret: many independent runs of an experiment at once, vectorised.
+
+Between two looks at the beliefs the weights do not move, so the arms of the decisions in between are a multinomial
+draw and their successes binomial draws: a run costs one step per publication, not one per decision.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandit_core.best_arm import prob_best_many
+from bandit_core.checks import check_whole
+from bandit_core.guardrails import project
+from bandit_core.policies.base import Beliefs, Policy
+from bandit_core.policies.thompson import Thompson
+
+SAMPLES_IN_MEMORY = 2**20
+
+type Counts = NDArray[np.int64]
+type Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BernoulliEnvironment:
+    """K arms that succeed with fixed probabilities.
+
+    `means` in [0, 1] is (K,), the same for all runs, or (runs, K). The arms are called "0", "1", and so on.
+    """
+
+    means: Array
+
+    def __post_init__(self) -> None:
+        means = np.array(self.means, dtype=np.float64)
+        if means.ndim not in (1, 2) or means.size == 0 or not ((means >= 0.0) & (means <= 1.0)).all():
+            raise ValueError(f"means must be probabilities of shape (K,) or (runs, K), got {means.tolist()}")
+        means.flags.writeable = False
+        object.__setattr__(self, "means", means)
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        return arm_ids(self.means.shape[-1])
+
+    @property
+    def gaps(self) -> Array:
+        """What a decision for each arm costs against the best one, in the shape of `means`."""
+        gaps: Array = self.means.max(axis=-1, keepdims=True) - self.means
+        return gaps
+
+    def successes(self, trials: Counts, rng: np.random.Generator) -> Counts:
+        """Draw the number of successes in `trials` (runs, K) decisions of each arm."""
+        return rng.binomial(trials, self.means)
+
+
+class Strategy(Protocol):
+    """How runs choose arms; it looks at the beliefs once every `every` decisions."""
+
+    @property
+    def every(self) -> int: ...
+
+    def choose(self, alpha: Array, beta: Array, decisions: int, rng: np.random.Generator) -> Counts:
+        """Return how many of the next `decisions` (at most `every`) go to each arm, given beliefs (runs, K)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PlainThompson:
+    """Thompson sampling as in the textbook, the reference: sample every posterior, take the argmax, repeat.
+
+    Thompson 1933; Chapelle and Li 2011, "An empirical evaluation of Thompson sampling", algorithm 2. It looks at the
+    beliefs after every decision; with `every` above 1 feedback arrives in batches.
+    """
+
+    every: int = 1
+
+    def __post_init__(self) -> None:
+        check_whole("every", self.every, low=1)
+
+    def choose(self, alpha: Array, beta: Array, decisions: int, rng: np.random.Generator) -> Counts:
+        counts = np.zeros(alpha.shape, dtype=np.int64)
+        at_once = max(1, SAMPLES_IN_MEMORY // alpha.size)
+        for start in range(0, decisions, at_once):
+            samples = rng.beta(alpha, beta, (min(at_once, decisions - start), *alpha.shape))
+            counts += (samples.argmax(axis=2)[..., None] == np.arange(alpha.shape[1])).sum(axis=0)
+        return counts
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What the platform does: publish a policy's weights, draw from them, and publish anew every `every` decisions.
+
+    Every weight is raised to at least `min_weight`, by projection; InfeasibleLimits is raised when K of them exceed 1.
+    """
+
+    policy: Policy
+    every: int = 1
+    min_weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_whole("every", self.every, low=1)
+
+    def choose(self, alpha: Array, beta: Array, decisions: int, rng: np.random.Generator) -> Counts:
+        return rng.multinomial(decisions, self.weights(alpha, beta))
+
+    def weights(self, alpha: Array, beta: Array) -> Array:
+        """Return the weights (runs, K) published for beliefs (runs, K)."""
+        weights = self._proposals(alpha, beta)
+        for run in np.nonzero((weights < self.min_weight).any(axis=1))[0]:
+            weights[run] = project(weights[run], self.min_weight)
+        return weights
+
+    def _proposals(self, alpha: Array, beta: Array) -> Array:
+        if isinstance(self.policy, Thompson):
+            return prob_best_many(alpha, beta)  # Thompson's proposal, for all runs at once.
+        arms = arm_ids(alpha.shape[1])
+        return np.array([self.policy.propose(Beliefs(arms, *run)).weights for run in zip(alpha, beta, strict=True)])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """Where all runs stand after `decisions` decisions each: trials and successes per arm, (runs, K)."""
+
+    decisions: int
+    trials: Counts
+    successes: Counts
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Regret:
+    """Cumulative pseudo-regret of independent runs.
+
+    Each decision adds (the best arm's mean - the chosen arm's mean), so the noise of rewards does not enter (Bubeck
+    and Cesa-Bianchi 2012, "Regret analysis of stochastic and nonstochastic multi-armed bandit problems", section 1).
+
+    `decisions`, `mean` and `std_error` (of the mean) are (T,), one entry per look at the beliefs; `final` is (runs,),
+    the regret of each run at the end.
+    """
+
+    decisions: Counts
+    mean: Array
+    std_error: Array
+    final: Array
+
+    def at(self, decisions: int) -> tuple[float, float]:
+        """Return mean and standard error after that many decisions; ValueError unless the curve has that point."""
+        [found] = np.nonzero(self.decisions == decisions)
+        if not found.size:
+            first = ", ".join(map(str, self.decisions[:3]))
+            raise ValueError(f"The curve has no point at {decisions} decisions; its points are {first} and so on.")
+        return float(self.mean[found[0]]), float(self.std_error[found[0]])
+
+
+def run(
+    environment: BernoulliEnvironment,
+    strategy: Strategy,
+    *,
+    decisions: int,
+    runs: int,
+    rng: np.random.Generator,
+    prior: tuple[float, float] = (1.0, 1.0),
+) -> Iterator[Snapshot]:
+    """Play `runs` independent experiments of `decisions` decisions each; yield a snapshot per look at the beliefs.
+
+    Every arm starts from Beta(`prior`). Rewards are known before the next look.
+    """
+    check_whole("decisions", decisions, low=1)
+    check_whole("runs", runs, low=1)
+    if environment.means.ndim == 2 and len(environment.means) != runs:
+        raise ValueError(f"The environment has means for {len(environment.means)} runs, but runs is {runs}.")
+    alpha, beta = np.float64(prior[0]), np.float64(prior[1])
+    trials = np.zeros((runs, len(environment.arms)), dtype=np.int64)
+    successes = np.zeros_like(trials)
+    for start in range(0, decisions, strategy.every):
+        stop = min(start + strategy.every, decisions)
+        chosen = strategy.choose(alpha + successes, beta + (trials - successes), stop - start, rng)
+        trials, successes = trials + chosen, successes + environment.successes(chosen, rng)
+        yield Snapshot(stop, trials, successes)
+
+
+def simulate(
+    environment: BernoulliEnvironment,
+    strategy: Strategy,
+    *,
+    decisions: int,
+    runs: int,
+    rng: np.random.Generator,
+    prior: tuple[float, float] = (1.0, 1.0),
+) -> Regret:
+    """Return the cumulative pseudo-regret of `runs` (at least 2) independent experiments; see `run`."""
+    check_whole("runs", runs, low=2)
+    points, gaps = [], environment.gaps
+    for snapshot in run(environment, strategy, decisions=decisions, runs=runs, rng=rng, prior=prior):
+        regret = (snapshot.trials * gaps).sum(axis=1)
+        points.append((snapshot.decisions, regret.mean(), regret.std(ddof=1) / math.sqrt(runs)))
+    looks, mean, std_error = map(np.array, zip(*points, strict=True))
+    return Regret(looks, mean, std_error, final=regret)
+
+
+def arm_ids(count: int) -> tuple[str, ...]:
+    """Return what the arms of a simulation are called: "0", "1", and so on."""
+    return tuple(map(str, range(count)))

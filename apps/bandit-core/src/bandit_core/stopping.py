@@ -1,0 +1,209 @@
+"""When an experiment is done, and why."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal, Self
+
+import numpy as np
+from scipy.special import logit
+
+from bandit_core.checks import check_number, check_whole
+from bandit_core.policies.base import Beliefs
+from bandit_core.wording import compared, count, duration, points
+
+type Outcome = Literal["winner", "practically_equal", "undecided"]
+type ConditionName = Literal["min_decisions", "min_decisions_per_arm", "prob_best", "expected_loss", "max_duration"]
+
+NEARLY_DONE = math.nextafter(1.0, 0.0)
+"""The highest progress of a condition that does not hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One condition of a stopping rule as it stands: `value` is compared with `threshold`.
+
+    `arm` is the arm it was measured on, where there is one, and `progress` in [0, 1] reaches 1 exactly when it holds.
+    """
+
+    name: ConditionName
+    value: float
+    threshold: float
+    holds: bool
+    progress: float
+    arm: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a stopping rule says about an experiment now.
+
+    winner: `arm` has the P(best) that was asked for. practically_equal: no arm has, but choosing `arm` is expected to
+    cost no more than the tolerance. undecided: neither, `arm` is None; `stop` is True then only because of
+    `max_duration`. `progress` in [0, 1] is 1 exactly when `stop` is True.
+    """
+
+    outcome: Outcome
+    stop: bool
+    arm: str | None
+    conditions: tuple[Condition, ...]
+    progress: float
+
+    def condition(self, name: ConditionName) -> Condition | None:
+        """Return the condition of that name, None where the rule does not set it."""
+        return next((condition for condition in self.conditions if condition.name == name), None)
+
+    def sentence(self) -> str:
+        """Return the verdict and its reasons in plain words, with their numbers."""
+        said = {"winner": "winner", "practically_equal": "practically equal", "undecided": "undecided"}[self.outcome]
+        head = f"{said}: {self.arm}" if self.arm else f"{said}, {'stopped' if self.stop else 'goes on'}"
+        whose = "its" if self.arm else "the leading arm's"
+        return f"{head} - {'; '.join(_REASONS[condition.name](condition, whose) for condition in self.conditions)}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the verdict as plain dicts, lists, strings and finite numbers, ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Self:
+        """Return the verdict that `to_dict` described, before or after a journey through JSON."""
+        return cls(**{**record, "conditions": tuple(Condition(**condition) for condition in record["conditions"])})
+
+
+@dataclass(frozen=True, slots=True)
+class StoppingRule:
+    """Stop once there is enough data and enough evidence, or after `max_duration` seconds at the latest.
+
+    Enough data: at least `min_decisions` in total and `min_decisions_per_arm` for every arm. Enough evidence: the
+    leader's P(best) is at least `prob_best`, and/or (`combine`: "any" one is enough, "all" are needed) the expected
+    loss of choosing is at most `expected_loss`, in units of the reward. None leaves a condition out; at least one of
+    `prob_best`, `expected_loss` and `max_duration` must be set. Raises ValueError for values out of range.
+    """
+
+    min_decisions: int = 0
+    min_decisions_per_arm: int = 100
+    prob_best: float | None = 0.95
+    expected_loss: float | None = None
+    combine: Literal["any", "all"] = "any"
+    max_duration: float | None = None
+
+    def __post_init__(self) -> None:
+        check_whole("min_decisions", self.min_decisions, low=0)
+        check_whole("min_decisions_per_arm", self.min_decisions_per_arm, low=0)
+        if self.prob_best is not None:
+            check_number("prob_best", self.prob_best, low=0.0, high=1.0, exclusive=True)
+        if self.expected_loss is not None:
+            check_number("expected_loss", self.expected_loss, low=0.0, high=1.0, exclusive=True)
+        if self.max_duration is not None:
+            check_number("max_duration", self.max_duration, low=0.0, exclusive=True)
+        if self.combine not in ("any", "all"):
+            raise ValueError(f"combine must be 'any' or 'all', got {self.combine!r}")
+        if self.prob_best is None and self.expected_loss is None and self.max_duration is None:
+            raise ValueError("a stopping rule needs prob_best, expected_loss or max_duration, or it never stops")
+
+    def evaluate(self, beliefs: Beliefs, decisions: Mapping[str, int], elapsed: float) -> Verdict:
+        """Judge the experiment from its beliefs, decisions so far by arm id, and seconds since it started.
+
+        Every decision in `decisions` counts for the total, also those for arms that are no longer there; an arm that is
+        missing there has none.
+        """
+        data, evidence, time = self._data(beliefs, decisions), self._evidence(beliefs), self._time(elapsed)
+        convinced = min((condition.progress for condition in data), default=1.0)
+        convinced = min(convinced, self._combined([condition.progress for condition in evidence]))
+        progress = max([convinced, *(condition.progress for condition in time)])
+        outcome: Outcome = "undecided"
+        if convinced == 1.0:
+            outcome = "winner" if any(c.name == "prob_best" and c.holds for c in evidence) else "practically_equal"
+        arm = None if outcome == "undecided" else evidence[-1].arm
+        return Verdict(outcome, progress == 1.0, arm, (*evidence, *data, *time), progress)
+
+    def _data(self, beliefs: Beliefs, decisions: Mapping[str, int]) -> list[Condition]:
+        fewest = min(decisions.get(arm, 0) for arm in beliefs.arms)
+        asked: tuple[tuple[ConditionName, int, int], ...] = (
+            ("min_decisions", sum(decisions.values()), self.min_decisions),
+            ("min_decisions_per_arm", fewest, self.min_decisions_per_arm),
+        )
+        return [_at_least(name, value, threshold) for name, value, threshold in asked if threshold > 0]
+
+    def _evidence(self, beliefs: Beliefs) -> list[Condition]:
+        """Judge P(best) on the leader, and the loss on the arm that would be announced."""
+        best, conditions, candidate = beliefs.best_arm, [], int(beliefs.best_arm.expected_loss.argmin())
+        if self.prob_best is not None:
+            leads = float(best.prob_best[best.leader])
+            progress = _progress_of_odds(leads, self.prob_best, len(beliefs.arms))
+            conditions.append(_condition("prob_best", leads, self.prob_best, progress, beliefs.arms[best.leader]))
+            candidate = best.leader if conditions[0].holds else candidate
+        if self.expected_loss is not None:
+            loss = max(float(best.expected_loss[candidate]), 0.0)
+            progress = _progress_of_loss(loss, self.expected_loss)
+            conditions.append(_condition("expected_loss", loss, self.expected_loss, progress, beliefs.arms[candidate]))
+        return conditions
+
+    def _time(self, elapsed: float) -> list[Condition]:
+        return [] if self.max_duration is None else [_at_least("max_duration", max(elapsed, 0.0), self.max_duration)]
+
+    def _combined(self, progress: list[float]) -> float:
+        if not progress:
+            return 0.0
+        return max(progress) if self.combine == "any" else min(progress)
+
+
+def _condition(
+    name: ConditionName, value: float, threshold: float, progress: float, arm: str | None = None
+) -> Condition:
+    return Condition(name, float(value), float(threshold), progress == 1.0, progress, arm)
+
+
+def _at_least(name: ConditionName, value: float, threshold: float) -> Condition:
+    return _condition(name, value, threshold, 1.0 if value >= threshold else min(value / threshold, NEARLY_DONE))
+
+
+def _progress_of_odds(prob_best: float, threshold: float, n_arms: int) -> float:
+    """Measure P(best) from 1/K to the threshold in log-odds, which grow in proportion to the data once arms differ."""
+    if prob_best >= threshold:
+        return 1.0
+    start = float(logit(1.0 / n_arms))
+    span = float(logit(threshold)) - start
+    return float(np.clip((float(logit(prob_best)) - start) / span, 0.0, NEARLY_DONE)) if span > 0.0 else NEARLY_DONE
+
+
+def _progress_of_loss(loss: float, tolerance: float) -> float:
+    """Measure loss by its inverse square, which grows in proportion to the data while arms cannot be told apart."""
+    return 1.0 if loss <= tolerance else min((tolerance / loss) ** 2, NEARLY_DONE)
+
+
+def _say_prob_best(condition: Condition, whose: str) -> str:
+    value, threshold = compared(condition.value, condition.threshold)
+    against = f"at least {threshold} asked for" if condition.holds else f"below the {threshold} asked for"
+    return f"{whose} chance of being best is {value} ({against})"
+
+
+def _say_expected_loss(condition: Condition, whose: str) -> str:
+    value, threshold = compared(condition.value, condition.threshold, points)
+    against = f"at most {threshold} allowed" if condition.holds else f"above the {threshold} allowed"
+    return f"{whose} expected loss is {value} ({against})"
+
+
+def _say_decisions(condition: Condition, _: str) -> str:
+    if condition.holds:
+        return f"{count(condition.value, 'decision')} (at least {count(condition.threshold)} asked for)"
+    return f"only {count(condition.value)} of the {count(condition.threshold, 'decision')} asked for"
+
+
+def _say_decisions_per_arm(condition: Condition, _: str) -> str:
+    if condition.holds:
+        return f"{count(condition.value, 'decision')} or more for every arm (at least {count(condition.threshold)})"
+    return f"an arm has only {count(condition.value)} of the {count(condition.threshold, 'decision')} asked for"
+
+
+def _say_max_duration(condition: Condition, _: str) -> str:
+    return f"{duration(condition.value)} of at most {duration(condition.threshold)} have passed"
+
+
+_REASONS: Final[Mapping[ConditionName, Callable[[Condition, str], str]]] = {
+    "prob_best": _say_prob_best,
+    "expected_loss": _say_expected_loss,
+    "min_decisions": _say_decisions,
+    "min_decisions_per_arm": _say_decisions_per_arm,
+    "max_duration": _say_max_duration,
+}

@@ -1,0 +1,35 @@
+"""What the long simulations share: worker processes, and a place for the tables of docs/statistics.md."""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import Protocol
+
+import pytest
+
+type Table = Sequence[Sequence[str]]
+
+
+class Record(Protocol):
+    def __call__(self, table: str, *, part: int, of: int, columns: Sequence[str], rows: Table) -> None: ...
+
+
+@pytest.fixture(scope="session")
+def workers() -> Iterator[ProcessPoolExecutor]:
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
+        yield pool
+
+
+@pytest.fixture(scope="session")
+def record(pytestconfig: pytest.Config) -> Record:
+    """Keep the rows a test has measured, for `write_tables.py`; a table is complete with all its parts."""
+    folder = pytestconfig.rootpath / ".local" / "verify"
+
+    def write(table: str, *, part: int, of: int, columns: Sequence[str], rows: Table) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        content = {"table": table, "part": part, "of": of, "columns": columns, "rows": rows}
+        (folder / f"{table}-{part}.json").write_text(json.dumps(content, indent=1) + "\n")
+
+    return write
