@@ -90,7 +90,7 @@ def test_no_point_within_the_limits_is_nearer_by_a_quadratic_solver(problem: Lim
         x0=np.clip(weights[::-1], lower, upper),
         jac=lambda w: 2.0 * (w - target),
         bounds=list(zip(lower, upper, strict=True)),
-        constraints={"type": "eq", "fun": lambda w: w.sum() - 1.0, "jac": lambda w: np.ones_like(w)},
+        constraints={"type": "eq", "fun": lambda w: w.sum() - 1.0, "jac": np.ones_like},
         options={"ftol": 1e-14, "maxiter": 200},
     )
     assume(solved.success and abs(solved.x.sum() - 1.0) <= 1e-9)

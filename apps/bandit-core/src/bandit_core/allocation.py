@@ -17,11 +17,19 @@ __all__ = ["Allocation", "ArmState", "Explanation", "allocate"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Allocation:
-    """Weights by arm id, which are the propensities of decisions drawn from them, and their whole account."""
+    """Weights by arm id, which are the propensities of decisions drawn from them, and their whole account.
+
+    `beliefs` are those the weights were computed from, with P(best) and expected loss of all arms already worked out
+    when the policy needed them: hand them on to the stopping rule.
+    """
 
     weights: dict[str, float]
     explanation: Explanation
-    best_arm: BestArm
+    beliefs: Beliefs
+
+    @property
+    def best_arm(self) -> BestArm:
+        return self.beliefs.best_arm
 
 
 def allocate(
@@ -56,16 +64,16 @@ def allocate(
         np.array([arm.alpha for arm in arms], dtype=np.float64),
         np.array([arm.beta for arm in arms], dtype=np.float64),
     )
-    proposal = policy.propose(beliefs)
     update = Update(arms, guardrails, previous or {}, seconds_since_change)
-    limits = update.limits()
-    weights = project(proposal.weights, limits.lower, limits.upper)
+    proposal = _propose(policy, beliefs.subset(update.in_play))
+    target, limits = update.target(proposal.weights), update.limits()
+    weights = project(target, limits.lower, limits.upper)
     explanation = Explanation(
         strategy=policy.name,
         title=policy.title,
         parameters=policy_parameters(policy),
         guardrails=guardrails,
-        arms=_explain_arms(update, beliefs, proposal, limits, weights),
+        arms=_explain_arms(update, beliefs, proposal, target, limits, weights),
         first=update.first,
         holds=update.holds,
         joined=update.joined,
@@ -73,49 +81,55 @@ def allocate(
         waiting=update.waiting,
         relaxation=limits.relaxation,
     )
-    return Allocation(dict(zip(beliefs.arms, weights.tolist(), strict=True)), explanation, beliefs.best_arm)
+    return Allocation(dict(zip(beliefs.arms, weights.tolist(), strict=True)), explanation, beliefs)
+
+
+def _propose(policy: Policy, beliefs: Beliefs) -> Proposal:
+    proposal = policy.propose(beliefs)
+    if proposal.weights.shape != beliefs.alpha.shape:
+        raise ValueError(
+            f"policy {policy.name!r} proposed {len(proposal.weights)} weights for {len(beliefs.arms)} arms"
+        )
+    return proposal
 
 
 def _explain_arms(
-    update: Update, beliefs: Beliefs, proposal: Proposal, limits: Limits, weights: Weights
+    update: Update, beliefs: Beliefs, proposal: Proposal, target: Weights, limits: Limits, weights: Weights
 ) -> tuple[ArmExplanation, ...]:
-    names = tuple(proposal.numbers)
-    numbers = zip(*(column.tolist() for column in proposal.numbers.values()), strict=True)
-    rows = zip(
-        update.arms,
-        beliefs.mean.tolist(),
-        numbers if names else [()] * len(update.arms),
-        proposal.weights.tolist(),
-        limits.lower.tolist(),
-        limits.upper.tolist(),
-        limits.lower_by,
-        limits.upper_by,
-        weights.tolist(),
-        strict=True,
-    )
+    columns = (beliefs.mean, target, update.in_play, limits.lower, limits.upper, weights)
+    rows = zip(update.arms, *(column.tolist() for column in columns), limits.lower_by, limits.upper_by, strict=True)
+    numbers = iter(_by_arm(proposal))
     return tuple(
         ArmExplanation(
             id=arm.id,
             trials=float(arm.trials),
             mean=mean,
-            numbers=dict(zip(names, values, strict=True)),
-            proposed=proposed,
+            numbers=next(numbers) if in_play else {},
+            proposed=wanted if in_play else None,
             previous=update.before.get(arm.id),
             lower=lower,
             upper=upper,
-            bound=_bound(weight, proposed, lower, upper, lower_by, upper_by),
+            bound=_bound(weight, wanted if in_play else None, lower, upper, lower_by, upper_by),
             weight=weight,
         )
-        for arm, mean, values, proposed, lower, upper, lower_by, upper_by, weight in rows
+        for arm, mean, wanted, in_play, lower, upper, weight, lower_by, upper_by in rows
     )
 
 
+def _by_arm(proposal: Proposal) -> list[dict[str, float]]:
+    """Turn one column per number into one record per arm."""
+    names, columns = tuple(proposal.numbers), [column.tolist() for column in proposal.numbers.values()]
+    if not names:
+        return [{}] * len(proposal.weights)
+    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
 def _bound(
-    weight: float, proposed: float, lower: float, upper: float, lower_by: Bound | None, upper_by: Bound | None
+    weight: float, proposed: float | None, lower: float, upper: float, lower_by: Bound | None, upper_by: Bound | None
 ) -> Bound | None:
     """Return the guardrail an arm was stopped by: the one whose limit it is at, unless it wanted to be there."""
-    if abs(weight - proposed) <= ROUNDING:
+    if proposed is not None and abs(weight - proposed) <= ROUNDING:
         return None
     if lower == upper:
-        return upper_by if proposed > weight else lower_by
+        return upper_by if proposed is None or proposed > weight else lower_by
     return upper_by if weight == upper else lower_by if weight == lower else None

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from bandit_core.quadrature import Mesh, adapted_mesh
 
@@ -34,7 +34,7 @@ TAIL_WIDTH: Final = 16.0
 """Panels are half as wide at |z| of half of this, because over a unit of z the density changes there by e^|z|."""
 
 POLE_WIDTH: Final = 1.0
-"""Width of a panel relative to its distance from the poles of the logistic function, at t = ±iπ."""
+"""Width of a panel relative to its distance from a singularity, such as the logistic function's poles at t = ±iπ."""
 
 START_CELLS: Final = 20
 START_SCALE: Final = 8.0
@@ -42,6 +42,20 @@ START_SCALE: Final = 8.0
 
 SMALLEST_CDF: Final = 1e-290
 """Keeps density / cdf finite where both vanish; a product with such a cdf is negligible."""
+
+
+def checked_parameters(alpha: ArrayLike, beta: ArrayLike, *, dimensions: int) -> tuple[Array, Array]:
+    """Parameters of Beta arms as arrays; ValueError unless of one shape, (K,) or (S, K), positive and finite."""
+    alpha, beta = np.asarray(alpha, dtype=np.float64), np.asarray(beta, dtype=np.float64)
+    if alpha.shape != beta.shape or alpha.ndim != dimensions or alpha.shape[-1] == 0:
+        shape = "(K,)" if dimensions == 1 else "(S, K)"
+        raise ValueError(
+            f"alpha and beta must both have shape {shape} with at least one arm, got {alpha.shape} and {beta.shape}"
+        )
+    for name, values in (("alpha", alpha), ("beta", beta)):
+        if not ((values > 0.0) & (values < np.inf)).all():
+            raise ValueError(f"{name} must be positive and finite for every arm, got {values.tolist()}")
+    return alpha, beta
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,17 +86,17 @@ class BetaArms:
         high = np.minimum(peak + reach, (TAIL + height) / beta)
         return cls(alpha, beta, peak, height, width, low, high)
 
-    def drop(self, t: Array) -> Array:
-        """How far log densities at t (S, N) lie below their peaks: (S, K, N), not negative up to rounding."""
+    def log_density(self, t: Array) -> Array:
+        """Log densities at t (S, N) relative to their peaks: (S, K, N), at most 0 up to rounding."""
         terms = np.ones((len(t), 3, t.shape[1]))
-        np.maximum(-t, 0.0, out=terms[:, 0])
-        np.maximum(t, 0.0, out=terms[:, 1])
-        terms[:, :2] += np.log1p(np.exp(-np.abs(t)))[:, None]
-        return np.stack([self.alpha, self.beta, -self.height], axis=2) @ terms
+        np.minimum(t, 0.0, out=terms[:, 0])
+        np.minimum(-t, 0.0, out=terms[:, 1])
+        terms[:, :2] -= np.log1p(np.exp(-np.abs(t)))[:, None]
+        return np.stack([self.alpha, self.beta, self.height], axis=2) @ terms
 
     def signed_root(self, t: Array) -> Array:
-        """z (S, K, N) at t (S, N), held constant beyond the ends of the arms."""
-        root = np.sqrt(2.0 * np.minimum(np.maximum(self.drop(t), 0.0), TAIL))
+        """Coordinate z (S, K, N) at t (S, N), held constant beyond the ends of the arms."""
+        root = np.sqrt(-2.0 * np.minimum(np.maximum(self.log_density(t), -TAIL), 0.0))
         return np.copysign(root, t[:, None] - self.peak[:, :, None])
 
 
@@ -90,8 +104,8 @@ def _reach(width: Array) -> Array:
     """Distance from the peak at which the drop is at least TAIL.
 
     The drop's second derivative changes by at most a factor e over a unit of t. So the drop at distance d is at least
-    (e^−d − 1 + d) / width² >= d² / (2 + d) / width², and this solves d² / (2 + d) = TAIL · width². Where tails are
-    exponential, `BetaArms.of` knows a better bound from softplus(t) >= max(t, 0): drop >= β · t − height, −α · t − height.
+    (e^−d − 1 + d) / width² >= d² / (2 + d) / width², and this solves d² / (2 + d) = TAIL · width². For exponential tails
+    `BetaArms.of` has a better bound, from softplus(t) >= max(t, 0): the drop is at least −α · t − height, β · t − height.
     """
     scaled = TAIL * width * width
     return (scaled + np.sqrt(scaled * (scaled + 8.0))) / 2.0
@@ -104,46 +118,54 @@ def panels_to_follow(arms: BetaArms, t: Array) -> Array:
     return z[:, :, 1:] - z[:, :, :-1]
 
 
-def panels_near_poles(t: Array) -> Array:
-    """Panels (S, Q) between neighbours in t (S, Q + 1) that keep clear of singularities at t = ±iπ."""
-    graded = np.arcsinh(t / np.pi) / POLE_WIDTH
+def panels_near(t: Array, place: float = 0.0, distance: float = np.pi) -> Array:
+    """Panels (S, Q) between neighbours in t (S, Q + 1) that keep clear of singularities at `distance` from `place`."""
+    graded = np.arcsinh((t - place) / distance) / POLE_WIDTH
     return graded[:, 1:] - graded[:, :-1]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ArmsOnMesh:
-    """Densities in t and distribution functions (S, K, N) of S sets of K arms at the nodes of S meshes.
+    """Distribution functions and reverse hazard rates, density / cdf (S, K, N), of arms at the nodes of S meshes.
 
-    An arm that lies wholly below another has density 0 and distribution function 1 on the mesh.
+    An arm that lies wholly below another has hazard 0 and distribution function 1 on the mesh.
     """
 
     mesh: Mesh
-    density: Array
     cdf: Array
+    hazard: Array
 
 
 def on_shared_mesh(arms: BetaArms, *, count: int, also_needed: Callable[[Array], Array] | None = None) -> ArmsOnMesh:
-    """Evaluate arms on a mesh that holds all mass of every arm that can be the best of `count` arms.
+    """Evaluate arms on meshes that hold all mass of every arm that can be the best of `count` arms.
 
     `also_needed` says how many panels (S, Q) something else deserves between edges (S, Q + 1).
     """
     common = arms.low.max(axis=1, keepdims=True)
-    contending = (arms.high > common)[:, :, None]
+    contending = arms.high > common
+    in_play = contending[:, :, None].astype(np.float64)
     sharpness = _sharpness(count)
 
     def panels_needed(edges: Array) -> Array:
-        needed = (panels_to_follow(arms, edges) * contending).max(axis=1) * sharpness
-        np.maximum(needed, panels_near_poles(edges), out=needed)
+        needed = (panels_to_follow(arms, edges) * in_play).max(axis=1) * sharpness
+        np.maximum(needed, panels_near(edges), out=needed)
         return needed if also_needed is None else needed + also_needed(edges)
 
-    mesh = adapted_mesh(_graded_edges(arms, common, contending[:, :, 0]), panels_needed)
-    density = np.exp(-arms.drop(mesh.nodes)) * contending
+    mesh = adapted_mesh(_graded_edges(arms, common, contending), panels_needed)
+    return _evaluated(arms, mesh, in_play)
+
+
+def _evaluated(arms: BetaArms, mesh: Mesh, in_play: Array) -> ArmsOnMesh:
+    """Work in place where possible: for many sets, fresh memory costs more than arithmetic."""
+    density = arms.log_density(mesh.nodes)
+    np.exp(density, out=density)
+    density *= in_play
     cdf, mass = mesh.running_integral(density)
-    cdf += ~contending
-    mass += ~contending
-    density /= mass
-    cdf /= mass
-    return ArmsOnMesh(mesh, density, np.maximum(cdf, SMALLEST_CDF, out=cdf))
+    cdf += 1.0 - in_play
+    np.maximum(cdf, SMALLEST_CDF, out=cdf)
+    hazard = np.divide(density, cdf, out=density)
+    cdf /= mass + (1.0 - in_play)
+    return ArmsOnMesh(mesh, cdf, hazard)
 
 
 def _sharpness(count: int) -> float:

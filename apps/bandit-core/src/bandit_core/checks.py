@@ -1,12 +1,12 @@
 """Checks of the numbers people configure: each error names the parameter, its range and what was given."""
 
 import math
+from typing import TypeGuard
 
 
 def check_number(name: str, value: object, *, low: float, high: float = math.inf, exclusive: bool = False) -> None:
     """Raise ValueError unless `value` is a finite number in [low, high]; with `exclusive`, `low` itself is refused."""
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not number or not low <= value <= high or (exclusive and value == low):  # type: ignore[operator]
+    if not _is_finite(value) or not low <= value <= high or (exclusive and value == low):
         raise ValueError(f"{name} must be {_range(low, high, exclusive=exclusive)}, got {value!r}")
 
 
@@ -14,6 +14,10 @@ def check_whole(name: str, value: object, *, low: int) -> None:
     """Raise ValueError unless `value` is an int of at least `low`."""
     if not isinstance(value, int) or isinstance(value, bool) or value < low:
         raise ValueError(f"{name} must be a whole number of at least {low}, got {value!r}")
+
+
+def _is_finite(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _range(low: float, high: float, *, exclusive: bool) -> str:

@@ -24,16 +24,17 @@ type Reason = Literal["joined", "left", "floor"]
 class ArmExplanation:
     """One arm's way from belief to weight.
 
-    `mean` is the posterior mean, `numbers` what the policy looked at, `proposed` what it asked for, `previous` the
-    weight before (None for an arm that joins), `lower` and `upper` the limits of this update, and `bound` the guardrail
-    whose limit the weight ended on, when it is not what was proposed.
+    `mean` is the posterior mean, `numbers` what the policy looked at and `proposed` what it asked for (empty and None
+    for an arm it was not asked about, since that joins or waits for data), `previous` the weight before (None for an
+    arm that joins), `lower` and `upper` the limits of this update, and `bound` the guardrail whose limit the weight
+    ended on, when it is not what was proposed.
     """
 
     id: str
     trials: float
     mean: float
     numbers: Mapping[str, float]
-    proposed: float
+    proposed: float | None
     previous: float | None
     lower: float
     upper: float
@@ -110,12 +111,13 @@ class Explanation:
 
 
 def _proposal(of: Explanation) -> str:
-    top, *rest = sorted(of.arms, key=lambda arm: -arm.proposed)
+    asked = [(arm.proposed, arm) for arm in of.arms if arm.proposed is not None]
+    (most, top), *rest = sorted(asked, key=lambda row: -row[0])
     settings = ", ".join(f"{key} {value:g}" for key, value in of.parameters.items() if isinstance(value, int | float))
     subject = of.title[0].upper() + of.title[1:] + (f" ({settings})" if settings else "")
-    if rest and top.proposed == rest[-1].proposed:
-        return f"{subject} proposes the same weight, {percent(top.proposed)}, for each of {count(len(of.arms), 'arm')}."
-    return f"{subject} proposes {percent(top.proposed)} for {top.id}{_merits(top)}{_runners_up(rest)}."
+    if rest and most == rest[-1][0]:
+        return f"{subject} proposes the same weight, {percent(most)}, for each of {count(len(asked), 'arm')}."
+    return f"{subject} proposes {percent(most)} for {top.id}{_merits(top)}{_runners_up(rest)}."
 
 
 def _merits(arm: ArmExplanation) -> str:
@@ -127,12 +129,12 @@ def _merits(arm: ArmExplanation) -> str:
     return f"{', ' if clauses else ''}{' and '.join(clauses)} ({', '.join([*own, estimate])})"
 
 
-def _runners_up(rest: Sequence[ArmExplanation]) -> str:
-    named = [f"{percent(arm.proposed)} for {arm.id}" for arm in rest if arm.proposed >= NOTICEABLE]
+def _runners_up(rest: Sequence[tuple[float, ArmExplanation]]) -> str:
+    named = [f"{percent(proposed)} for {arm.id}" for proposed, arm in rest if proposed >= NOTICEABLE]
     if len(named) > NAMED_ARMS:
-        return f", and {percent(sum(arm.proposed for arm in rest))} for the {count(len(rest))} others together"
+        return f", and {percent(sum(proposed for proposed, _ in rest))} for the {count(len(rest))} others together"
     if len(named) < len(rest):
-        named.append("next to nothing for any other")
+        named.append("next to nothing for the rest")
     return f", {'and ' if len(named) == 1 else ''}{listing(named, at_most=NAMED_ARMS)}" if named else ""
 
 
@@ -203,8 +205,8 @@ def _free_moves(of: Explanation) -> str:
     moved = _most_moved(of, None)
     if not moved:
         return ""
-    lead = "With what that leaves, " if any(arm.bound is not None for arm in of.arms) else ""
-    return f"{lead}{_moves(moved)}."
+    pushed = any(arm.bound is None and abs(arm.weight - (arm.proposed or 0.0)) >= NOTICEABLE for arm in of.arms)
+    return f"{'With what that leaves, ' if pushed else ''}{_moves(moved)}."
 
 
 def _result(of: Explanation) -> str:
@@ -213,7 +215,8 @@ def _result(of: Explanation) -> str:
     texts, rest = [f"{arm.id} {percent(arm.weight)}" for arm in named], ranked[len(named) :]
     if rest:
         texts.append(f"{percent(sum(arm.weight for arm in rest))} for the {count(len(rest))} others together")
-    return f"The {'first weights are' if of.first else 'weights are now'} {listing(texts, at_most=NAMED_ARMS)}."
+    now = "first weights are" if of.first else "weights are now" if _anything_moved(of) else "weights are still"
+    return f"The {now} {listing(texts, at_most=NAMED_ARMS)}."
 
 
 def _most_moved(of: Explanation, bound: Bound | None) -> list[tuple[float, str]]:
@@ -224,6 +227,10 @@ def _most_moved(of: Explanation, bound: Bound | None) -> list[tuple[float, str]]
         if arm.bound == bound and arm.previous is not None and abs(arm.weight - arm.previous) >= NOTICEABLE
     ]
     return sorted(moved, key=lambda move: -move[0])
+
+
+def _anything_moved(of: Explanation) -> bool:
+    return bool(of.left) or any(arm.previous != arm.weight for arm in of.arms)
 
 
 def _moves(moved: Sequence[tuple[float, str]]) -> str:

@@ -24,9 +24,10 @@ class InfeasibleLimits(ValueError):  # noqa: N818 - it names what is wrong, and 
 class Guardrails:
     """What every update of the weights has to respect.
 
-    `min_trials`: an arm with fewer rewards than this holds all weights where they are. `max_step`, in (0, 1]: the most
-    any weight may change in one update. `min_weight`, in [0, 1): the least any arm is given. `cooldown`: seconds
-    that must pass between changes. The defaults limit nothing. Raises ValueError for values out of range.
+    `min_trials`: an arm with fewer rewards than this holds all weights where they are, unless it is new. `max_step`, in
+    (0, 1]: the most any weight may change in one update. `min_weight`, in [0, 1]: the least any arm is given.
+    `cooldown`: seconds that must pass between changes. The defaults limit nothing. Raises ValueError for values out of
+    range.
     """
 
     min_trials: int = 0
@@ -73,7 +74,8 @@ def project(
     """Return the nearest point to `target`, in Euclidean distance, of {w: sum w = 1, lower <= w <= upper}.
 
     `target` has shape (K,), the limits too, or are one number for all. Every limit holds exactly; the sum is 1 within
-    the rounding of K additions. Raises InfeasibleLimits when the limits leave no such point.
+    the rounding of K additions of numbers as large as the target's. Raises InfeasibleLimits when the limits leave no
+    such point, ValueError when the target is not finite.
     """
     # Plain floats: for the few arms of one request, every numpy call would cost as much as the whole projection.
     values, low, high = target.tolist(), _for_each(lower, len(target)), _for_each(upper, len(target))

@@ -64,12 +64,11 @@ class Mesh:
 
     def running_integral(self, values: Array) -> tuple[Array, Array]:
         """Integrals of K functions, `values` (S, K, N): up to each node (S, K, N) and over the range (S, K, 1)."""
-        panels = (*values.shape[:2], self.widths.shape[1])
-        by_panel = values.reshape(-1, ORDER) * np.broadcast_to(self.widths[:, None], panels).reshape(-1, 1)
-        to_right_edge = np.cumsum((by_panel @ _WEIGHTS_IN_PANEL).reshape(panels), axis=2)
-        to_node = (by_panel @ _RUNNING_IN_PANEL).reshape(*panels, ORDER)
-        to_node[:, :, 1:] += to_right_edge[:, :, :-1, None]
-        return to_node.reshape(values.shape), to_right_edge[:, :, -1:]
+        by_panel = (values * np.repeat(self.widths, ORDER, axis=1)[:, None]).reshape(-1, ORDER)
+        to_right_edge = np.cumsum((by_panel @ _WEIGHTS_IN_PANEL).reshape(*values.shape[:2], -1), axis=2)
+        to_node = (by_panel @ _RUNNING_IN_PANEL).reshape(values.shape)
+        to_node[:, :, ORDER:] += np.repeat(to_right_edge[:, :, :-1], ORDER, axis=2)
+        return to_node, to_right_edge[:, :, -1:]
 
 
 def adapted_mesh(edges: Array, panels_needed: Callable[[Array], Array]) -> Mesh:

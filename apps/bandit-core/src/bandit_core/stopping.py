@@ -57,8 +57,11 @@ class Verdict:
         """Return the verdict and its reasons in plain words, with their numbers."""
         said = {"winner": "winner", "practically_equal": "practically equal", "undecided": "undecided"}[self.outcome]
         head = f"{said}: {self.arm}" if self.arm else f"{said}, {'stopped' if self.stop else 'goes on'}"
-        whose = "its" if self.arm else "the leading arm's"
-        return f"{head} - {'; '.join(_REASONS[condition.name](condition, whose) for condition in self.conditions)}"
+        reasons = [
+            _REASONS[condition.name](condition, "its" if condition.arm == self.arm else "the leading arm's")
+            for condition in self.conditions
+        ]
+        return f"{head} - {'; '.join(reasons)}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the verdict as plain dicts, lists, strings and finite numbers, ready for JSON."""
@@ -77,7 +80,8 @@ class StoppingRule:
     Enough data: at least `min_decisions` in total and `min_decisions_per_arm` for every arm. Enough evidence: the
     leader's P(best) is at least `prob_best`, and/or (`combine`: "any" one is enough, "all" are needed) the expected
     loss of choosing is at most `expected_loss`, in units of the reward. None leaves a condition out; at least one of
-    `prob_best`, `expected_loss` and `max_duration` must be set. Raises ValueError for values out of range.
+    `prob_best`, `expected_loss` and `max_duration` must be set. Without `prob_best` nobody is announced as winner: a
+    small expected loss says that a choice is safe, not that the arm is best. Raises ValueError for values out of range.
     """
 
     min_decisions: int = 0
@@ -107,15 +111,14 @@ class StoppingRule:
         Every decision in `decisions` counts for the total, also those for arms that are no longer there; an arm that is
         missing there has none.
         """
-        data, evidence, time = self._data(beliefs, decisions), self._evidence(beliefs), self._time(elapsed)
-        convinced = min((condition.progress for condition in data), default=1.0)
-        convinced = min(convinced, self._combined([condition.progress for condition in evidence]))
+        evidence, data, time = self._evidence(beliefs), self._data(beliefs, decisions), self._time(elapsed)
+        convinced = min([self._combined(evidence), *(condition.progress for condition in data)])
         progress = max([convinced, *(condition.progress for condition in time)])
-        outcome: Outcome = "undecided"
-        if convinced == 1.0:
-            outcome = "winner" if any(c.name == "prob_best" and c.holds for c in evidence) else "practically_equal"
-        arm = None if outcome == "undecided" else evidence[-1].arm
-        return Verdict(outcome, progress == 1.0, arm, (*evidence, *data, *time), progress)
+        conditions = (*evidence, *data, *time)
+        if convinced < 1.0:
+            return Verdict("undecided", progress == 1.0, None, conditions, progress)
+        leads = evidence[0].name == "prob_best" and evidence[0].holds
+        return Verdict("winner" if leads else "practically_equal", True, evidence[-1].arm, conditions, progress)  # noqa: FBT003
 
     def _data(self, beliefs: Beliefs, decisions: Mapping[str, int]) -> list[Condition]:
         fewest = min(decisions.get(arm, 0) for arm in beliefs.arms)
@@ -142,10 +145,9 @@ class StoppingRule:
     def _time(self, elapsed: float) -> list[Condition]:
         return [] if self.max_duration is None else [_at_least("max_duration", max(elapsed, 0.0), self.max_duration)]
 
-    def _combined(self, progress: list[float]) -> float:
-        if not progress:
-            return 0.0
-        return max(progress) if self.combine == "any" else min(progress)
+    def _combined(self, evidence: list[Condition]) -> float:
+        combine = max if self.combine == "any" else min
+        return combine((condition.progress for condition in evidence), default=0.0)
 
 
 def _condition(

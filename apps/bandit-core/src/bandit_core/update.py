@@ -24,8 +24,9 @@ type Bounds = tuple[Bound | None, ...]
 
 @dataclass(frozen=True, slots=True)
 class ArmState:
-    """What is known about one arm: a Beta(alpha, beta) belief, of which `trials` rewards were observed.
+    """What is known about one arm: a Beta(alpha, beta) belief, and how many rewards (`trials`) were ever observed.
 
+    `trials` is what `min_trials` counts; it does not decay, or an arm at the floor could not keep the data it needs.
     `newcomer` says that the arm was added while the experiment was running: until it has `min_trials` rewards it does
     not hold the others, and it may not rise. An arm that stands at `min_weight` is treated so in any case.
     """
@@ -84,7 +85,23 @@ class Update:
     @cached_property
     def waiting(self) -> tuple[str, ...]:
         """Newcomers that may not rise before they have `min_trials` rewards."""
-        return self._named(self._waits) if self.guardrails.min_weight > 0.0 else ()
+        return self._named(self._capped)
+
+    @cached_property
+    def in_play(self) -> Mask:
+        """The arms the policy decides about, at least one: all but those that join and those that wait.
+
+        Were the policy asked about all, what it sees in an arm without data that must not have it would be spread over
+        the others, and the known losers among them would gain.
+        """
+        in_play = self._incumbent & ~self._capped
+        return in_play if in_play.any() else self._incumbent | self.first
+
+    def target(self, proposed: Weights) -> Weights:
+        """Spread the weights proposed for the arms in play over what is left when the others have theirs."""
+        target = np.where(self.in_play, 0.0, np.maximum(self._previous, self.guardrails.min_weight))
+        target[self.in_play] = proposed * max(0.0, 1.0 - float(target.sum()))
+        return target
 
     @cached_property
     def holds(self) -> tuple[Hold, ...]:
@@ -127,6 +144,11 @@ class Update:
         return self._lacks_data & self._incumbent & (newcomer | at_floor)
 
     @cached_property
+    def _capped(self) -> Mask:
+        """Arms that wait at a floor; without one nobody could ever get the data to wait for."""
+        return self._waits & (self.guardrails.min_weight > 0.0)
+
+    @cached_property
     def _holding(self) -> Mask:
         if self.first:
             return self._lacks_data
@@ -163,7 +185,7 @@ class Update:
         floor = self.guardrails.min_weight
         kept = self._previous if self._previous.any() else self._incumbent.astype(np.float64)
         room = 1.0 - floor * np.count_nonzero(~self._incumbent)
-        return project(kept * (room / kept.sum()), floor, np.where(self._incumbent, 1.0, floor))
+        return project(room * (kept / kept.sum()), floor, np.where(self._incumbent, 1.0, floor))
 
     def _step_limits(self) -> Limits:
         floor, step, ceiling = self.guardrails.min_weight, self.guardrails.max_step, self._ceiling()
@@ -179,8 +201,7 @@ class Update:
     def _ceiling(self) -> Weights:
         """Return the highest weight each arm may have in any number of steps, without new data."""
         floor = self.guardrails.min_weight
-        waits = self._waits if floor > 0.0 else np.zeros_like(self._waits)
-        ceiling = np.where(waits, np.maximum(self._previous, floor), 1.0)
+        ceiling = np.where(self._capped, np.maximum(self._previous, floor), 1.0)
         return np.where(self._incumbent, ceiling, floor)
 
     def _lower_by(self, lower: Weights) -> Bounds:
@@ -211,9 +232,13 @@ class Update:
 
 def _normalised(weights: Mapping[str, float]) -> dict[str, float]:
     """Return the weights scaled to sum to 1, untouched where they do so up to rounding."""
-    total = float(sum(weights.values()))
-    if not weights or (abs(total - 1.0) <= FEASIBILITY_TOLERANCE and min(weights.values()) >= 0.0):
+    if not weights:
+        return {}
+    total, least = float(sum(weights.values())), float(min(weights.values()))
+    if not (abs(total - 1.0) <= SUM_TOLERANCE and least >= 0.0):
+        raise ValueError(
+            f"previous weights must be at least 0 and sum to 1; they sum to {total:.9g}, from {least:g} up"
+        )
+    if abs(total - 1.0) <= FEASIBILITY_TOLERANCE:
         return dict(weights)
-    if not (abs(total - 1.0) <= SUM_TOLERANCE and min(weights.values()) >= 0.0):
-        raise ValueError(f"previous weights must be at least 0 and sum to 1, got {dict(weights)}, a sum of {total:.9g}")
     return {arm: weight / total for arm, weight in weights.items()}

@@ -91,8 +91,9 @@ def test_operating_characteristics(name: str, workers: ProcessPoolExecutor, reco
     means = np.tile(ENVIRONMENTS[name], (RUNS, 1))
     summaries = {rule: summarise(ended) for rule, ended in play(workers, means, prior=(1.0, 1.0)).items()}
     assert all(summary.runs == RUNS for summary in summaries.values())
+    assert all(summary.wrong_winner_rate < 0.05 for summary in summaries.values())
     if name == "clear":
-        assert all(summary.stop_rate == 1.0 and summary.wrong_winner_rate < 0.05 for summary in summaries.values())
+        assert summaries["P(best) ≥ 0.95"].stop_rate > 0.99
     record(
         "stopping",
         part=list(ENVIRONMENTS).index(name) + 1,

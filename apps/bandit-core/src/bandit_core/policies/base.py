@@ -43,6 +43,13 @@ class Beliefs:
         array.flags.writeable = False
         return array
 
+    def subset(self, chosen: NDArray[np.bool_]) -> "Beliefs":
+        """Return the beliefs about the chosen arms only; the same object when all are chosen."""
+        if chosen.all():
+            return self
+        arms = tuple(arm for arm, is_chosen in zip(self.arms, chosen.tolist(), strict=True) if is_chosen)
+        return Beliefs(arms, self.alpha[chosen], self.beta[chosen])
+
     @cached_property
     def best_arm(self) -> BestArm:
         """P(best) and expected loss of every arm, computed once."""

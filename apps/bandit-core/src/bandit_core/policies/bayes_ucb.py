@@ -18,9 +18,10 @@ class BayesUCB:
     """All weight goes to the arm with the highest upper quantile of its posterior; arms that tie split it.
 
     Kaufmann, Cappé and Garivier 2012, "On Bayesian upper confidence bounds for bandit problems", algorithm 1: in round
-    t the level of the quantile is 1 - 1/(t log(n)^c), and their experiments recommend c = 0. So `level=None` (default)
-    uses 1 - 1/(1 + t), t = sum of alpha + beta over the arms: the evidence the beliefs carry, prior included, which
-    stays meaningful under decay, where old rounds stop counting. A `level` in [0.5, 1) is used as it is.
+    t the level of the quantile is 1 - 1/(t log(n)^c); their proof asks for c >= 5, practice takes c = 0. So
+    `level=None` (default) uses 1 - 1/(1 + t), t = sum of alpha + beta over the arms: the evidence the beliefs carry,
+    prior included, which stays meaningful under decay, where old rounds stop counting. A `level` in [0.5, 1) is used
+    as it is.
     """
 
     name: ClassVar[str] = "bayes_ucb"

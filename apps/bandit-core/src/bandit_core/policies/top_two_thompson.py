@@ -20,7 +20,7 @@ RESOLVED = 1e-12
 class TopTwoThompson:
     """With probability `beta` the arm Thompson sampling draws, else the first later draw that is another arm.
 
-    Russo 2016, "Simple Bayesian algorithms for best arm identification", section 3.3 (TTTS): with P = P(best),
+    Russo 2016, "Simple Bayesian algorithms for best arm identification", algorithm TTTS: with P = P(best),
 
         psi_i = P_i (beta + (1 - beta) sum over j != i of P_j / (1 - P_j)).
 

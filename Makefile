@@ -1,0 +1,59 @@
+# One command each for running, testing and looking after the platform. Needs Python 3.12, make and git.
+
+MAKEFLAGS += --no-print-directory
+export UV_PYTHON_DOWNLOADS := never
+
+BIN := .venv/bin
+READY := .venv/ready
+APPS := $(patsubst %/pyproject.toml,%,$(wildcard apps/*/pyproject.toml))
+SOURCES := $(addsuffix /src,$(APPS))
+COMPILE := $(BIN)/uv pip compile --universal --python-version 3.12 --generate-hashes \
+	--no-emit-index-url --no-annotate --no-header --quiet
+SPACE := $(subst ,, )
+MYPYPATH := $(subst $(SPACE),:,$(SOURCES))
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint types check verify lock setup clean FORCE
+
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(READY) ## Run the platform here: real Redis and Postgres, the service, an experiment (options: ARGS="--help")
+	@$(BIN)/bandit-local run $(ARGS)
+
+test: $(READY) ## Run the tests of every app against real servers (ARGS go to pytest)
+	@$(BIN)/pytest -m "not verify" $(ARGS)
+
+lint: $(READY) ## Check style, and that the code is formatted
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+# Tests are checked app by app: each has a conftest.py of its own, and mypy wants one module of a name.
+types: $(READY) ## Check types strictly
+	@MYPYPATH=$(MYPYPATH) $(BIN)/mypy $(SOURCES)
+	@$(foreach app,$(APPS),MYPYPATH=$(MYPYPATH):$(app)/tests $(BIN)/mypy $(app)/tests &&) true
+
+check: lint types test ## Everything a change has to pass: lint, types, test
+
+verify: $(READY) ## Run the long simulations
+	@$(BIN)/pytest -m verify $(ARGS)
+
+lock: $(READY) ## Choose the newest versions of all dependencies again and pin them with their hashes
+	@$(COMPILE) --upgrade $(foreach app,$(APPS),--no-emit-package $(notdir $(app))) \
+		$(addsuffix /pyproject.toml,$(APPS)) --group pyproject.toml:dev -o requirements/lock.txt
+	@$(COMPILE) --upgrade --no-deps --group pyproject.toml:data -o requirements/data.txt
+	@echo uv | $(COMPILE) --upgrade - -o requirements/uv.txt
+
+setup: $(READY) ## Install everything into .venv (the other targets do that themselves)
+
+clean: ## Remove .local: the data of make run
+	@rm -rf .local
+
+$(READY): $(wildcard requirements/*.txt) $(addsuffix /pyproject.toml,$(APPS)) .ci/setup
+	@.ci/setup $(APPS)
+
+# A copied or moved checkout brings an environment along that belongs to another place.
+ifneq ($(shell cat .venv/place 2>/dev/null),$(CURDIR))
+$(READY): FORCE
+endif

@@ -1,0 +1,97 @@
+"""What an experiment can still gain: how much better than the leader the best arm may be.
+
+Scott 2015 ("Multi-armed bandit experiments in the online service economy", Applied Stochastic Models in Business and
+Industry 31, section 2) ends an experiment when its value remaining, V = max_j θ_j − θ_L with L the arm most likely to be
+best, is small: when an upper quantile of V's posterior has fallen below what anybody would act on. V is 0 with
+probability P(best)_L, and beyond that
+
+    P(V > v) = P(max_{j≠L} θ_j > θ_L + v) = ∫ (Σ_{j≠L} h_j(t)) M(t) F_L(σ(t) − v) dt,
+
+with h and M the reverse hazard rates and the maximum's distribution function of the other arms, as in `best_arm`, on a
+mesh that also follows F_L where v has moved it to. The quantile is the root of P(V > v) = 1 − level.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import brentq
+from scipy.special import betainc, betaincc, expit, log_expit, logit
+
+from bandit_core.best_arm import best_arm
+from bandit_core.beta_arms import BetaArms, checked_parameters, on_shared_mesh, panels_near, panels_to_follow
+
+type Array = NDArray[np.float64]
+
+SMALLEST: Final = 1e-300
+LARGEST: Final = 1e300
+STRIDE: Final = 4.0
+
+FINEST_DETAIL: Final = 1e-12
+"""Smallest distance in t to resolve where F_L(σ(t) − v) leaves 0, as steeply as x^α for α below 1."""
+
+
+def value_remaining(alpha: ArrayLike, beta: ArrayLike, *, level: float = 0.95, relative: bool = False) -> float:
+    """Quantile `level` of V = max_j θ_j − θ_L for K independent Beta(alpha, beta) arms, parameters (K,).
+
+    It is at least 0, in units of reward. With `relative` it is the quantile of V / θ_L: 0.02 then says that with
+    probability `level` no arm is more than 2% better than the leader; beyond 1e300 it is infinite. L is the arm of
+    highest P(best), the first one on ties. ValueError as `best_arm`, and unless 0 < level < 1.
+    """
+    alpha, beta = checked_parameters(alpha, beta, dimensions=1)
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"level must lie strictly between 0 and 1, for example 0.95, got {level}")
+    result = best_arm(alpha, beta)
+    leader = result.leader
+    if result.prob_best[leader] >= level:
+        return 0.0
+    own = BetaArms.of(alpha[None, [leader]], beta[None, [leader]])
+    others = BetaArms.of(np.delete(alpha, leader)[None], np.delete(beta, leader)[None])
+
+    def excess(v: float) -> float:
+        return _exceedance(own, others, v, relative=relative) - (1.0 - level)
+
+    at_most = float(result.expected_loss[leader]) / (1.0 - level)
+    return _root(excess, start=at_most / float(alpha[leader] / (alpha[leader] + beta[leader])) if relative else at_most)
+
+
+def _root(decreasing: Callable[[float], float], *, start: float) -> float:
+    """Positive root, sought around `start`: by Markov's inequality the absolute quantile is at most E[V] / (1 − level)."""
+    low = high = start
+    while low > SMALLEST and decreasing(low) < 0.0:
+        low /= STRIDE
+    while high < LARGEST and decreasing(high) > 0.0:
+        high *= STRIDE
+    if low <= SMALLEST or high >= LARGEST:
+        return 0.0 if low <= SMALLEST else math.inf
+    return float(brentq(decreasing, low, high, xtol=SMALLEST, rtol=1e-12))
+
+
+def _exceedance(leader: BetaArms, others: BetaArms, v: float, *, relative: bool) -> float:
+    """P(max_j θ_j > θ_L + v), or > (1 + v) θ_L, for one arm against a set of others."""
+    if v >= 1.0 and not relative:
+        return 0.0
+    detail = np.inf if relative else max(FINEST_DETAIL, float(expit(leader.low[0, 0])) / (v * (1.0 - v)))
+
+    def panels_to_follow_leader(edges: Array) -> Array:
+        moved = _moved_back(edges, v, relative=relative, finest=detail * v * (1.0 - v))
+        needed = panels_to_follow(leader, moved)[:, 0] + panels_near(edges, math.log1p(1.0 / v))
+        return needed if relative else needed + panels_near(edges, float(logit(v)), detail)
+
+    on_mesh = on_shared_mesh(others, count=others.alpha.shape[1], also_needed=panels_to_follow_leader)
+    density = on_mesh.hazard.sum(axis=1) * on_mesh.cdf.prod(axis=1) * on_mesh.mesh.weights
+    return float((density * _cdf(leader, _moved_back(on_mesh.mesh.nodes, v, relative=relative))).sum())
+
+
+def _moved_back(t: Array, v: float, *, relative: bool, finest: float = SMALLEST) -> Array:
+    """Logit of σ(t) − v, taken as at least `finest`, or of σ(t) / (1 + v)."""
+    log_numerator = log_expit(t) if relative else np.log(np.maximum(expit(t) - v, finest))
+    moved: Array = log_numerator - np.log(expit(-t) + v)
+    return moved
+
+
+def _cdf(arm: BetaArms, t: Array) -> Array:
+    cdf: Array = np.where(t < 0.0, betainc(arm.alpha, arm.beta, expit(t)), betaincc(arm.beta, arm.alpha, expit(-t)))
+    return cdf

@@ -1,0 +1,192 @@
+"""The stopping rule: when an experiment is done, and why, in numbers and in words."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bandit_core.policies.base import Beliefs
+from bandit_core.stopping import StoppingRule, Verdict
+
+DAY = 86_400.0
+
+
+def beliefs_of(*arms: tuple[int, int]) -> Beliefs:
+    """Return the beliefs after (successes, trials) of each arm, from uniform priors."""
+    successes, trials = np.array(arms, dtype=np.float64).T
+    names = tuple(f"item-{index}" for index in range(1, len(arms) + 1))
+    return Beliefs(names, 1.0 + successes, 1.0 + trials - successes)
+
+
+CLEAR = beliefs_of((50, 1000), (120, 1000), (60, 1000))
+NEARLY_TIED = beliefs_of((5_000, 100_000), (5_010, 100_000))
+OPEN = beliefs_of((50, 1000), (65, 1000), (55, 1000))
+PLENTY = {"item-1": 1000, "item-2": 1000, "item-3": 1000}
+
+
+def test_the_leader_wins_once_its_chance_of_being_best_reaches_the_threshold() -> None:
+    verdict = StoppingRule(prob_best=0.95).evaluate(CLEAR, PLENTY, elapsed=0.0)
+    assert (verdict.outcome, verdict.stop, verdict.arm, verdict.progress) == ("winner", True, "item-2", 1.0)
+
+
+def test_an_open_race_goes_on() -> None:
+    verdict = StoppingRule(prob_best=0.95).evaluate(OPEN, PLENTY, elapsed=0.0)
+    assert (verdict.outcome, verdict.stop, verdict.arm) == ("undecided", False, None)
+    assert 0.0 < verdict.progress < 1.0
+
+
+def test_arms_whose_choice_costs_next_to_nothing_are_practically_equal() -> None:
+    rule = StoppingRule(prob_best=0.95, expected_loss=0.0005)
+    verdict = rule.evaluate(NEARLY_TIED, PLENTY, elapsed=0.0)
+    assert (verdict.outcome, verdict.stop, verdict.arm) == ("practically_equal", True, "item-2")
+
+
+def test_all_conditions_are_needed_when_they_are_combined_so() -> None:
+    rule = StoppingRule(prob_best=0.95, expected_loss=0.0005, combine="all")
+    assert not rule.evaluate(NEARLY_TIED, PLENTY, elapsed=0.0).stop
+    assert rule.evaluate(CLEAR, PLENTY, elapsed=0.0).outcome == "winner"
+
+
+@pytest.mark.parametrize(
+    ("rule", "decisions"),
+    [
+        (StoppingRule(min_decisions=3001), PLENTY),
+        (StoppingRule(min_decisions_per_arm=1001), PLENTY),
+        (StoppingRule(min_decisions_per_arm=1), {"item-1": 1000, "item-2": 1000}),
+    ],
+    ids=["total", "per arm", "an arm without decisions"],
+)
+def test_evidence_alone_does_not_stop_before_there_is_enough_data(
+    rule: StoppingRule, decisions: dict[str, int]
+) -> None:
+    assert not rule.evaluate(CLEAR, decisions, elapsed=0.0).stop
+
+
+def test_decisions_for_arms_that_left_count_for_the_total() -> None:
+    rule = StoppingRule(min_decisions=3500, min_decisions_per_arm=1000)
+    assert rule.evaluate(CLEAR, {**PLENTY, "retired": 500}, elapsed=0.0).stop
+
+
+def test_the_maximum_duration_stops_whatever_is_known_and_decides_nothing() -> None:
+    rule = StoppingRule(min_decisions_per_arm=5000, max_duration=DAY)
+    verdict = rule.evaluate(CLEAR, PLENTY, elapsed=DAY)
+    assert (verdict.outcome, verdict.stop, verdict.arm, verdict.progress) == ("undecided", True, None, 1.0)
+
+
+def test_evidence_decides_even_when_the_maximum_duration_is_over() -> None:
+    assert StoppingRule(max_duration=DAY).evaluate(CLEAR, PLENTY, elapsed=2 * DAY).outcome == "winner"
+
+
+def test_a_rule_of_duration_alone_waits_for_it() -> None:
+    rule = StoppingRule(prob_best=None, min_decisions_per_arm=0, max_duration=DAY)
+    assert rule.evaluate(CLEAR, PLENTY, elapsed=DAY / 4).progress == 0.25
+    assert rule.evaluate(CLEAR, PLENTY, elapsed=DAY).outcome == "undecided"
+
+
+def test_without_a_threshold_for_the_chance_of_being_best_nobody_is_announced_as_best() -> None:
+    verdict = StoppingRule(prob_best=None, expected_loss=0.001).evaluate(CLEAR, PLENTY, elapsed=0.0)
+    assert (verdict.outcome, verdict.arm) == ("practically_equal", "item-2")
+
+
+def test_the_only_arm_wins() -> None:
+    assert StoppingRule().evaluate(beliefs_of((5, 100)), {"item-1": 100}, elapsed=0.0).arm == "item-1"
+
+
+rules = st.builds(
+    StoppingRule,
+    min_decisions=st.integers(0, 5000),
+    min_decisions_per_arm=st.integers(0, 2000),
+    prob_best=st.none() | st.floats(0.3, 1.0),
+    expected_loss=st.none() | st.floats(1e-6, 0.1),
+    combine=st.sampled_from(["any", "all"]),
+    max_duration=st.floats(1.0, 1e6),
+)
+beliefs = st.lists(st.tuples(st.integers(0, 200), st.integers(200, 2000)), min_size=1, max_size=4).map(
+    lambda arms: beliefs_of(*arms)
+)
+counts = st.fixed_dictionaries({f"item-{index}": st.integers(0, 3000) for index in range(1, 5)})
+
+
+@settings(deadline=None, max_examples=150)
+@given(rule=rules, beliefs=beliefs, decisions=counts, elapsed=st.floats(0.0, 2e6))
+def test_a_verdict_is_consistent_and_survives_json(
+    rule: StoppingRule, beliefs: Beliefs, decisions: dict[str, int], elapsed: float
+) -> None:
+    verdict = rule.evaluate(beliefs, decisions, elapsed)
+    assert (verdict.progress == 1.0) == verdict.stop
+    assert 0.0 <= verdict.progress <= 1.0
+    assert (verdict.arm is None) == (verdict.outcome == "undecided")
+    assert ("winner" in verdict.sentence()) == (verdict.outcome == "winner")
+    assert any(name in verdict.sentence() for name in beliefs.arms) == (verdict.arm is not None)
+    for condition in verdict.conditions:
+        assert (condition.progress == 1.0) == condition.holds
+    assert Verdict.from_dict(json.loads(json.dumps(verdict.to_dict(), allow_nan=False))) == verdict
+
+
+@settings(deadline=None, max_examples=100)
+@given(rule=rules, beliefs=beliefs, decisions=counts, elapsed=st.floats(0.0, 2e6), more=st.integers(1, 1000))
+def test_more_data_and_more_time_never_lower_the_progress(
+    rule: StoppingRule, beliefs: Beliefs, decisions: dict[str, int], elapsed: float, more: int
+) -> None:
+    now = rule.evaluate(beliefs, decisions, elapsed).progress
+    assert rule.evaluate(beliefs, {arm: count + more for arm, count in decisions.items()}, elapsed).progress >= now
+    assert rule.evaluate(beliefs, decisions, elapsed + more).progress >= now
+
+
+@pytest.mark.parametrize("rule", [StoppingRule(prob_best=0.999), StoppingRule(prob_best=None, expected_loss=1e-9)])
+def test_progress_grows_in_step_with_the_evidence(rule: StoppingRule) -> None:
+    """The same rates on twice the data bring the rule about twice as near, as a progress bar should."""
+    rule = replace(rule, min_decisions_per_arm=0)
+    progress = [
+        rule.evaluate(beliefs_of((50 * n, 1000 * n), (51 * n, 1000 * n)), {}, elapsed=0.0).progress for n in (4, 8, 16)
+    ]
+    assert progress == sorted(progress)
+    assert 1.2 < progress[1] / progress[0] < 3.0
+    assert 1.2 < progress[2] / progress[1] < 3.0
+
+
+def test_the_sentence_of_a_winner_names_it_first() -> None:
+    rule = StoppingRule(min_decisions=3000, prob_best=0.95, max_duration=7 * DAY)
+    beliefs = beliefs_of((50, 1000), (75, 1000), (50, 1000))
+    assert rule.evaluate(beliefs, PLENTY, elapsed=DAY).sentence() == (
+        "winner: item-2 - its chance of being best is 98% (at least 95% asked for); 3,000 decisions (at least 3,000 "
+        "asked for); 1,000 decisions or more for every arm (at least 100); 1 day of at most 7 days have passed"
+    )
+
+
+def test_the_sentence_of_practical_equality_names_what_the_choice_may_cost() -> None:
+    rule = StoppingRule(prob_best=0.95, expected_loss=0.0005)
+    assert rule.evaluate(NEARLY_TIED, PLENTY, elapsed=0.0).sentence() == (
+        "practically equal: item-2 - its chance of being best is 54.1% (below the 95% asked for); its expected loss is "
+        "0.034 points (at most 0.05 points allowed); 1,000 decisions or more for every arm (at least 100)"
+    )
+
+
+def test_the_sentence_of_an_open_race_names_what_is_missing() -> None:
+    rule = StoppingRule(min_decisions=5000, prob_best=0.95)
+    assert rule.evaluate(OPEN, {**PLENTY, "item-3": 40}, elapsed=0.0).sentence() == (
+        "undecided, goes on - the leading arm's chance of being best is 78.7% (below the 95% asked for); only 2,040 of "
+        "the 5,000 decisions asked for; an arm has only 40 of the 100 decisions asked for"
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"prob_best": None}, "needs prob_best, expected_loss or max_duration"),
+        ({"prob_best": 1.01}, "prob_best must be"),
+        ({"prob_best": 0.0}, "prob_best must be"),
+        ({"expected_loss": 0.0}, "expected_loss must be"),
+        ({"max_duration": 0.0}, "max_duration must be"),
+        ({"min_decisions": -1}, "min_decisions must be"),
+        ({"min_decisions_per_arm": 0.5}, "min_decisions_per_arm must be"),
+        ({"combine": "some"}, "combine must be 'any' or 'all', got 'some'"),
+    ],
+)
+def test_a_rule_that_makes_no_sense_is_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        StoppingRule(**settings)

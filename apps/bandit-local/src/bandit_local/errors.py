@@ -1,0 +1,14 @@
+"""What may go wrong on one machine, said in one sentence to the person at the terminal."""
+
+
+class LocalError(RuntimeError):
+    """The job cannot go on; the message says why and what to do, and no traceback is worth showing."""
+
+
+def local_error(error: BaseException) -> LocalError | None:
+    """Return the first LocalError in ``error``, which may be a group of errors; None when there is none."""
+    if isinstance(error, LocalError):
+        return error
+    if isinstance(error, BaseExceptionGroup):
+        return next((known for inner in error.exceptions if (known := local_error(inner))), None)
+    return None

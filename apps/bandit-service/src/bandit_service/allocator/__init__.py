@@ -1,0 +1,1 @@
+"""Beliefs to published weights, by whichever replica holds an experiment's lease."""

@@ -1,0 +1,197 @@
+"""What the service believes and does about an experiment, as GET requests show it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from bandit_core.allocation import Explanation
+from bandit_core.posteriors import BetaPosterior
+from bandit_core.stopping import Verdict
+from bandit_service.allocator.compute import Posterior, beliefs_of, posteriors
+from bandit_service.allocator.loop import current_verdict
+from bandit_service.decisions.serving import Serving
+from bandit_service.experiments.definition import Experiment, Status
+from bandit_service.problems import NotFound, Unavailable
+from bandit_service.redis_store.store import BeliefCounts, RedisStore
+
+_CREDIBLE = 0.95
+
+
+class ArmPosterior(BaseModel):
+    """What is believed of one arm. Retired arms keep their posterior, but cannot be best."""
+
+    arm: str
+    index: int = Field(ge=0)
+    status: str
+    alpha: float = Field(gt=0)
+    beta: float = Field(gt=0)
+    mean: float = Field(ge=0, le=1)
+    interval: tuple[float, float] = Field(description="Equal-tailed 95% credible interval of the mean reward")
+    prob_best: float | None = Field(description="Probability that the arm is the best of those that can be served")
+    expected_loss: float | None = Field(description="Expected reward given up by always choosing this arm")
+    weight: float = Field(ge=0, le=1, description="Published weight")
+    decisions: int = Field(ge=0)
+    rewards: int = Field(ge=0, description="How many rewards entered the posterior")
+    reward_sum: float = Field(ge=0)
+
+
+class PosteriorReport(BaseModel):
+    """The beliefs of an experiment at one moment."""
+
+    experiment_id: str
+    status: Status
+    weights_version: int = Field(ge=0)
+    leader: str
+    expected_loss: float = Field(ge=0, description="Of the arm that has the least")
+    decisions: int = Field(ge=0)
+    arms: list[ArmPosterior]
+
+
+class AllocationReport(BaseModel):
+    """The published weights, and why they are what they are."""
+
+    experiment_id: str
+    weights_version: int = Field(ge=0)
+    published_at: float = Field(description="Seconds since the epoch")
+    changed_at: float = Field(description="When a weight last moved")
+    weights: dict[str, float]
+    summary: str
+    explanation: dict[str, Any]
+
+
+class ConditionReport(BaseModel):
+    """One condition of the stopping rule as it stands."""
+
+    name: str
+    value: float
+    threshold: float
+    holds: bool
+    progress: float = Field(ge=0, le=1)
+    arm: str | None = None
+
+
+class ConclusionReport(BaseModel):
+    """What the stopping rule says now, or what was concluded."""
+
+    experiment_id: str
+    status: Status
+    winner: str | None
+    stop: bool
+    outcome: str
+    arm: str | None
+    sentence: str
+    progress: float = Field(ge=0, le=1)
+    conditions: list[ConditionReport]
+
+
+class Reports:
+    """Reads the store and says what is there."""
+
+    def __init__(self, store: RedisStore, *, clock: Callable[[], float]) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def posterior(self, serving: Serving) -> PosteriorReport:
+        experiment = serving.experiment
+        counts = await self._counts(experiment)
+        known = posteriors(experiment, counts)
+        beliefs = beliefs_of(known)
+        best = beliefs.best_arm
+        prob_best = dict(zip(beliefs.arms, best.prob_best.tolist(), strict=True))
+        losses = dict(zip(beliefs.arms, best.expected_loss.tolist(), strict=True))
+        weights = serving.allocation.weights if serving.allocation else {}
+        return PosteriorReport(
+            experiment_id=experiment.id,
+            status=experiment.status,
+            weights_version=counts.state.weights_version,
+            leader=beliefs.arms[best.leader],
+            expected_loss=max(0.0, min(losses.values())),
+            decisions=sum(each.decisions for each in known),
+            arms=[
+                _arm(each, prob_best.get(each.arm.id), losses.get(each.arm.id), weights.get(each.arm.id, 0.0))
+                for each in known
+            ],
+        )
+
+    async def allocation(self, serving: Serving) -> AllocationReport:
+        record = serving.allocation
+        explanation = await self._store.explanation(serving.experiment.id)
+        if record is None or explanation is None:
+            raise NotFound("no weights have been published yet")
+        details = json.loads(explanation)
+        return AllocationReport(
+            experiment_id=serving.experiment.id,
+            weights_version=record.version,
+            published_at=record.published_at,
+            changed_at=record.changed_at,
+            weights=dict(record.weights),
+            summary=Explanation.from_dict(details).paragraph(),
+            explanation=details,
+        )
+
+    async def conclusion(self, serving: Serving) -> ConclusionReport:
+        experiment = serving.experiment
+        verdict = await self.verdict(experiment)
+        if verdict is None:
+            return _without_rule(experiment)
+        concluded = experiment.conclusion
+        return ConclusionReport(
+            experiment_id=experiment.id,
+            status=experiment.status,
+            winner=experiment.winner,
+            stop=verdict.stop or concluded is not None,
+            outcome=concluded.outcome if concluded else verdict.outcome,
+            arm=experiment.winner if concluded else verdict.arm,
+            sentence=concluded.why if concluded else verdict.sentence(),
+            progress=1.0 if concluded else verdict.progress,
+            conditions=[ConditionReport(**condition) for condition in verdict.to_dict()["conditions"]],
+        )
+
+    async def verdict(self, experiment: Experiment) -> Verdict | None:
+        """Return what the stopping rule says now; None for an experiment without one."""
+        verdict, _ = await current_verdict(self._store, experiment, self._clock)
+        return verdict
+
+    async def _counts(self, experiment: Experiment) -> BeliefCounts:
+        counts = await self._store.beliefs(experiment.id, len(experiment.arms))
+        if counts.state.epoch is None:
+            raise Unavailable("the store is being refilled from Postgres", retry_after=1)
+        return counts
+
+
+def _arm(each: Posterior, prob_best: float | None, loss: float | None, weight: float) -> ArmPosterior:
+    interval = BetaPosterior(each.alpha, each.beta).interval(_CREDIBLE)
+    return ArmPosterior(
+        arm=each.arm.id,
+        index=each.arm.index,
+        status=each.arm.status,
+        alpha=each.alpha,
+        beta=each.beta,
+        mean=each.alpha / (each.alpha + each.beta),
+        interval=(interval.low, interval.high),
+        prob_best=prob_best,
+        expected_loss=None if loss is None else max(0.0, loss),
+        weight=weight,
+        decisions=each.decisions,
+        rewards=each.rewards,
+        reward_sum=each.reward_sum,
+    )
+
+
+def _without_rule(experiment: Experiment) -> ConclusionReport:
+    concluded = experiment.conclusion
+    return ConclusionReport(
+        experiment_id=experiment.id,
+        status=experiment.status,
+        winner=experiment.winner,
+        stop=concluded is not None,
+        outcome=concluded.outcome if concluded else "undecided",
+        arm=experiment.winner,
+        sentence=concluded.why if concluded else "undecided: the experiment has no stopping rule",
+        progress=1.0 if concluded else 0.0,
+        conditions=[],
+    )

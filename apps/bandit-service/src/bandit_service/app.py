@@ -1,0 +1,74 @@
+"""The application factory: settings in, a FastAPI application out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from fastapi import FastAPI
+
+from bandit_service import openapi, problems
+from bandit_service.allocator import endpoints as allocator_endpoints
+from bandit_service.decisions import endpoints as decision_endpoints
+from bandit_service.experiments import endpoints as experiment_endpoints
+from bandit_service.health import router as health_router
+from bandit_service.hot import Hot
+from bandit_service.logs import RequestMiddleware
+from bandit_service.replica import Replica
+from bandit_service.rewards import endpoints as reward_endpoints
+from bandit_service.settings import Settings
+
+DESCRIPTION = """Thompson sampling for adaptive experiments: which arm for this request, and what came of it.
+
+Every decision carries its exact propensity, every reward counts exactly once, and every change of weights is explained.
+"""
+TAGS = [
+    {"name": "decisions", "description": "Which arm for this request"},
+    {"name": "rewards", "description": "What came of it"},
+    {"name": "experiments", "description": "Create, change and end experiments"},
+    {"name": "beliefs", "description": "What is believed, what is done about it, and why"},
+    {"name": "operation", "description": "Probes and metrics"},
+]
+
+
+def create_app(
+    settings: Settings, *, clock: Callable[[], float] = time.time, rng: np.random.Generator | None = None
+) -> FastAPI:
+    """Return the application; everything it needs is opened when it starts and closed when it stops."""
+    replica = Replica(settings, clock=clock, rng=rng or np.random.default_rng())
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with replica.running():
+            yield
+
+    app = FastAPI(
+        title="bandit-service",
+        version=version("bandit-service"),
+        description=DESCRIPTION,
+        openapi_tags=TAGS,
+        lifespan=lifespan,
+    )
+    hot = Hot(replica.keyring, replica.metrics)
+    app.router.routes += decision_endpoints.routes(hot, replica.decisions)
+    app.router.routes += reward_endpoints.routes(hot, replica.rewards)
+    app.include_router(experiment_endpoints.router(replica.experiments, replica.keyring))
+    app.include_router(allocator_endpoints.router(replica.reports, replica.decisions, replica.keyring))
+    app.include_router(health_router(replica.metrics, replica.readiness))
+    app.add_middleware(RequestMiddleware, max_body_bytes=settings.max_body_bytes)
+    problems.install(app)
+    _document(app, hot)
+    return app
+
+
+def _document(app: FastAPI, hot: Hot) -> None:
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = openapi.document(app, hot.endpoints)
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign]  # the framework's documented way

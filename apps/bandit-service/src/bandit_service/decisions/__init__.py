@@ -1,0 +1,1 @@
+"""Which arm for this request: the hot path."""

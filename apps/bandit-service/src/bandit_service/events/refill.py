@@ -1,0 +1,193 @@
+"""Rebuild an experiment's state in the store from Postgres, after the store came back empty or older.
+
+Postgres raises the experiment's epoch first: that fences off every writer and refiller of an earlier one. Then the
+state is folded from the last snapshot and the events after it, written piece by piece, and made ready in one last step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import batched
+
+import msgspec
+import structlog
+
+from bandit_service.allocator.record import AllocationRecord, encode_allocation
+from bandit_service.events.operations import pending_member
+from bandit_service.events.record import EventRecord, Kind
+from bandit_service.experiments.definition import MICRO, Experiment
+from bandit_service.postgres_store.events import ArmTotals, EventLog, OpenWindow
+from bandit_service.redis_store.keys import ExperimentKeys
+from bandit_service.redis_store.store import RedisStore
+
+MARKER_GRACE_MS = 3_600_000
+_PIECE = 1_000
+_encode = msgspec.json.Encoder().encode
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Posterior:
+    """Alpha and beta of an arm in millionths, prior included."""
+
+    alpha_micro: int
+    beta_micro: int
+
+
+def posterior_of(prior_alpha_micro: int, prior_beta_micro: int, totals: ArmTotals) -> Posterior:
+    """Return what a fold of events makes of a prior: successes add r, failures 1 - r."""
+    return Posterior(
+        prior_alpha_micro + totals.reward_micro,
+        prior_beta_micro + totals.rewards * MICRO - totals.reward_micro,
+    )
+
+
+class Refiller:
+    """Brings one experiment at a time back into the store. Replicas take turns; a turn that is lost is fenced off."""
+
+    def __init__(
+        self,
+        store: RedisStore,
+        events: EventLog,
+        *,
+        token: str,
+        clock: Callable[[], float],
+        turn_seconds: float = 30.0,
+    ) -> None:
+        self._store = store
+        self._events = events
+        self._token = token
+        self._clock = clock
+        self._turn_seconds = turn_seconds
+
+    async def refill(self, experiment: Experiment, allocation: AllocationRecord | None) -> int | None:
+        """Rebuild the experiment under a new epoch and return that; None if another process has the turn.
+
+        Raises:
+            PostgresUnavailableError, StoreUnavailableError, StoreFullError: not done; try again later.
+        """
+        if not await self._store.take_refill(experiment.id, self._token, self._turn_seconds):
+            return None
+        try:
+            return await self._rebuild(experiment, allocation)
+        finally:
+            await self._store.end_refill_turn(experiment.id, self._token)
+
+    async def _rebuild(self, experiment: Experiment, allocation: AllocationRecord | None) -> int | None:
+        started = self._clock()
+        position = await self._events.raise_epoch(experiment.id)
+        if position is None or not await self._store.refill_begin(experiment.id, position.epoch):
+            return None
+        writer = _Pieces(self._store, experiment.id, position.epoch)
+        totals = await self._totals(experiment)
+        await writer.values(_posteriors(experiment, totals))
+        await self._remembered(experiment, writer)
+        record = allocation or await self._events.last_allocation(experiment.id)
+        if record is not None:
+            record = msgspec.structs.replace(record, epoch=position.epoch, belief_version=-1)
+            await writer.values([(writer.keys.allocation, encode_allocation(record).decode(), None)])
+        await self._store.define(experiment.id, experiment.revision, _encode(experiment))
+        counters = _counters(totals) | {
+            "seq": position.committed_seq,
+            "committed": position.committed_seq,
+            "version": 1,
+            "weights_version": record.version if record else 0,
+        }
+        if writer.fenced or not await self._store.refill_end(experiment.id, position.epoch, counters):
+            return None
+        seconds = self._clock() - started
+        log.info("refilled", experiment_id=experiment.id, epoch=position.epoch, seconds=round(seconds, 3))
+        return position.epoch
+
+    async def _totals(self, experiment: Experiment) -> dict[int, ArmTotals]:
+        priors = {arm.index: (arm.prior_alpha_micro, arm.prior_beta_micro) for arm in experiment.arms}
+        snapshot = await self._events.last_snapshot(experiment.id, priors)
+        return await self._events.fold(experiment.id, snapshot)
+
+    async def _remembered(self, experiment: Experiment, writer: _Pieces) -> None:
+        """Write what scripts look up: markers and callers' own decisions of open windows, pending windows, units."""
+        life_ms = round(experiment.reward_window * 1_000) + MARKER_GRACE_MS
+        since_ms = round(self._clock() * 1_000) - life_ms
+        markers = await self._events.markers(experiment.id, since_ms)
+        await writer.values(_markers(writer, markers, life_ms))
+        own = await self._events.own_decisions(experiment.id, since_ms)
+        await writer.values(
+            (writer.keys.own_decision(name), writer.stamp + _encode(decision).decode(), life_ms)
+            for name, decision in own
+        )
+        if experiment.missing_reward == "zero":
+            window_ms = round(experiment.reward_window * 1_000)
+            await writer.pending(await self._events.open_windows(experiment.id), window_ms)
+        if experiment.assignment == "sticky":
+            await writer.units(await self._events.exposed_units(experiment.id))
+
+
+class _Pieces:
+    """Writes values in pieces that a script can take at once, until a later refill fences this one off."""
+
+    def __init__(self, store: RedisStore, experiment_id: str, epoch: int) -> None:
+        self._store = store
+        self._experiment_id = experiment_id
+        self._epoch = epoch
+        self.keys = ExperimentKeys(experiment_id)
+        self.stamp = f"{epoch}|"
+        self.fenced = False
+
+    async def values(self, items: Iterable[tuple[str, str, int | None]]) -> None:
+        """Write (key, value, life in ms) triples."""
+        for piece in batched(items, _PIECE):
+            arguments: list[str | int] = []
+            for _, value, life_ms in piece:
+                arguments += ("S", value, "" if life_ms is None else life_ms)
+            await self._write([key for key, _, _ in piece], arguments)
+
+    async def pending(self, windows: Sequence[OpenWindow], window_ms: int) -> None:
+        for piece in batched(windows, _PIECE):
+            arguments: list[str | int] = []
+            for window in piece:
+                record = EventRecord(window.decision_id, window.decision_ms, 0, window.arm_index, "bandit")
+                arguments += ("Z", window.decision_ms + window_ms, pending_member(record))
+            await self._write([], arguments)
+
+    async def units(self, names: Sequence[str]) -> None:
+        for piece in batched(names, _PIECE):
+            await self._write([], [argument for name in piece for argument in ("U", name)])
+
+    async def _write(self, keys: list[str], arguments: list[str | int]) -> None:
+        if not self.fenced:
+            self.fenced = not await self._store.refill_chunk(self._experiment_id, self._epoch, keys, arguments)
+
+
+def _posteriors(experiment: Experiment, totals: dict[int, ArmTotals]) -> Iterator[tuple[str, str, None]]:
+    keys = ExperimentKeys(experiment.id)
+    for arm in experiment.arms:
+        posterior = posterior_of(arm.prior_alpha_micro, arm.prior_beta_micro, totals.get(arm.index, ArmTotals()))
+        yield keys.alpha(arm.index), str(posterior.alpha_micro), None
+        yield keys.beta(arm.index), str(posterior.beta_micro), None
+
+
+def _markers(
+    writer: _Pieces, markers: Iterable[tuple[str, Kind, int | None]], life_ms: int
+) -> Iterator[tuple[str, str, int]]:
+    values: dict[str, str] = {}
+    for decision_id, kind, micro in markers:
+        if kind == "activation":
+            values[writer.keys.activated(decision_id)] = "1"
+        elif kind == "reward":
+            values[writer.keys.rewarded(decision_id)] = "" if micro is None else str(micro)
+        else:
+            values.setdefault(writer.keys.rewarded(decision_id), "late")
+    for key, value in values.items():
+        yield key, writer.stamp + value, life_ms
+
+
+def _counters(totals: dict[int, ArmTotals]) -> dict[str, int]:
+    counters: dict[str, int] = {}
+    for index, arm in totals.items():
+        counters[f"d:{index}"] = arm.decisions
+        counters[f"n:{index}"] = arm.rewards
+        counters[f"hd:{index}"] = arm.holdout_decisions
+    counters["holdout_rewards"] = sum(arm.holdout_rewards for arm in totals.values())
+    counters["holdout_reward_micro"] = sum(arm.holdout_reward_micro for arm in totals.values())
+    return counters

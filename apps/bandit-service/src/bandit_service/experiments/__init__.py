@@ -1,0 +1,1 @@
+"""What experiments are, and how people change them."""

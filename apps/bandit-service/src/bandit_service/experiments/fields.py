@@ -1,0 +1,100 @@
+"""The types of the fields in requests: what is declared here is exactly what is accepted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+
+from bandit_service.experiments.definition import DEFAULT_NAMESPACE
+
+# No dot at either end: "." and ".." mean something else in a URL, and a namespace must not be empty.
+ID_PATTERN: Final = r"^[A-Za-z0-9_-]([A-Za-z0-9._-]{0,126}[A-Za-z0-9_-])?$"
+NAMESPACE_PATTERN: Final = r"^[A-Za-z0-9_-]{1,128}$"
+# Postgres text cannot hold NUL.
+TEXT_PATTERN: Final = r"^[^\x00]*$"
+LEAST_PRIOR, GREATEST_PRIOR = 1e-6, 1e6
+YEAR: Final = 366 * 86_400.0
+MOST_ARMS: Final = 1_000
+_GREATEST_NUMBER = 1e15
+_DEEPEST, _MOST_ENTRIES, _LONGEST_NAME = 4, 1_000, 200
+_TEXT = re.compile(r"[^\x00\ud800-\udfff]*")
+
+ExperimentId = Annotated[str, Field(pattern=ID_PATTERN, max_length=128, examples=["homepage"])]
+ArmId = Annotated[str, Field(pattern=ID_PATTERN, max_length=128, examples=["b"])]
+Namespace = Annotated[str, Field(pattern=NAMESPACE_PATTERN, max_length=128, examples=[DEFAULT_NAMESPACE])]
+Description = Annotated[str, Field(pattern=TEXT_PATTERN, max_length=2_000, examples=["Which headline sells"])]
+Why = Annotated[
+    str, Field(pattern=TEXT_PATTERN, min_length=1, max_length=500, examples=["The designers asked for a third variant"])
+]
+Revision = Annotated[
+    int, Field(ge=1, le=2**53, description="Refuse with 409 unless the experiment is at this revision", examples=[3])
+]
+Holdout = Annotated[
+    float, Field(ge=0, lt=1, description="Share of units that always get the control arm", examples=[0.05])
+]
+UpdateEvery = Annotated[
+    float,
+    Field(ge=0.05, le=86_400, description="Seconds between updates of the weights; null: as the guardrails need"),
+]
+PriorParameter = Annotated[float, Field(ge=LEAST_PRIOR, le=GREATEST_PRIOR, allow_inf_nan=False)]
+Parameters = Annotated[
+    dict[str, Any],
+    WithJsonSchema(
+        {
+            "type": "object",
+            "additionalProperties": {
+                "anyOf": [{"type": "number"}, {"type": "object", "additionalProperties": {"type": "number"}}]
+            },
+            "examples": [{"beta": 0.5}],
+        }
+    ),
+]
+RewardModel = Annotated[
+    dict[str, Any],
+    WithJsonSchema(
+        {
+            "type": "object",
+            "properties": {"type": {"enum": ["binary", "ternary", "threshold", "map"]}},
+            "required": ["type"],
+            "examples": [{"type": "threshold", "success": 4, "failure": 2}],
+        }
+    ),
+]
+
+
+class Body(BaseModel):
+    """A request body: unknown fields are refused, and nothing is converted on the quiet."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+def check_plain(value: object, depth: int = 0) -> None:
+    """Raise ValueError unless the value is plain data that can be stored: short, shallow, finite, without NUL."""
+    match value:
+        case str():
+            _check_name(value)
+        case Mapping() | list() if depth >= _DEEPEST or len(value) > _MOST_ENTRIES:
+            raise ValueError(f"at most {_DEEPEST} levels of at most {_MOST_ENTRIES} entries each are taken")
+        case Mapping():
+            for key, entry in value.items():
+                _check_name(key)
+                check_plain(entry, depth + 1)
+        case list():
+            for entry in value:
+                check_plain(entry, depth + 1)
+        case int() | float():
+            _check_finite(value)
+
+
+def _check_name(text: str) -> None:
+    if len(text) > _LONGEST_NAME or not _TEXT.fullmatch(text):
+        raise ValueError(f"text in it must be at most {_LONGEST_NAME} characters, none of them NUL")
+
+
+def _check_finite(number: float) -> None:
+    # Compared as it is: NaN fails the comparison, and an int may be too large to become a float.
+    if not abs(number) <= _GREATEST_NUMBER:
+        raise ValueError(f"numbers in it must lie between -{_GREATEST_NUMBER:g} and {_GREATEST_NUMBER:g}")

@@ -1,0 +1,249 @@
+"""The bodies of the management endpoints."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from bandit_core.policies import make_policy, policy_names
+from bandit_core.rewards import make_reward_model
+from bandit_core.stopping import StoppingRule
+from bandit_service.experiments.definition import DEFAULT_NAMESPACE, Assignment, MissingReward, Status
+from bandit_service.experiments.fields import (
+    MOST_ARMS,
+    YEAR,
+    ArmId,
+    Body,
+    Description,
+    ExperimentId,
+    Holdout,
+    Namespace,
+    Parameters,
+    PriorParameter,
+    Revision,
+    RewardModel,
+    UpdateEvery,
+    Why,
+    check_plain,
+)
+
+
+class Prior(Body):
+    """The Beta distribution believed before any data; rounded to millionths."""
+
+    alpha: PriorParameter = 1.0
+    beta: PriorParameter = 1.0
+
+
+class Arm(Body):
+    """A variant."""
+
+    id: ArmId
+    prior: Prior = Prior()
+
+
+def _arm(value: object) -> object:
+    return {"id": value} if isinstance(value, str) else value
+
+
+class Policy(Body):
+    """How beliefs become weights."""
+
+    name: Annotated[str, Field(json_schema_extra={"enum": list(policy_names())})] = "thompson"
+    params: Parameters = Field(default_factory=dict, validate_default=True)
+
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, name: str) -> str:
+        if name not in policy_names():
+            raise ValueError(f"unknown policy; known are {', '.join(policy_names())}")
+        return name
+
+    @field_validator("params")
+    @classmethod
+    def _check_params(cls, params: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        check_plain(params)
+        if "name" in info.data:
+            make_policy(info.data["name"], params)
+        return params
+
+
+class Limits(Body):
+    """A preset of guardrails, and the limits that replace the preset's."""
+
+    preset: Literal["safe", "neutral", "explore"] = "neutral"
+    min_trials: Annotated[int, Field(ge=0, le=10**9)] | None = None
+    max_step: Annotated[float, Field(gt=0, le=1)] | None = None
+    min_weight: Annotated[float, Field(ge=0, le=1)] | None = None
+    cooldown: Annotated[float, Field(ge=0, le=YEAR, description="Seconds")] | None = None
+
+
+class Stopping(Body):
+    """When the experiment is done. `auto_conclude`: it is then concluded without anybody asking."""
+
+    min_decisions: Annotated[int, Field(ge=0, le=10**12)] = 0
+    min_decisions_per_arm: Annotated[int, Field(ge=0, le=10**12)] = 100
+    prob_best: Annotated[float, Field(gt=0, le=1)] | None = 0.95
+    expected_loss: Annotated[float, Field(gt=0, le=1)] | None = None
+    combine: Literal["any", "all"] = "any"
+    max_duration: Annotated[float, Field(gt=0, le=10 * YEAR, description="Seconds")] | None = None
+    auto_conclude: bool = True
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        StoppingRule(**self.model_dump(exclude={"auto_conclude"}))
+        return self
+
+
+class NewExperiment(Body):
+    """An experiment to create. Its namespace is what stands before the first dot of its id."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "experiment_id": "homepage",
+                    "arms": ["a", {"id": "b", "prior": {"alpha": 2, "beta": 20}}],
+                    "policy": {"name": "thompson"},
+                    "guardrails": {"preset": "safe"},
+                    "stopping": {"prob_best": 0.95, "min_decisions_per_arm": 500},
+                }
+            ]
+        }
+    )
+
+    experiment_id: ExperimentId
+    description: Description = ""
+    arms: Annotated[
+        list[Annotated[Arm, BeforeValidator(_arm, json_schema_input_type=ArmId | Arm)]],
+        Field(min_length=2, max_length=MOST_ARMS, description="An arm is its id, or an object with its prior"),
+    ]
+    default_arm: ArmId | None = Field(default=None, description="Served while paused; the first arm if not given")
+    control_arm: ArmId | None = Field(default=None, description="Served to the holdout")
+    policy: Policy = Policy()
+    guardrails: Limits = Limits()
+    stopping: Stopping | None = None
+    reward_window: Annotated[float, Field(ge=0.001, le=YEAR, description="Seconds a reward may take")] = 86_400.0
+    missing_reward: MissingReward = "ignore"
+    reward_model: RewardModel | None = None
+    assignment: Assignment = "draw"
+    holdout: Holdout = 0.0
+    update_every: UpdateEvery | None = None
+
+    @field_validator("experiment_id")
+    @classmethod
+    def _check_id(cls, experiment_id: str) -> str:
+        head, dot, name = experiment_id.partition(".")
+        if dot and head == DEFAULT_NAMESPACE:
+            raise ValueError(f"write {name!r}: ids in the default namespace go without it")
+        return experiment_id
+
+    @field_validator("arms")
+    @classmethod
+    def _check_arms(cls, arms: list[Arm]) -> list[Arm]:
+        repeated = [name for name, times in Counter(arm.id for arm in arms).items() if times > 1]
+        if repeated:
+            raise ValueError(f"ids of arms must differ; repeated: {', '.join(repeated[:5])}")
+        return arms
+
+    @field_validator("reward_model")
+    @classmethod
+    def _check_reward_model(cls, model: dict[str, Any] | None) -> dict[str, Any] | None:
+        if model is not None:
+            check_plain(model)
+            make_reward_model(model)
+        return model
+
+
+class Because(Body):
+    """Why a change is made, and the revision it was decided on."""
+
+    reason: Why
+    expected_revision: Revision | None = None
+
+
+def _document_change(schema: dict[str, Any]) -> None:
+    """Take the defaults out of the document: a field that is left out keeps its value instead."""
+    for field in schema["properties"].values():
+        field.pop("default", None)
+    top_two = {"name": "top_two_thompson", "params": {"beta": 0.5}}
+    schema["examples"] = [{"reason": "more exploration", "policy": top_two}]
+
+
+class ExperimentChange(Because):
+    """Settings to replace; what is left out stays as it is."""
+
+    model_config = ConfigDict(json_schema_extra=_document_change)
+
+    description: Description = ""
+    default_arm: ArmId = ""
+    control_arm: ArmId | None = None
+    policy: Policy = Policy()
+    guardrails: Limits = Limits()
+    stopping: Stopping | None = None
+    holdout: Holdout = 0.0
+    update_every: UpdateEvery | None = None
+
+    @model_validator(mode="after")
+    def _check_something_changes(self) -> Self:
+        if self.model_fields_set <= Because.model_fields.keys():
+            raise ValueError("nothing to change is named")
+        return self
+
+
+class NewArm(Because):
+    """An arm to add."""
+
+    id: ArmId
+    prior: Prior = Prior()
+
+
+class Retirement(Because):
+    """Why an arm retires, and who replaces it if it is the default or the control arm."""
+
+    default_arm: ArmId | None = None
+    control_arm: ArmId | None = None
+
+
+class Conclusion(Because):
+    """How to end an experiment."""
+
+    winner: ArmId | None = Field(default=None, description="The arm to serve; null: the one of the stopping rule")
+
+
+class Filter(BaseModel):
+    """Which experiments to list."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    status: Status | None = None
+    namespace: Namespace | None = None
+    limit: Annotated[int, Field(ge=1, le=1_000)] = 100
+    cursor: ExperimentId | None = Field(default=None, description="`next_cursor` of the page before")
+
+
+class ChangesFilter(BaseModel):
+    """Which changes to list."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    limit: Annotated[int, Field(ge=1, le=1_000)] = 100
+    before: Annotated[int, Field(ge=1, le=2**53, description="Only changes before this revision")] | None = None
+
+
+class ArchiveReason(BaseModel):
+    """Why an experiment is archived."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    reason: Why = "archived"

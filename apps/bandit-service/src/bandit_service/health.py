@@ -1,0 +1,48 @@
+"""Is the process alive, can it serve, and what is degraded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel
+
+from bandit_service.metrics import Metrics
+
+
+class Health(BaseModel):
+    """The process answers."""
+
+    status: Literal["alive"] = "alive"
+
+
+class Readiness(BaseModel):
+    """Whether the process can serve, and the parts that are away while it goes on without them."""
+
+    status: Literal["ready", "starting", "draining"]
+    degraded: list[str]
+
+
+def router(metrics: Metrics, readiness: Callable[[], Readiness]) -> APIRouter:
+    """Return /health, /ready and /metrics."""
+    routes = APIRouter(tags=["operation"])
+
+    @routes.get("/health", summary="The process answers")
+    async def health() -> Health:
+        """Liveness: says nothing about Redis or Postgres, so that their outage does not restart pods."""
+        return Health()
+
+    @routes.get("/ready", summary="The process can serve", responses={503: {"model": Readiness}})
+    async def ready(response: Response) -> Readiness:
+        """Readiness: true once definitions and weights can be answered for, from the store or from memory."""
+        answer = readiness()
+        if answer.status != "ready":
+            response.status_code = 503
+        return answer
+
+    @routes.get("/metrics", summary="Prometheus metrics", response_class=Response)
+    async def scrape() -> Response:
+        return Response(metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    return routes

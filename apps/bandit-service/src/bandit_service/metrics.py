@@ -1,0 +1,86 @@
+"""What Prometheus scrapes. Gauges per arm come only from the process that holds the experiment's lease."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.exposition import generate_latest
+
+from bandit_core.policies.base import Beliefs
+
+ARMS_PER_EXPERIMENT = 20
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+
+class Metrics:
+    """Every metric of the service, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        labels = ("experiment", "arm")
+        self._decisions = self._counter("bandit_decisions", "Decisions served", (*labels, "stratum"))
+        self._rewards = self._counter("bandit_rewards", "Rewards by what became of them", (*labels, "status"))
+        self.dropped = self._counter("bandit_decisions_dropped", "Decisions served but not kept: no room", ())
+        self.requests = Histogram(
+            "bandit_request_seconds",
+            "Time to answer a request of a hot endpoint",
+            ("endpoint", "status"),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.weight = self._gauge("bandit_arm_weight", "Published weight", labels)
+        self.posterior_mean = self._gauge("bandit_arm_posterior_mean", "Posterior mean of the reward", labels)
+        self.prob_best = self._gauge("bandit_arm_prob_best", "Probability that the arm is the best", labels)
+        self.expected_loss = self._gauge("bandit_arm_expected_loss", "Expected loss of choosing the arm", labels)
+        self.stream_lag = self._gauge("bandit_stream_lag_seconds", "Age of the oldest event not yet in Postgres", ())
+        self.waiting = self._gauge("bandit_operations_waiting", "Operations that wait for the store", ())
+        self.retained = self._gauge("bandit_events_retained", "Events kept here until Postgres has them", ())
+        self.forgotten = self._gauge(
+            "bandit_events_released_early", "Events released past the bound before Postgres had them", ()
+        )
+        self.degraded = self._gauge("bandit_degraded", "1 while the part named is away", ("part",))
+        self._children: dict[tuple[str, ...], Counter] = {}
+        self._arms: dict[str, set[str]] = {}
+
+    def decided(self, experiment: str, arm: str, stratum: str) -> None:
+        self._child(self._decisions, "d", experiment, arm, stratum).inc()
+
+    def rewarded(self, experiment: str, arm: str, status: str) -> None:
+        self._child(self._rewards, "r", experiment, arm, status).inc()
+
+    def believed(self, experiment: str, beliefs: Beliefs, weights: dict[str, float]) -> None:
+        """Show the beliefs of an experiment whose lease this process holds, at most 20 arms of it."""
+        best = beliefs.best_arm
+        shown = set(beliefs.arms[:ARMS_PER_EXPERIMENT])
+        for arm in self._arms.get(experiment, set()) - shown:
+            self._forget_arm(experiment, arm)
+        self._arms[experiment] = shown
+        for index, arm in enumerate(beliefs.arms[:ARMS_PER_EXPERIMENT]):
+            self.weight.labels(experiment, arm).set(weights.get(arm, 0.0))
+            self.posterior_mean.labels(experiment, arm).set(beliefs.mean[index])
+            self.prob_best.labels(experiment, arm).set(best.prob_best[index])
+            self.expected_loss.labels(experiment, arm).set(best.expected_loss[index])
+
+    def forget(self, experiment: str) -> None:
+        """Stop showing an experiment whose lease went to another process."""
+        for arm in self._arms.pop(experiment, set()):
+            self._forget_arm(experiment, arm)
+
+    def render(self) -> bytes:
+        return generate_latest(self.registry)
+
+    def _forget_arm(self, experiment: str, arm: str) -> None:
+        for gauge in (self.weight, self.posterior_mean, self.prob_best, self.expected_loss):
+            gauge.remove(experiment, arm)
+
+    def _child(self, counter: Counter, *key: str) -> Counter:
+        child = self._children.get(key)
+        if child is None:
+            child = self._children[key] = counter.labels(*key[1:])
+        return child
+
+    def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Counter:
+        return Counter(name, text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, labels: tuple[str, ...]) -> Gauge:
+        return Gauge(name, text, labels, registry=self.registry)

@@ -1,0 +1,288 @@
+"""Events in Postgres: written once each, folded into beliefs, and asked for what an emptied store has lost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from psycopg import AsyncConnection
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+
+from bandit_service.allocator.record import AllocationRecord
+from bandit_service.decisions.schemas import OwnDecision
+from bandit_service.events.record import EventKey, EventRecord, Kind
+from bandit_service.postgres_store.pool import Pool, connected, statement
+
+# Writing a batch and rebuilding from millions of events take longer than a caller of the API would wait.
+_WRITE_TIMEOUT = 30.0
+_REBUILD_TIMEOUT = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far an experiment's stream has come into Postgres."""
+
+    epoch: int
+    committed_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEvent:
+    """One event as read from the stream."""
+
+    seq: int
+    kind: Kind
+    record: EventRecord
+    believed: bool
+    first_exposure: bool | None
+    reward_micro: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamBatch:
+    """Consecutive events of one experiment and epoch."""
+
+    experiment_id: str
+    epoch: int
+    events: tuple[StreamEvent, ...]
+
+
+@dataclass(slots=True)
+class ArmTotals:
+    """The fold of an arm's events. `reward_micro` and `rewards` are what the beliefs took."""
+
+    reward_micro: int = 0
+    rewards: int = 0
+    decisions: int = 0
+    holdout_decisions: int = 0
+    holdout_rewards: int = 0
+    holdout_reward_micro: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The totals up to (epoch, seq), with the priors taken out again."""
+
+    epoch: int = 0
+    seq: int = 0
+    arms: dict[int, ArmTotals] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotRow:
+    """One arm of a snapshot as it is stored."""
+
+    experiment_id: str
+    epoch: int
+    seq: int
+    arm_index: int
+    arm: str
+    taken_at: float
+    alpha_micro: int
+    beta_micro: int
+    decisions: int
+    rewards: int
+    holdout_decisions: int = 0
+    holdout_rewards: int = 0
+    holdout_reward_micro: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OpenWindow:
+    """A decision whose reward window has not been closed."""
+
+    decision_id: str
+    arm_index: int
+    decision_ms: int
+
+
+class EventLog:
+    """The events of all experiments. Every method raises PostgresUnavailableError while Postgres is away."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def positions(self, experiment_ids: Sequence[str]) -> dict[str, Position]:
+        async with connected(self._pool) as connection:
+            cursor = await connection.execute(statement("positions"), {"experiment_ids": list(experiment_ids)})
+            return {name: Position(epoch, seq) for name, epoch, seq in await cursor.fetchall()}
+
+    async def raise_epoch(self, experiment_id: str) -> Position | None:
+        """Fence off every writer of the current epoch and return the new one; None for an unknown experiment."""
+        # The row is locked by a writer that is still at work: that is what has to be waited for.
+        async with connected(self._pool, timeout=_WRITE_TIMEOUT) as connection:
+            cursor = await connection.execute(statement("raise_epoch"), {"experiment_id": experiment_id})
+            row = await cursor.fetchone()
+            return None if row is None else Position(*row)
+
+    async def write(self, batches: Sequence[StreamBatch]) -> dict[str, int | None]:
+        """Write batches in one transaction; return how far each experiment is committed, or None where it was refused.
+
+        A batch is refused when its epoch is not the current one, or when it does not join on to what is committed: then
+        its stream is not the continuation of what Postgres has.
+        """
+        async with connected(self._pool, timeout=_WRITE_TIMEOUT) as connection:
+            positions = await _lock(connection, [batch.experiment_id for batch in batches])
+            fitting = [batch for batch in batches if _joins(batch, positions.get(batch.experiment_id))]
+            await _insert(connection, fitting)
+            for batch in fitting:
+                parameters = {"experiment_id": batch.experiment_id, "seq": batch.events[-1].seq}
+                await connection.execute(statement("advance_position"), parameters)
+        committed: dict[str, int | None] = {batch.experiment_id: None for batch in batches}
+        return committed | {batch.experiment_id: batch.events[-1].seq for batch in fitting}
+
+    async def present(self, experiment_id: str, keys: Sequence[EventKey]) -> set[EventKey]:
+        """Return those of the keys whose event Postgres has."""
+        parameters = {
+            "experiment_id": experiment_id,
+            "decision_ids": [key.decision_id for key in keys],
+            "kinds": [key.kind for key in keys],
+            "positions": [key.position for key in keys],
+            "decision_ms": [key.decision_ms for key in keys],
+        }
+        async with connected(self._pool) as connection:
+            cursor = await connection.execute(statement("present_events"), parameters)
+            return {EventKey(*row) for row in await cursor.fetchall()}
+
+    async def last_snapshot(self, experiment_id: str, priors: dict[int, tuple[int, int]]) -> Snapshot:
+        """Return the newest snapshot, or an empty one. `priors` are alpha and beta in millionths by arm."""
+        rows = await self._rows("last_snapshot", experiment_id=experiment_id)
+        if not rows:
+            return Snapshot()
+        arms = {row["arm_index"]: _totals(row, priors[row["arm_index"]][0]) for row in rows}
+        return Snapshot(rows[0]["epoch"], rows[0]["seq"], arms)
+
+    async def fold(self, experiment_id: str, after: Snapshot) -> dict[int, ArmTotals]:
+        """Return the totals of every arm: those of the snapshot and what every later event adds."""
+        rows = await self._rows("fold_events", experiment_id=experiment_id, epoch=after.epoch, seq=after.seq)
+        totals = {index: replace(arm) for index, arm in after.arms.items()}
+        for row in rows:
+            index = row.pop("arm_index")
+            arm = totals.setdefault(index, ArmTotals())
+            for name, amount in row.items():
+                setattr(arm, name, getattr(arm, name) + amount)
+        return totals
+
+    async def markers(self, experiment_id: str, since_ms: int) -> list[tuple[str, Kind, int | None]]:
+        """Return decision id, kind and reward of every reward, activation and late reward since a decision time."""
+        rows = await self._rows("recent_markers", experiment_id=experiment_id, since_ms=since_ms)
+        return [(row["decision_id"], row["kind"], row["reward_micro"]) for row in rows]
+
+    async def own_decisions(self, experiment_id: str, since_ms: int) -> list[tuple[str, OwnDecision]]:
+        rows = await self._rows("recent_own_decisions", experiment_id=experiment_id, since_ms=since_ms)
+        return [(row.pop("decision_id"), OwnDecision(**row)) for row in rows]
+
+    async def open_windows(self, experiment_id: str) -> list[OpenWindow]:
+        return [OpenWindow(**row) for row in await self._rows("open_windows", experiment_id=experiment_id)]
+
+    async def exposed_units(self, experiment_id: str) -> list[str]:
+        async with connected(self._pool, timeout=_REBUILD_TIMEOUT) as connection:
+            cursor = await connection.execute(statement("exposed_units"), {"experiment_id": experiment_id})
+            return [name for (name,) in await cursor.fetchall()]
+
+    async def save_snapshot(self, rows: Sequence[SnapshotRow]) -> None:
+        async with connected(self._pool) as connection, connection.cursor() as cursor:
+            names = SnapshotRow.__slots__
+            parameters = [{name: getattr(row, name) for name in names} for row in rows]
+            await cursor.executemany(statement("insert_snapshot"), parameters)
+
+    async def save_allocation(
+        self, experiment_id: str, record: AllocationRecord, explanation: dict[str, Any], summary: str
+    ) -> None:
+        parameters = {
+            "experiment_id": experiment_id,
+            "weights_version": record.version,
+            "published_at": record.published_at,
+            "revision": record.revision,
+            "weights": Jsonb(dict(record.weights)),
+            "prob_best": Jsonb(dict(record.prob_best)),
+            "expected_loss": Jsonb(dict(record.expected_loss)),
+            "explanation": Jsonb(explanation),
+            "summary": summary,
+        }
+        async with connected(self._pool) as connection:
+            await connection.execute(statement("insert_allocation"), parameters)
+
+    async def last_allocation(self, experiment_id: str) -> AllocationRecord | None:
+        rows = await self._rows("last_allocation", experiment_id=experiment_id)
+        if not rows:
+            return None
+        row = rows[0]
+        return AllocationRecord(
+            version=row["weights_version"],
+            epoch=0,
+            revision=row["revision"],
+            belief_version=-1,
+            seq=0,
+            published_at=row["published_at"],
+            changed_at=row["published_at"],
+            weights=row["weights"],
+            prob_best=row["prob_best"],
+            expected_loss=row["expected_loss"],
+        )
+
+    async def _rows(self, name: str, **parameters: object) -> list[dict[str, Any]]:
+        async with (
+            connected(self._pool, timeout=_REBUILD_TIMEOUT) as connection,
+            connection.cursor(row_factory=dict_row) as cursor,
+        ):
+            await cursor.execute(statement(name), parameters)
+            return await cursor.fetchall()
+
+
+async def _lock(connection: AsyncConnection[Any], experiment_ids: list[str]) -> dict[str, Position]:
+    cursor = await connection.execute(statement("lock_positions"), {"experiment_ids": experiment_ids})
+    return {name: Position(epoch, seq) for name, epoch, seq in await cursor.fetchall()}
+
+
+def _joins(batch: StreamBatch, position: Position | None) -> bool:
+    if position is None or position.epoch != batch.epoch or not batch.events:
+        return False
+    # The first events may be committed already: their trimming was interrupted.
+    return batch.events[0].seq <= position.committed_seq + 1 <= batch.events[-1].seq + 1
+
+
+async def _insert(connection: AsyncConnection[Any], batches: Sequence[StreamBatch]) -> None:
+    await connection.execute(statement("create_incoming_events"))
+    async with connection.cursor() as cursor:
+        async with cursor.copy(statement("copy_incoming_events")) as copy:
+            for batch in batches:
+                for event in batch.events:
+                    await copy.write_row(_row(batch, event))
+        await cursor.execute(statement("insert_incoming_events"))
+
+
+def _row(batch: StreamBatch, event: StreamEvent) -> tuple[object, ...]:
+    record = event.record
+    return (
+        batch.experiment_id,
+        record.decision_id,
+        event.kind,
+        record.position,
+        record.decision_ms,
+        record.event_ms,
+        batch.epoch,
+        event.seq,
+        record.arm_index,
+        record.stratum,
+        record.propensity,
+        event.reward_micro,
+        record.weights_version,
+        record.deferred,
+        event.believed,
+        record.unit_hash,
+        event.first_exposure,
+    )
+
+
+def _totals(row: dict[str, Any], prior_alpha_micro: int) -> ArmTotals:
+    return ArmTotals(
+        reward_micro=row["alpha_micro"] - prior_alpha_micro,
+        rewards=row["rewards"],
+        decisions=row["decisions"],
+        holdout_decisions=row["holdout_decisions"],
+        holdout_rewards=row["holdout_rewards"],
+        holdout_reward_micro=row["holdout_reward_micro"],
+    )

@@ -1,0 +1,1 @@
+UPDATE event_positions SET committed_seq = %(seq)s, committed_at = now() WHERE experiment_id = %(experiment_id)s

@@ -1,0 +1,1 @@
+COPY incoming_events FROM STDIN

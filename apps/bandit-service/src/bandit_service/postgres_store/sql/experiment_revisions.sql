@@ -1,0 +1,1 @@
+SELECT id, revision FROM experiments

@@ -1,0 +1,1 @@
+INSERT INTO namespaces (name, unit_salt) VALUES (%(name)s, %(unit_salt)s) ON CONFLICT DO NOTHING

@@ -1,0 +1,1 @@
+SELECT definition::text FROM experiments WHERE id = %(id)s FOR UPDATE

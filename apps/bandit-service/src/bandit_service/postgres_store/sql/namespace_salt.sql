@@ -1,0 +1,1 @@
+SELECT encode(unit_salt, 'hex') FROM namespaces WHERE name = %(name)s

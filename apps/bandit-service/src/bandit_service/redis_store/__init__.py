@@ -1,0 +1,1 @@
+"""The one room that knows the Redis protocol: keys, atomic scripts, connections."""

@@ -1,0 +1,140 @@
+-- Append a batch of operations of one experiment: counts, beliefs, markers and the event stream move together or not at all.
+--
+-- KEYS  1 state, 2 events, 3 pending, 4 units, 5 producers, then the keys the operations name by their position
+-- ARGV  1 epoch the caller believes in, 2 producer, 3 the producer's batch number, 4 life of markers (ms), then the operations:
+--   D arm counts close_ms unit member own_key own_record payload      a decision
+--   A arm counts close_ms member deadline_ms marker payload           an activation of a deferred decision
+--   R arm mode micro deadline_ms marker activation alpha beta payload a reward
+--   C arm member marker alpha beta payload                            the closing of a decision's reward window
+-- `counts` is the counter a decision raises, less its arm: d: for the bandit, hd: for the holdout.
+-- An empty string means "none"; a key position of 0 means "no key".
+--
+-- Reply: status, epoch, committed, weights version, revision, now (ms), results joined by commas
+--   status   0 done, 1 not ready (no epoch here: refill first), 2 another epoch
+--   results  > 0 the sequence number of the event; 0 done before; < 0 refused (see below)
+local LATE, NOT_ACTIVATED = -1, -2
+local ONE = 1000000
+
+local state = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'committed', 'weights_version', 'revision')
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local epoch = state[1]
+local function reply(status, results)
+  return {status, epoch or '', state[3] or '0', state[4] or '0', state[5] or '0', now, results}
+end
+if not epoch then return reply(1, '') end
+if epoch ~= ARGV[1] then return reply(2, '') end
+
+-- A batch sent again because its answer was lost is answered from memory.
+local last = redis.call('HGET', KEYS[5], ARGV[2])
+if last then
+  local number, results = string.match(last, '^(%d+) %d+ (.*)$')
+  if number == ARGV[3] then return reply(0, results) end
+end
+
+-- A marker of an earlier epoch was not part of the refill: what it stood for is not in the beliefs, so it does not count.
+local stamp = epoch .. '|'
+local function marked(position)
+  local value = redis.call('GET', KEYS[position])
+  return value and string.sub(value, 1, #stamp) == stamp and string.sub(value, #stamp + 1)
+end
+local function mark(position, value)
+  redis.call('SET', KEYS[position], stamp .. value, 'PX', ARGV[4])
+end
+
+local seq = tonumber(state[2] or '0')
+local function append(kind, payload, believed, ...)
+  seq = seq + 1
+  redis.call('XADD', KEYS[2], epoch .. '-' .. string.format('%d', seq), 'k', kind, 'b', believed, 'p', payload, ...)
+  return seq
+end
+
+local fields, sums = {}, {}
+local function count(field, amount) fields[field] = (fields[field] or 0) + amount end
+local function believe(arm, micro, alpha, beta)
+  sums[alpha] = (sums[alpha] or 0) + micro
+  sums[beta] = (sums[beta] or 0) + ONE - micro
+  count('n:' .. arm, 1)
+end
+local function await_close(close_ms, member)
+  if close_ms ~= '' then redis.call('ZADD', KEYS[3], close_ms, member) end
+end
+
+local function decide(arm, counts, close_ms, unit, member, own_key, own_record, payload)
+  own_key = tonumber(own_key)
+  if own_key > 0 then
+    if marked(own_key) then return 0 end
+    mark(own_key, own_record)
+  end
+  local number
+  if unit ~= '' then
+    number = append('decision', payload, '0', 'f', redis.call('SADD', KEYS[4], unit))
+  else
+    number = append('decision', payload, '0')
+  end
+  if counts ~= '' then count(counts .. arm, 1) end
+  await_close(close_ms, member)
+  return number
+end
+
+local function activate(arm, counts, close_ms, member, deadline_ms, marker, payload)
+  marker = tonumber(marker)
+  if marked(marker) then return 0 end
+  if now > tonumber(deadline_ms) then return LATE end
+  mark(marker, '1')
+  if counts ~= '' then count(counts .. arm, 1) end
+  await_close(close_ms, member)
+  return append('activation', payload, '0')
+end
+
+local function refuse_late(marker, payload)
+  mark(marker, 'late')
+  append('late', payload, '0')
+  return LATE
+end
+
+-- mode: b enters the beliefs now, z when the window closes, h counts for the holdout, n is only kept
+local function reward(arm, mode, micro, deadline_ms, marker, activation, alpha, beta, payload)
+  marker, activation = tonumber(marker), tonumber(activation)
+  if activation > 0 and not marked(activation) then return NOT_ACTIVATED end
+  if marker > 0 then
+    local seen = marked(marker)
+    if seen then return seen == 'late' and LATE or 0 end
+    if deadline_ms ~= '' and now > tonumber(deadline_ms) then return refuse_late(marker, payload) end
+    mark(marker, micro)
+  end
+  local enters = mode == 'b' and micro ~= ''
+  if enters then believe(arm, tonumber(micro), tonumber(alpha), tonumber(beta)) end
+  if mode == 'h' and micro ~= '' then
+    count('holdout_rewards', 1)
+    count('holdout_reward_micro', tonumber(micro))
+  end
+  return append('reward', payload, enters and '1' or '0')
+end
+
+local function close(arm, member, marker, alpha, beta, payload)
+  local closes_ms = redis.call('ZSCORE', KEYS[3], member)
+  if not closes_ms or tonumber(closes_ms) >= now then return 0 end
+  local micro = marked(tonumber(marker)) or '0'
+  if micro == 'late' then micro = '0' end
+  local number = append('close', payload, micro == '' and '0' or '1', 'r', micro)
+  redis.call('ZREM', KEYS[3], member)
+  if micro ~= '' then believe(arm, tonumber(micro), tonumber(alpha), tonumber(beta)) end
+  return number
+end
+
+local operations = {D = {decide, 8}, A = {activate, 7}, R = {reward, 9}, C = {close, 6}}
+local results, at = {}, 5
+while at <= #ARGV do
+  local operation, arity = unpack(operations[ARGV[at]])
+  results[#results + 1] = operation(unpack(ARGV, at + 1, at + arity))
+  at = at + 1 + arity
+end
+
+for field, amount in pairs(fields) do redis.call('HINCRBY', KEYS[1], field, string.format('%d', amount)) end
+for position, amount in pairs(sums) do redis.call('INCRBY', KEYS[position], string.format('%d', amount)) end
+if next(sums) then redis.call('HINCRBY', KEYS[1], 'version', 1) end
+redis.call('HSET', KEYS[1], 'seq', string.format('%d', seq))
+local answer = table.concat(results, ',')
+redis.call('HSET', KEYS[5], ARGV[2], ARGV[3] .. ' ' .. string.format('%d', now) .. ' ' .. answer)
+return reply(0, answer)

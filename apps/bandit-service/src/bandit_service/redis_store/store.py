@@ -1,0 +1,241 @@
+"""Reads and writes of experiment state outside the commit path: definitions, allocations, leases, refills."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError
+
+from bandit_service.redis_store.errors import StoreFullError, StoreUnavailableError
+from bandit_service.redis_store.keys import EXPERIMENTS, ExperimentKeys
+from bandit_service.redis_store.scripts import script
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+type _Call = tuple[Sequence[str], Sequence[str | bytes | int]]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The counters of one experiment at one moment, as the store holds them."""
+
+    epoch: int | None
+    seq: int
+    committed: int
+    version: int
+    weights_version: int
+    revision: int
+    decisions: dict[int, int]
+    rewards: dict[int, int]
+    holdout_decisions: int
+    holdout_rewards: int
+    holdout_reward_micro: int
+
+    @classmethod
+    def parse(cls, fields: dict[str, str]) -> State:
+        def number(name: str) -> int:
+            return int(fields.get(name, "0"))
+
+        epoch = fields.get("epoch")
+        return cls(
+            epoch=None if epoch is None else int(epoch),
+            seq=number("seq"),
+            committed=number("committed"),
+            version=number("version"),
+            weights_version=number("weights_version"),
+            revision=int(fields.get("revision", "-1")),
+            decisions=_by_arm(fields, "d:"),
+            rewards=_by_arm(fields, "n:"),
+            holdout_decisions=sum(_by_arm(fields, "hd:").values()),
+            holdout_rewards=number("holdout_rewards"),
+            holdout_reward_micro=number("holdout_reward_micro"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class BeliefCounts:
+    """One consistent picture of an experiment: its counters, and alpha and beta of every arm in millionths."""
+
+    state: State
+    alpha_micro: tuple[int | None, ...]
+    beta_micro: tuple[int | None, ...]
+
+
+class RedisStore:
+    """The store as typed operations. Every method may raise StoreUnavailableError."""
+
+    def __init__(self, url: str, *, timeout: float) -> None:
+        self._redis = Redis.from_url(
+            url,
+            socket_timeout=timeout,
+            socket_connect_timeout=timeout,
+            decode_responses=True,
+            retry=Retry(NoBackoff(), 0),
+            max_connections=64,
+        )
+
+    @property
+    def client(self) -> Redis:
+        return self._redis
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+
+    async def ping(self) -> None:
+        with translated():
+            await self._redis.ping()
+
+    async def experiment_ids(self) -> list[str]:
+        with translated():
+            return sorted(await cast("Any", self._redis.smembers(EXPERIMENTS)))
+
+    async def define(self, experiment_id: str, revision: int, definition: bytes) -> bool:
+        """Mirror a definition unless the store has a newer one; say whether it was taken."""
+        keys = ExperimentKeys(experiment_id)
+        with translated():
+            await cast("Any", self._redis.sadd(EXPERIMENTS, experiment_id))
+        return bool(await self._run("define", [keys.state, keys.definition], [revision, definition]))
+
+    async def definition_and_allocation(self, experiment_id: str) -> tuple[str | None, str | None]:
+        keys = ExperimentKeys(experiment_id)
+        with translated():
+            values = await self._redis.mget(keys.definition, keys.allocation)
+        definition, allocation = cast("list[str | None]", values)
+        return definition, allocation
+
+    async def states(self, experiment_ids: Sequence[str]) -> list[State]:
+        with translated():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for experiment_id in experiment_ids:
+                    pipe.hgetall(ExperimentKeys(experiment_id).state)
+                return [State.parse(fields) for fields in await pipe.execute()]
+
+    async def explanation(self, experiment_id: str) -> str | None:
+        with translated():
+            return cast("str | None", await self._redis.get(ExperimentKeys(experiment_id).explanation))
+
+    async def get(self, key: str) -> str | None:
+        with translated():
+            return cast("str | None", await self._redis.get(key))
+
+    async def beliefs(self, experiment_id: str, arms: int) -> BeliefCounts:
+        """Read counters and posteriors of the first `arms` arms in one atomic step."""
+        keys = ExperimentKeys(experiment_id)
+        names = [keys.alpha(index) for index in range(arms)] + [keys.beta(index) for index in range(arms)]
+        flat, values = await self._run("beliefs", [keys.state, *names], [])
+        fields = dict(zip(flat[::2], flat[1::2], strict=True))
+        numbers = tuple(int(value) if value != "" else None for value in values)
+        return BeliefCounts(State.parse(fields), numbers[:arms], numbers[arms:])
+
+    async def lease(self, experiment_ids: Sequence[str], token: str, life: float) -> list[bool]:
+        """Take or renew the lease of each experiment; say of each whether it is now held."""
+        calls: list[_Call] = [([ExperimentKeys(name).lease], [token, round(life * 1000)]) for name in experiment_ids]
+        return [bool(held) for held in await self._run_many("lease", calls)]
+
+    async def release(self, experiment_ids: Sequence[str], token: str) -> None:
+        await self._run_many("release", [([ExperimentKeys(name).lease], [token]) for name in experiment_ids])
+
+    async def publish(
+        self, experiment_id: str, *, token: str, epoch: int, read_version: int, record: bytes, explanation: bytes
+    ) -> bool:
+        """Publish an allocation if the lease is held and nobody published since `read_version`."""
+        keys = ExperimentKeys(experiment_id)
+        names = [keys.state, keys.lease, keys.allocation, keys.explanation]
+        return bool(await self._run("publish", names, [token, epoch, read_version, record, explanation]))
+
+    async def events(self, experiment_id: str, epoch: int, first: int, count: int) -> list[tuple[int, dict[str, str]]]:
+        """Return up to `count` events of an epoch from sequence number `first` on, in order."""
+        with translated():
+            entries = await self._redis.xrange(
+                ExperimentKeys(experiment_id).events, min=f"{epoch}-{first}", max=f"{epoch}", count=count
+            )
+        return [(int(name.partition("-")[2]), fields) for name, fields in cast("Any", entries)]
+
+    async def trim(self, experiment_id: str, epoch: int, committed: int) -> None:
+        keys = ExperimentKeys(experiment_id)
+        await self._run("trim", [keys.state, keys.events], [epoch, committed])
+
+    async def due(self, experiment_id: str, now_ms: int, count: int) -> list[str]:
+        """Return up to `count` decisions whose reward window has closed by `now_ms`, oldest first."""
+        with translated():
+            return cast(
+                "list[str]",
+                await self._redis.zrangebyscore(
+                    ExperimentKeys(experiment_id).pending, min="-inf", max=f"({now_ms}", start=0, num=count
+                ),
+            )
+
+    async def forget_producers(self, experiment_id: str, before_ms: int) -> None:
+        """Drop the memory of processes that have not committed since `before_ms`."""
+        key = ExperimentKeys(experiment_id).producers
+        with translated():
+            producers: dict[str, str] = await cast("Any", self._redis.hgetall(key))
+            gone = [name for name, value in producers.items() if int(value.split(" ", 2)[1]) < before_ms]
+            if gone:
+                await cast("Any", self._redis.hdel(key, *gone))
+
+    async def take_refill(self, experiment_id: str, token: str, life: float) -> bool:
+        with translated():
+            key = ExperimentKeys(experiment_id).refill
+            return bool(await self._redis.set(key, token, nx=True, px=round(life * 1000)))
+
+    async def end_refill_turn(self, experiment_id: str, token: str) -> None:
+        await self._run("release", [ExperimentKeys(experiment_id).refill], [token])
+
+    async def refill_begin(self, experiment_id: str, epoch: int) -> bool:
+        keys = ExperimentKeys(experiment_id)
+        return bool(await self._run("refill_begin", list(keys.committed_by_script), [epoch]))
+
+    async def refill_chunk(
+        self, experiment_id: str, epoch: int, keys: Iterable[str], arguments: Iterable[str | int]
+    ) -> bool:
+        names = ExperimentKeys(experiment_id)
+        return bool(
+            await self._run("refill_chunk", [names.state, names.pending, names.units, *keys], [epoch, *arguments])
+        )
+
+    async def refill_end(self, experiment_id: str, epoch: int, fields: dict[str, int]) -> bool:
+        flat = [item for pair in fields.items() for item in pair]
+        return bool(await self._run("refill_end", [ExperimentKeys(experiment_id).state], [epoch, *flat]))
+
+    async def _run(self, name: str, keys: Sequence[str], arguments: Sequence[str | bytes | int]) -> Any:  # noqa: ANN401
+        return (await self._run_many(name, [(keys, arguments)]))[0]
+
+    async def _run_many(self, name: str, calls: Sequence[_Call]) -> list[Any]:
+        """Run one script for many experiments in a round trip. A restarted server has forgotten it: then teach it."""
+        if not calls:
+            return []
+        with translated():
+            try:
+                return await self._evaluate(script(name).sha, calls)
+            except NoScriptError:
+                await cast("Any", self._redis.script_load(script(name).source))
+                return await self._evaluate(script(name).sha, calls)
+
+    async def _evaluate(self, sha: str, calls: Sequence[_Call]) -> list[Any]:
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for keys, arguments in calls:
+                pipe.execute_command("EVALSHA", sha, len(keys), *keys, *arguments)
+            return await pipe.execute()
+
+
+def _by_arm(fields: dict[str, str], prefix: str) -> dict[int, int]:
+    return {int(name[len(prefix) :]): int(value) for name, value in fields.items() if name.startswith(prefix)}
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn the client library's errors into the two this room raises."""
+    try:
+        yield
+    except OutOfMemoryError as error:
+        raise StoreFullError(str(error)) from error
+    except (RedisError, OSError, TimeoutError) as error:
+        raise StoreUnavailableError(type(error).__name__) from error

@@ -1,0 +1,36 @@
+"""The bodies of /reward."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from bandit_service.decisions.schemas import DECISION_ID, ExperimentId
+
+RewardValue = Annotated[float, msgspec.Meta(ge=0, le=1)]
+ArmId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,128}$")]
+RewardId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:-]{1,128}$")]
+
+RewardStatus = Literal["applied", "duplicate", "ignored"]
+
+
+class RewardRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A reward for a decision, or (with `arm`) a direct reward for an arm."""
+
+    decision_id: Annotated[str, msgspec.Meta(pattern=DECISION_ID)] | None = None
+    experiment_id: ExperimentId | None = None
+    arm: ArmId | None = None
+    reward_id: RewardId | None = None
+    reward: RewardValue | None = None
+    outcome: bool | float | str | dict[str, bool | float | str] | None = None
+
+
+class RewardResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a reward. `ignored`: its outcome counts neither for nor against the arm."""
+
+    status: RewardStatus
+    experiment_id: str
+    arm: str
+    decision_id: str | None
+    reward: Annotated[float, msgspec.Meta(ge=0, le=1)] | None

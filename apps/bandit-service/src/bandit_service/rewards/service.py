@@ -1,0 +1,157 @@
+"""Rewards: each counted exactly once, in the stratum its decision was made in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import NamedTuple
+
+from bandit_service.auth import Principal
+from bandit_service.decisions.decision_id import Ticket
+from bandit_service.decisions.service import Decisions
+from bandit_service.decisions.serving import Serving
+from bandit_service.events.operations import DUPLICATE, LATE, NOT_ACTIVATED, Reward, RewardMode
+from bandit_service.events.record import EventRecord
+from bandit_service.experiments.definition import MICRO, ArmDefinition
+from bandit_service.metrics import Metrics
+from bandit_service.problems import Conflict, Expired, Invalid
+from bandit_service.rewards.schemas import RewardRequest, RewardResponse, RewardStatus
+
+
+class Begun(NamedTuple):
+    """A reward that was handed in."""
+
+    request: RewardRequest
+    serving: Serving
+    arm: ArmDefinition
+    micro: int | None
+    future: asyncio.Future[int]
+
+
+class Rewards:
+    """Answers /reward."""
+
+    def __init__(
+        self,
+        *,
+        decisions: Decisions,
+        clock: Callable[[], float],
+        new_id: Callable[[], str],
+        metrics: Metrics,
+    ) -> None:
+        self._decisions = decisions
+        self._clock = clock
+        self._new_id = new_id
+        self._metrics = metrics
+
+    async def reward(self, request: RewardRequest, principal: Principal) -> RewardResponse:
+        """Apply a reward once.
+
+        Raises:
+            Invalid, NotFound, Conflict (not activated yet), Expired (the window is over), Unavailable (no store).
+        """
+        return await self.finish(await self.begin(request, principal))
+
+    async def begin(self, request: RewardRequest, principal: Principal) -> Begun:
+        """Hand the reward in without waiting for its outcome, so that a batch shares one commit."""
+        _check(request)
+        if request.decision_id is None:
+            return await self._direct(request, principal)
+        ticket, serving = await self._decisions.ticket(request.decision_id, request.experiment_id, principal)
+        micro = _micro(request, serving)
+        operation = Reward(
+            self._record(request.decision_id, ticket, micro),
+            mode=_mode(ticket, serving),
+            deadline_ms=ticket.decision_ms + serving.reward_window_ms,
+            needs_activation=ticket.deferred,
+        )
+        arm = serving.experiment.arms[ticket.arm_index]
+        return Begun(request, serving, arm, micro, self._decisions.submit(operation, serving))
+
+    async def finish(self, begun: Begun) -> RewardResponse:
+        """Wait for the outcome of a reward that was handed in."""
+        request, serving, arm, micro, future = begun
+        outcome = await self._decisions.outcome(future)
+        experiment = serving.experiment
+        if outcome == LATE:
+            self._metrics.rewarded(experiment.id, arm.id, "late")
+            raise Expired(f"the reward window of {experiment.reward_window:g} s is over; the reward was kept as late")
+        if outcome == NOT_ACTIVATED:
+            raise Conflict("the decision was deferred: it needs POST /activate before its reward")
+        status: RewardStatus = "duplicate" if outcome == DUPLICATE else "ignored" if micro is None else "applied"
+        self._metrics.rewarded(experiment.id, arm.id, status)
+        return RewardResponse(
+            status=status,
+            experiment_id=experiment.id,
+            arm=arm.id,
+            decision_id=request.decision_id,
+            reward=None if micro is None else micro / MICRO,
+        )
+
+    async def _direct(self, request: RewardRequest, principal: Principal) -> Begun:
+        serving = await self._decisions.serving(request.experiment_id or "", principal)
+        arm = _known_arm(serving, request.arm or "")
+        micro = _micro(request, serving)
+        now_ms = round(self._clock() * 1_000)
+        name = f"r:{request.reward_id or self._new_id()}"
+        operation = Reward(
+            EventRecord(name, now_ms, now_ms, arm.index, "direct", reward_micro=micro),
+            mode="b",
+            deadline_ms=None,
+            marked=request.reward_id is not None,
+        )
+        return Begun(request, serving, arm, micro, self._decisions.submit(operation, serving))
+
+    def _record(self, decision_id: str, ticket: Ticket, micro: int | None) -> EventRecord:
+        return EventRecord(
+            decision_id,
+            ticket.decision_ms,
+            round(self._clock() * 1_000),
+            ticket.arm_index,
+            ticket.stratum,
+            ticket.propensity,
+            micro,
+            ticket.weights_version,
+            ticket.deferred,
+        )
+
+
+def _check(request: RewardRequest) -> None:
+    if (request.reward is None) == (request.outcome is None):
+        raise Invalid.field("reward", "give either reward or outcome")
+    if request.decision_id is not None:
+        for field in ("arm", "reward_id"):
+            if getattr(request, field) is not None:
+                raise Invalid.field(field, "a reward for a decision_id takes its arm from the decision")
+    elif request.experiment_id is None or request.arm is None:
+        missing = "experiment_id" if request.experiment_id is None else "arm"
+        raise Invalid.field(missing, "needed without a decision_id")
+
+
+def _micro(request: RewardRequest, serving: Serving) -> int | None:
+    """Return the reward in millionths, rounded once and for all; None for an outcome that is ignored."""
+    if request.outcome is None:
+        return round((request.reward or 0.0) * MICRO)
+    model = serving.reward_model
+    if model is None:
+        raise Invalid.field("outcome", "the experiment has no reward_model: send a reward between 0 and 1")
+    try:
+        value = model.reward(request.outcome)
+    except ValueError as error:
+        raise Invalid.field("outcome", str(error)) from None
+    return None if value is None else round(value * MICRO)
+
+
+def _mode(ticket: Ticket, serving: Serving) -> RewardMode:
+    if ticket.stratum == "holdout":
+        return "h"
+    if ticket.stratum != "bandit":
+        return "n"
+    return "z" if serving.experiment.missing_reward == "zero" else "b"
+
+
+def _known_arm(serving: Serving, arm_id: str) -> ArmDefinition:
+    try:
+        return serving.experiment.arm(arm_id)
+    except KeyError:
+        raise Invalid.field("arm", f"experiment {serving.experiment.id!r} has no arm {arm_id!r}") from None

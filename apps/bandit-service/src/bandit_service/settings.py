@@ -1,0 +1,159 @@
+"""Everything a process is told from outside, read from environment variables that begin with BANDIT_."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ipaddress
+import re
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "BANDIT_"
+_PLACEHOLDER = re.compile(
+    r"change.?me|replace.?me|placeholder|your.?(password|secret|key)|example|<[^>]*>", re.IGNORECASE
+)
+_SIGNING_KEY = re.compile(r"k([0-9]{1,3}):([A-Za-z0-9+/_-]+={0,2})")
+_HOW_TO_SIGN = "make one with `bandit-service keys signing`"
+_FEWEST_BYTES, _MOST_BYTES, _HIGHEST_KEY_ID = 16, 64, 255
+
+Seconds = Annotated[float, Field(gt=0, le=3_600)]
+
+
+class Settings(BaseSettings):
+    """The settings of one process. Secrets never appear in its text; errors name the field, never the value."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    redis_url: SecretStr
+    postgres_dsn: SecretStr
+    signing_keys: SecretStr = Field(description="`k2:BASE64,k1:BASE64`; the first signs, all are accepted")
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65_535)
+    auth_required: bool | None = Field(default=None, description="None: required unless the host is loopback")
+
+    max_body_bytes: int = Field(default=1_048_576, ge=1_024, le=64 * 1_048_576)
+    max_batch: int = Field(default=1_000, ge=1, le=1_000)
+
+    redis_timeout: Seconds = 0.5
+    ack_timeout: Seconds = Field(default=1.0, description="How long an answer waits for its event to be recorded")
+    lease_seconds: Seconds = 5.0
+    keyring_refresh: Seconds = 30.0
+    postgres_pool_min: int = Field(default=1, ge=0, le=100)
+    postgres_pool_max: int = Field(default=8, ge=1, le=100)
+
+    log_format: Literal["json", "console"] = "json"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @property
+    def authenticates(self) -> bool:
+        """Whether requests need an API key."""
+        return not is_loopback(self.host) if self.auth_required is None else self.auth_required
+
+    @property
+    def decision_keys(self) -> dict[int, bytes]:
+        """The signing keys by their number, the one that signs first."""
+        return parse_signing_keys(self.signing_keys.get_secret_value())
+
+    @field_validator("redis_url")
+    @classmethod
+    def _check_redis_url(cls, url: SecretStr) -> SecretStr:
+        parts = urlsplit(url.get_secret_value())
+        if parts.scheme not in ("redis", "rediss", "unix") or parts.port == 0:  # reading the port also checks it
+            raise ValueError("must be a URL such as redis://localhost:6379/0 (or rediss://, unix://)")
+        _refuse_placeholder(parts.password or "")
+        return url
+
+    @field_validator("postgres_dsn")
+    @classmethod
+    def _check_postgres_dsn(cls, dsn: SecretStr) -> SecretStr:
+        try:
+            parts = conninfo_to_dict(dsn.get_secret_value())
+        except ProgrammingError:
+            raise ValueError("must be a connection string such as postgresql://user@localhost:5432/bandit") from None
+        if not parts:
+            raise ValueError("must not be empty")
+        _refuse_placeholder(str(parts.get("password", "")))
+        return dsn
+
+    @field_validator("signing_keys")
+    @classmethod
+    def _check_signing_keys(cls, keys: SecretStr) -> SecretStr:
+        parse_signing_keys(keys.get_secret_value())
+        return keys
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if self.auth_required is False and not is_loopback(self.host):
+            raise ValueError("auth_required may be off only while host is a loopback address")
+        if self.postgres_pool_min > self.postgres_pool_max:
+            raise ValueError("postgres_pool_min must not be above postgres_pool_max")
+        return self
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only programs on the same machine can reach a server bound to this host."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def parse_signing_keys(text: str) -> dict[int, bytes]:
+    """Return signing keys by number from `k2:BASE64,k1:BASE64`.
+
+    Raises:
+        ValueError: there is none, or one that is not random bytes.
+    """
+    keys: dict[int, bytes] = {}
+    for item in filter(None, (part.strip() for part in text.split(","))):
+        match = _SIGNING_KEY.fullmatch(item)
+        if match is None or int(match[1]) > _HIGHEST_KEY_ID:
+            raise ValueError(f"each key must look like k1:BASE64, with a number up to 255; {_HOW_TO_SIGN}")
+        if int(match[1]) in keys:
+            raise ValueError(f"key k{match[1]} is there twice")
+        keys[int(match[1])] = _secret_bytes(match[2])
+    if not keys:
+        raise ValueError(f"at least one key is needed; {_HOW_TO_SIGN}")
+    return keys
+
+
+def describe(error: ValidationError) -> str:
+    """Return what is wrong with the environment in one line, without any value."""
+    return "; ".join(_describe_one(each) for each in error.errors(include_input=False))
+
+
+def _describe_one(found: ErrorDetails) -> str:
+    field = str(found["loc"][0]) if found["loc"] else ""
+    message = found["msg"].removeprefix("Value error, ")
+    if found["type"] == "missing":
+        message = f"is not set; {_HOW_TO_SIGN}" if field == "signing_keys" else "is not set"
+    return f"{PREFIX}{field.upper()} {message}" if field else message
+
+
+def _secret_bytes(text: str) -> bytes:
+    _refuse_placeholder(text)
+    try:
+        key = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_" if set(text) & set("-_") else None)
+    except binascii.Error:
+        raise ValueError(f"a key is not base64; {_HOW_TO_SIGN}") from None
+    if not _FEWEST_BYTES <= len(key) <= _MOST_BYTES:
+        raise ValueError(f"a key must hold {_FEWEST_BYTES} to {_MOST_BYTES} bytes; {_HOW_TO_SIGN}")
+    # Random bytes are all but never readable text, nor do they repeat this much.
+    if key.isascii() or len(set(key)) < _FEWEST_BYTES // 2:
+        raise ValueError(f"a key is not random; {_HOW_TO_SIGN}")
+    return key
+
+
+def _refuse_placeholder(secret: str) -> None:
+    if _PLACEHOLDER.search(secret):
+        raise ValueError("the secret in it is a placeholder; put in a real one")
