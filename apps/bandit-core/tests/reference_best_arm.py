@@ -14,6 +14,7 @@ with two orders of the Gauss rule and fails unless they agree to 1e-10 of every 
 import json
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from itertools import pairwise
 from math import asinh, exp, log, log1p, sinh
 from pathlib import Path
@@ -58,7 +59,7 @@ def density(arm: Arm, t: mp.mpf) -> mp.mpf:
     return mp.exp(-arm[0] * mp.log1p(mp.exp(-t)) - arm[1] * mp.log1p(mp.exp(t)) - log_beta(*arm))
 
 
-@mp.memoize
+@cache
 def log_beta(alpha: float, beta: float) -> mp.mpf:
     return mp.loggamma(alpha) + mp.loggamma(beta) - mp.loggamma(mp.mpf(alpha) + mp.mpf(beta))
 
@@ -150,7 +151,7 @@ def checked_truth(arms: list[Arm]) -> Truth:
 
 
 def separated(alpha: float, beta: float, *, by: float, wider: float) -> list[Arm]:
-    """An arm, and one whose peak lies `by` joint standard deviations below it on the logit axis, `wider` times as wide."""
+    """An arm, and one `wider` times as wide whose peak lies `by` joint deviations below it on the logit axis."""
     width = (1 / alpha + 1 / beta) ** 0.5
     odds = exp(log(alpha / beta) - by * width * (1 + wider**2) ** 0.5)
     precision = 1 / (wider * width) ** 2
@@ -159,10 +160,7 @@ def separated(alpha: float, beta: float, *, by: float, wider: float) -> list[Arm
 
 def cases() -> dict[str, list[Arm]]:
     rng = np.random.default_rng(20240527)
-
-    def drawn(count: int, low: float, high: float) -> list[Arm]:
-        return [tuple(arm) for arm in np.exp(rng.uniform(log(low), log(high), (count, 2))).tolist()]
-
+    totals = np.exp(rng.uniform(log(2), log(3e5), 10))
     return {
         "two flat priors": [(1, 1), (1, 1)],
         "two small samples": [(3, 5), (4, 3)],
@@ -185,11 +183,10 @@ def cases() -> dict[str, list[Arm]]:
         "rival 6.9 below, P(best) near 1e-12": separated(2000, 8000, by=6.9, wider=1),
         "rival 6.9 below, narrow": separated(3, 5, by=6.9, wider=0.05),
         "rival 6.9 below, wide": separated(1e5, 1e5, by=6.9, wider=20),
-        "ten arms of any kind": drawn(10, 0.05, 1e4),
-        "four arms of any kind": drawn(4, 0.05, 1e6),
-        "five arms of any kind": drawn(5, 0.05, 1e6),
-        "a hundred equal arms": [(20, 80)] * 100,
-        "a hundred arms, one better": [(200, 800)] * 99 + [(260, 740)],
+        "ten arms at one rate, on scales from 2 to 3e5": [(max(0.05, 0.03 * n), 0.97 * n) for n in totals.tolist()],
+        "five arms of any kind": [(arm[0], arm[1]) for arm in np.exp(rng.uniform(-3, 13, (5, 2))).tolist()],
+        "a hundred equal arms": [(20.0, 80.0)] * 100,
+        "a hundred arms, one better": [(200.0, 800.0)] * 99 + [(260.0, 740.0)],
         "a hundred largest arms, nearly equal": [(1e6, 1e6)] * 50 + [(1e6, 1e6 + 100)] * 50,
         "a hundred arms of four kinds": [(0.05, 0.05)] * 25 + [(1, 1)] * 25 + [(30, 10)] * 25 + [(3e3, 100)] * 25,
     }
@@ -199,9 +196,15 @@ def main() -> None:
     records = []
     for name, arms in cases().items():
         prob, loss = checked_truth(arms)
-        alpha, beta = zip(*arms, strict=True)
-        numbers = {"prob_best": [float(prob[arm]) for arm in arms], "expected_loss": [float(loss[arm]) for arm in arms]}
-        records.append({"name": name, "alpha": alpha, "beta": beta} | numbers)
+        records.append(
+            {
+                "name": name,
+                "alpha": [float(arm[0]) for arm in arms],
+                "beta": [float(arm[1]) for arm in arms],
+                "prob_best": [float(prob[arm]) for arm in arms],
+                "expected_loss": [float(loss[arm]) for arm in arms],
+            }
+        )
     DATA.parent.mkdir(exist_ok=True)
     DATA.write_text(json.dumps(records, indent=1) + "\n")
 

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -49,6 +49,20 @@ def test_all_conditions_are_needed_when_they_are_combined_so() -> None:
     rule = StoppingRule(prob_best=0.95, expected_loss=0.0005, combine="all")
     assert not rule.evaluate(NEARLY_TIED, PLENTY, elapsed=0.0).stop
     assert rule.evaluate(CLEAR, PLENTY, elapsed=0.0).outcome == "winner"
+
+
+@pytest.mark.parametrize(("combine", "stop"), [("any", True), ("all", False)])
+def test_a_winner_is_judged_by_its_own_expected_loss(combine: Literal["any", "all"], stop: bool) -> None:  # noqa: FBT001
+    """An arm with a skewed posterior may lead by P(best) while another, with the higher mean, is the safer choice."""
+    beliefs = Beliefs(("likely", "safe"), np.array([9.0, 91_000.0]), np.array([1.0, 9_000.0]))
+    best = beliefs.best_arm
+    assert best.leader == 0
+    assert best.expected_loss[1] < best.expected_loss[0]
+    tolerance = float(best.expected_loss.mean())
+    rule = StoppingRule(min_decisions_per_arm=0, prob_best=0.55, expected_loss=tolerance, combine=combine)
+    verdict = rule.evaluate(beliefs, {}, elapsed=0.0)
+    assert (verdict.stop, verdict.arm) == (stop, "likely" if stop else None)
+    assert [condition.arm for condition in verdict.conditions] == ["likely", "likely"]
 
 
 @pytest.mark.parametrize(

@@ -58,15 +58,7 @@ async def test_a_passing_failure_is_told_from_a_lasting_one(answer: httpx.Respon
     assert not isinstance(failure.value, UnavailableError)
 
 
-@pytest.mark.parametrize(
-    ("outcome", "winner", "expected"),
-    [
-        ("winner", "item-3", "Verdict: winner item-3. P(best) is 97%."),
-        ("practically_equal", "item-3", "Verdict: practically equal, winner item-3. P(best) is 97%."),
-        ("undecided", None, "Verdict: undecided. P(best) is 97%."),
-    ],
-)
-def test_the_verdict_is_a_line_that_names_the_winner_when_there_is_one(
-    outcome: str, winner: str | None, expected: str
-) -> None:
-    assert dataclasses.replace(STATE, outcome=outcome, winner=winner).verdict() == expected
+def test_the_verdict_is_a_line_that_names_the_winner_when_there_is_one() -> None:
+    assert STATE.verdict() == "Verdict (winner item-3): P(best) is 97%."
+    undecided = dataclasses.replace(STATE, winner=None, sentence="undecided: time is up")
+    assert undecided.verdict() == "Verdict: undecided: time is up"

@@ -58,7 +58,7 @@ def test_a_run_reaches_its_verdict_and_the_next_one_finds_what_it_left(tmp_path:
     assert "item-3   3/201 = 1.49%" in first
     assert f"http://{HOST}:{port}/docs" in first
     assert "Experiment obd-women:" in first
-    assert re.search(r"^Verdict: .*winner item-\d+", first, re.MULTILINE)
+    assert re.search(r"^Verdict \(winner item-\d+\): ", first, re.MULTILINE)
     assert "item-3 truly had the highest click rate, 1.49%" in first
     assert first.endswith("Stopped.\n")
     assert servers(tmp_path) == []

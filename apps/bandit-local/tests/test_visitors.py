@@ -47,11 +47,13 @@ async def visit(
     concurrency: int = 32,
 ) -> Visitors:
     transport = httpx.MockTransport(answer)
-    async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
-        rng = np.random.default_rng(seed)
-        visitors = Visitors(client, "e", RATES, rng, rate=rate, concurrency=concurrency)
-        async with asyncio.timeout(20):
-            await visitors.run(until)
+
+    def open_client() -> httpx.AsyncClient:
+        return httpx.AsyncClient(transport=transport, base_url="http://service")
+
+    visitors = Visitors(open_client, "e", RATES, np.random.default_rng(seed), rate=rate, concurrency=concurrency)
+    async with asyncio.timeout(20):
+        await visitors.run(until)
     return visitors
 
 

@@ -104,8 +104,9 @@ def _reach(width: Array) -> Array:
     """Distance from the peak at which the drop is at least TAIL.
 
     The drop's second derivative changes by at most a factor e over a unit of t. So the drop at distance d is at least
-    (e^−d − 1 + d) / width² >= d² / (2 + d) / width², and this solves d² / (2 + d) = TAIL · width². For exponential tails
-    `BetaArms.of` has a better bound, from softplus(t) >= max(t, 0): the drop is at least −α · t − height, β · t − height.
+    (e^−d − 1 + d) / width² >= d² / (2 + d) / width², and this solves d² / (2 + d) = TAIL · width². Where the tails are
+    exponential `BetaArms.of` has a better bound: as softplus(t) >= max(t, 0), the drop is at least −α · t − height and
+    β · t − height.
     """
     scaled = TAIL * width * width
     return (scaled + np.sqrt(scaled * (scaled + 8.0))) / 2.0

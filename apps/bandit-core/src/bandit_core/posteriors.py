@@ -1,20 +1,22 @@
 """What is believed about an arm: Beta posteriors of a reward in [0, 1], with and without forgetting.
 
 An arm's unknown success rate θ has a Beta(α, β) prior. A reward r in [0, 1] adds r to α and 1 − r to β: for r in {0, 1}
-this is Bayes' rule for Bernoulli rewards; for fractional r it has the same distribution of α and β as replacing r by a
-coin that lands on 1 with probability r, in expectation (Agrawal and Goyal 2012, "Analysis of Thompson sampling for the
-multi-armed bandit problem", section 1.1). The prior is kept apart from the counts, so that counts can be merged
-without counting the prior twice, and forgotten without forgetting the prior.
+this is Bayes' rule for Bernoulli rewards; for fractional r it is the average of what replacing r by a coin that shows 1
+with probability r would add (the coin is the extension of Agrawal and Goyal 2012, "Analysis of Thompson sampling for
+the multi-armed bandit problem"). The prior is kept apart from the counts, so that counts can be merged without counting
+the prior twice, and forgotten without forgetting the prior.
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import betainc, betaincc, betainccinv, betaincinv, betaln, xlog1py, xlogy
+
+from bandit_core.checks import check_number, check_whole
 
 type IntervalKind = Literal["equal_tailed", "highest_density"]
 
@@ -48,10 +50,10 @@ class BetaPosterior:
     failures: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("prior_alpha", "prior_beta"):
-            _require_positive(name, getattr(self, name))
-        for name in ("successes", "failures"):
-            _require_count(name, getattr(self, name))
+        check_number("prior_alpha", self.prior_alpha, low=0.0, exclusive=True)
+        check_number("prior_beta", self.prior_beta, low=0.0, exclusive=True)
+        check_number("successes", self.successes, low=0.0)
+        check_number("failures", self.failures, low=0.0)
 
     @property
     def alpha(self) -> float:
@@ -74,10 +76,13 @@ class BetaPosterior:
     def variance(self) -> float:
         return self.mean * (self.beta / (self.alpha + self.beta)) / (self.alpha + self.beta + 1.0)
 
-    def update(self, reward: float) -> Self:
-        """Belief after one more reward in [0, 1]; ValueError outside."""
-        _require_share("reward", reward)
-        return replace(self, successes=self.successes + reward, failures=self.failures + (1.0 - reward))
+    def update(self, reward: float, *, weight: float = 1.0) -> Self:
+        """Belief after one more reward in [0, 1] that counts as `weight` >= 0 rewards."""
+        check_number("reward", reward, low=0.0, high=1.0)
+        check_number("weight", weight, low=0.0)
+        return replace(
+            self, successes=self.successes + weight * reward, failures=self.failures + weight * (1.0 - reward)
+        )
 
     def merge(self, other: Self) -> Self:
         """Belief from both sets of rewards; ValueError unless the priors are the same."""
@@ -85,8 +90,8 @@ class BetaPosterior:
         return replace(self, successes=self.successes + other.successes, failures=self.failures + other.failures)
 
     def decay(self, factor: float) -> Self:
-        """Belief when every reward counts only `factor` in [0, 1] of what it did: 0 leaves the prior, 1 changes nothing."""
-        _require_share("factor", factor)
+        """Belief when every reward counts `factor` in [0, 1] times what it did; 0 leaves the prior."""
+        check_number("factor", factor, low=0.0, high=1.0)
         return replace(self, successes=self.successes * factor, failures=self.failures * factor)
 
     def interval(self, level: float = 0.95, kind: IntervalKind = "equal_tailed") -> Interval:
@@ -99,12 +104,12 @@ class BetaPosterior:
         its equal-tailed one is given.
         """
         if not 0.0 < level < 1.0:
-            raise ValueError(f"level must lie strictly between 0 and 1, for example 0.95, but is {level}")
+            raise ValueError(f"level must lie strictly between 0 and 1, for example 0.95, got {level}")
         if kind == "equal_tailed":
             return _tails(self.alpha, self.beta, lower=(1.0 - level) / 2.0, upper=(1.0 - level) / 2.0)
         if kind == "highest_density":
             return _shortest(self.alpha, self.beta, level)
-        raise ValueError(f"kind must be 'equal_tailed' or 'highest_density', but is {kind!r}")
+        raise ValueError(f"kind must be 'equal_tailed' or 'highest_density', got {kind!r}")
 
     def density(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """Probability density at each x: 0 outside [0, 1], infinite at an end where α or β is below 1."""
@@ -117,12 +122,17 @@ class BetaPosterior:
         probability divided by its width. So the drawn area is the covered probability even where the density itself is
         infinite (α or β below 1), and for a smooth density the difference to `density(x)` is not visible.
         """
-        if points < 1:
-            raise ValueError(f"points must be at least 1, but is {points}")
-        covered = _tails(self.alpha, self.beta, lower=CURVE_TAIL, upper=CURVE_TAIL)
-        edges = np.linspace(covered.low, covered.high, points + 1)
+        check_whole("points", points, low=1)
+        drawn = self._drawn_range()
+        edges = np.linspace(drawn.low, drawn.high, points + 1)
         centres = (edges[:-1] + edges[1:]) / 2.0
         return centres, _probability_between(self.alpha, self.beta, edges) / np.diff(edges)
+
+    def _drawn_range(self) -> Interval:
+        """Up to an end where the density is infinite; all of [0, 1] when the mass cannot be told from a point."""
+        tails = _tails(self.alpha, self.beta, lower=CURVE_TAIL, upper=CURVE_TAIL)
+        drawn = Interval(0.0 if self.alpha < 1.0 else tails.low, 1.0 if self.beta < 1.0 else tails.high)
+        return drawn if drawn.width > 0.0 else Interval(0.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,51 +145,33 @@ class DecayedBeta:
     of arrival (up to rounding), late events need no special case, and another landmark only multiplies the sums by a
     constant. The landmark is therefore kept at the newest event: no weight exceeds 1 and nothing can overflow.
 
-    Times and `half_life` are in seconds of one clock; `successes` and `failures` are the sums as seen at `landmark`.
+    Times and `half_life` are in seconds of one clock; `posterior` is the belief at `landmark`.
     """
 
     half_life: float
     landmark: float
-    prior_alpha: float = 1.0
-    prior_beta: float = 1.0
-    successes: float = 0.0
-    failures: float = 0.0
+    posterior: BetaPosterior = field(default_factory=BetaPosterior)
 
     def __post_init__(self) -> None:
-        _require_positive("half_life", self.half_life)
-        _require_finite("landmark", self.landmark)
-        self._at_landmark()
+        check_number("half_life", self.half_life, low=0.0, exclusive=True)
+        check_number("landmark", self.landmark, low=-math.inf)
 
     def update(self, reward: float, at: float) -> Self:
         """Belief after a reward in [0, 1] that happened at time `at`, be it newer or older than what is known."""
-        _require_share("reward", reward)
-        _require_finite("at", at)
-        moved = self._with_landmark(max(self.landmark, at))
-        weight = _remaining(moved.landmark - at, self.half_life)
-        return replace(
-            moved,
-            successes=moved.successes + weight * reward,
-            failures=moved.failures + weight * (1.0 - reward),
-        )
+        landmark = max(self.landmark, at)
+        weight = _remaining(landmark - at, self.half_life)
+        return replace(self, landmark=landmark, posterior=self.at(landmark).update(reward, weight=weight))
 
     def merge(self, other: Self) -> Self:
         """Belief from both sets of rewards; ValueError unless prior and half-life are the same."""
-        _require_same(self, other, "prior_alpha", "prior_beta", "half_life")
+        _require_same(self, other, "half_life")
         landmark = max(self.landmark, other.landmark)
-        mine, theirs = self._with_landmark(landmark), other._with_landmark(landmark)
-        return replace(mine, successes=mine.successes + theirs.successes, failures=mine.failures + theirs.failures)
+        return replace(self, landmark=landmark, posterior=self.at(landmark).merge(other.at(landmark)))
 
     def at(self, time: float) -> BetaPosterior:
         """Belief at `time`. A time before the newest event (clocks differ) is answered as of that event."""
-        _require_finite("time", time)
-        return self._with_landmark(max(self.landmark, time))._at_landmark()
-
-    def _with_landmark(self, landmark: float) -> Self:
-        factor = _remaining(landmark - self.landmark, self.half_life)
-        return replace(self, landmark=landmark, successes=self.successes * factor, failures=self.failures * factor)
-
-    def _at_landmark(self) -> BetaPosterior:
-        return BetaPosterior(self.prior_alpha, self.prior_beta, self.successes, self.failures)
+        check_number("time", time, low=-math.inf)
+        return self.posterior.decay(_remaining(max(time - self.landmark, 0.0), self.half_life))
 
 
 def _remaining(age: float, half_life: float) -> float:
@@ -187,7 +179,8 @@ def _remaining(age: float, half_life: float) -> float:
 
 
 def _log_density(alpha: float, beta: float, x: NDArray[np.float64]) -> NDArray[np.float64]:
-    return xlogy(alpha - 1.0, x) + xlog1py(beta - 1.0, -x) - betaln(alpha, beta)
+    log_density: NDArray[np.float64] = xlogy(alpha - 1.0, x) + xlog1py(beta - 1.0, -x) - betaln(alpha, beta)
+    return log_density
 
 
 def _tails(alpha: float, beta: float, *, lower: float, upper: float) -> Interval:
@@ -198,7 +191,8 @@ def _tails(alpha: float, beta: float, *, lower: float, upper: float) -> Interval
 def _probability_between(alpha: float, beta: float, edges: NDArray[np.float64]) -> NDArray[np.float64]:
     """Probability of each cell, from whichever tail is smaller there, so that differences do not cancel."""
     below, above = betainc(alpha, beta, edges), betaincc(alpha, beta, edges)
-    return np.where(below[1:] < above[:-1], np.diff(below), -np.diff(above))
+    cells: NDArray[np.float64] = np.where(below[1:] < above[:-1], np.diff(below), -np.diff(above))
+    return cells
 
 
 def _shortest(alpha: float, beta: float, level: float) -> Interval:
@@ -214,34 +208,16 @@ def _shortest(alpha: float, beta: float, level: float) -> Interval:
 
 def _shortest_around_peak(alpha: float, beta: float, tail: float) -> Interval:
     """Interval of equal density at both ends: shifting it either way would lose more than it gains."""
+    peak = np.array([(alpha - 1.0) / (alpha + beta - 2.0)])
 
     def excess_at_low_end(lower: float) -> float:
         ends = _tails(alpha, beta, lower=lower, upper=tail - lower)
-        low, high = _log_density(alpha, beta, np.array([ends.low, ends.high]))
-        return float(np.clip(low - high, -1e300, 1e300))
+        places = np.array([ends.low, ends.high])
+        low, high = np.exp(_log_density(alpha, beta, places) - _log_density(alpha, beta, peak))
+        return float(low - high)
 
-    lower = brentq(excess_at_low_end, 0.0, tail, xtol=1e-14 * tail)
+    lower = brentq(excess_at_low_end, 0.0, tail, xtol=1e-13 * tail)
     return _tails(alpha, beta, lower=lower, upper=tail - lower)
-
-
-def _require_finite(name: str, value: float) -> None:
-    if not math.isfinite(value):
-        raise ValueError(f"{name} must be a finite number, but is {value}")
-
-
-def _require_positive(name: str, value: float) -> None:
-    if not 0.0 < value < math.inf:
-        raise ValueError(f"{name} must be positive and finite, but is {value}")
-
-
-def _require_count(name: str, value: float) -> None:
-    if not 0.0 <= value < math.inf:
-        raise ValueError(f"{name} must be at least 0 and finite, but is {value}")
-
-
-def _require_share(name: str, value: float) -> None:
-    if not 0.0 <= value <= 1.0:
-        raise ValueError(f"{name} must lie in [0, 1], but is {value}")
 
 
 def _require_same(mine: object, theirs: object, *names: str) -> None:

@@ -1,9 +1,9 @@
 """What an experiment can still gain: how much better than the leader the best arm may be.
 
 Scott 2015 ("Multi-armed bandit experiments in the online service economy", Applied Stochastic Models in Business and
-Industry 31, section 2) ends an experiment when its value remaining, V = max_j θ_j − θ_L with L the arm most likely to be
-best, is small: when an upper quantile of V's posterior has fallen below what anybody would act on. V is 0 with
-probability P(best)_L, and beyond that
+Industry 31) ends an experiment when its value remaining, V = max_j θ_j − θ_L with L the arm most likely to be best, is
+small: when an upper quantile of V's posterior has fallen below what anybody would act on. V is 0 with probability
+P(best)_L, and beyond that
 
     P(V > v) = P(max_{j≠L} θ_j > θ_L + v) = ∫ (Σ_{j≠L} h_j(t)) M(t) F_L(σ(t) − v) dt,
 
@@ -53,12 +53,13 @@ def value_remaining(alpha: ArrayLike, beta: ArrayLike, *, level: float = 0.95, r
     def excess(v: float) -> float:
         return _exceedance(own, others, v, relative=relative) - (1.0 - level)
 
+    # Markov's inequality bounds the quantile of V by E[V] / (1 − level).
     at_most = float(result.expected_loss[leader]) / (1.0 - level)
     return _root(excess, start=at_most / float(alpha[leader] / (alpha[leader] + beta[leader])) if relative else at_most)
 
 
 def _root(decreasing: Callable[[float], float], *, start: float) -> float:
-    """Positive root, sought around `start`: by Markov's inequality the absolute quantile is at most E[V] / (1 − level)."""
+    """Positive root near `start`, 0 if there is none from SMALLEST on and infinite if there is none up to LARGEST."""
     low = high = start
     while low > SMALLEST and decreasing(low) < 0.0:
         low /= STRIDE

@@ -63,6 +63,13 @@ def test_a_certain_leader_gets_beta_and_the_challengers_the_rest(evidence: float
     assert weights.sum() == pytest.approx(1.0, abs=1e-12)
 
 
+def test_the_digits_of_one_minus_p_are_kept_as_p_approaches_one() -> None:
+    """1 - P computed as such would be off by 1e-5 here, and the leader's weight with it."""
+    beliefs = beliefs_of((124.0, 908.0), (41.0, 991.0), (42.0, 990.0))
+    assert RESOLVED < beliefs.best_arm.prob_best[1:].sum() < 20.0 * RESOLVED
+    assert TopTwoThompson(beta=0.5).propose(beliefs).weights[0] == pytest.approx(0.5, abs=1e-9)
+
+
 @pytest.mark.parametrize(
     ("leader", "challengers"),
     [

@@ -18,8 +18,10 @@ class Record(Protocol):
 
 @pytest.fixture(scope="session")
 def workers() -> Iterator[ProcessPoolExecutor]:
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
-        yield pool
+    """One process per core; what has not begun when the tests end, or are interrupted, never does."""
+    pool = ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn"))
+    yield pool
+    pool.shutdown(cancel_futures=True)
 
 
 @pytest.fixture(scope="session")

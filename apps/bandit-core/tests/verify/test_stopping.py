@@ -16,7 +16,7 @@ from bandit_core.stopping import StoppingRule
 
 pytestmark = pytest.mark.verify
 
-RUNS, CHUNK, DECISIONS, EVERY = 1_000, 50, 20_000, 100
+RUNS, CHUNK, DECISIONS, EVERY = 1_000, 50, 20_000, 200
 CLICK_RATE_PRIOR = (2.0, 18.0)
 
 ENVIRONMENTS = {

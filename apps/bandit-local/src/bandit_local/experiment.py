@@ -57,10 +57,8 @@ class ExperimentState:
 
     def verdict(self) -> str:
         """Return the verdict as one line; it names a winner when there is one."""
-        parts = [] if self.outcome == "winner" else [self.outcome.replace("_", " ")]
-        if self.winner is not None:
-            parts.append(f"winner {self.winner}")
-        return f"Verdict: {', '.join(parts)}. {self.sentence}"
+        winner = "" if self.winner is None else f" (winner {self.winner})"
+        return f"Verdict{winner}: {self.sentence}"
 
 
 def definition(experiment_id: str, items: Sequence[Item], options: Options) -> dict[str, Any]:

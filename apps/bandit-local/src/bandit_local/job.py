@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import signal
+import ssl
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from bandit_local.live import Display
 from bandit_local.obd import Item, choose_arms, read_items, sample_log
 from bandit_local.options import Options
 from bandit_local.stack import Stack, running_stack
-from bandit_local.visitors import CONCURRENCY, Visitors
+from bandit_local.visitors import Visitors
 from bandit_local.waiting import set_within
 
 REFRESH_EVERY = 0.5
@@ -51,13 +52,17 @@ class Job:
     items: Sequence[Item]
     stack: Stack
     interrupted: asyncio.Event = field(default_factory=asyncio.Event)
+    ssl_context: ssl.SSLContext = field(default_factory=ssl.create_default_context)
+
+    def open_client(self) -> httpx.AsyncClient:
+        """Return a client of the service. Making the SSL context anew, though unused, would be most of its cost."""
+        return httpx.AsyncClient(base_url=self.stack.url, timeout=REQUEST_TIMEOUT, verify=self.ssl_context)
 
     async def learn_and_serve(self) -> bool:
         """Create the experiment, drive it to its verdict, announce that, and keep serving unless ``once``."""
         for ending in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(ending, self.interrupted.set)
-        limits = httpx.Limits(max_connections=2 * CONCURRENCY)
-        async with httpx.AsyncClient(base_url=self.stack.url, limits=limits, timeout=REQUEST_TIMEOUT) as client:
+        async with self.open_client() as client:
             experiment_id = await experiment.create(client, self.items, self.options)
             say(self.console, f"Experiment {experiment_id}: {self.stack.url}/experiments/{experiment_id}")
             state = await self._learn(client, experiment_id)
@@ -70,7 +75,7 @@ class Job:
         closing = asyncio.Event()
         click_rates = {item.arm: item.click_rate for item in self.items}
         generator = np.random.default_rng(self.options.seed)
-        visitors = Visitors(client, experiment_id, click_rates, generator, rate=self.options.rate)
+        visitors = Visitors(self.open_client, experiment_id, click_rates, generator, rate=self.options.rate)
         with Display(self.console, time.monotonic) as display:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(visitors.run(closing))

@@ -27,7 +27,7 @@ class Visitors:
 
     def __init__(
         self,
-        client: httpx.AsyncClient,
+        open_client: Callable[[], httpx.AsyncClient],
         experiment_id: str,
         click_rates: Mapping[str, float],
         generator: np.random.Generator,
@@ -36,7 +36,7 @@ class Visitors:
         concurrency: int = CONCURRENCY,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._client = client
+        self._open_client = open_client
         self._experiment_id = experiment_id
         self._click_rates = click_rates
         self._generator = generator
@@ -55,25 +55,30 @@ class Visitors:
                 lanes.create_task(self._lane(opening, until))
 
     async def _lane(self, opening: float, until: asyncio.Event) -> None:
-        while not until.is_set():
-            number, mood = self.arrived, float(self._generator.random())
-            self.arrived += 1
-            if self._rate is not None and await set_within(until, opening + number / self._rate - self._clock()):
-                return
-            await self._visit(mood)
+        """Send visitors one after the other over a connection of their own.
 
-    async def _visit(self, mood: float) -> None:
-        decision = await self._post("/select", {"experiment_id": self._experiment_id})
+        One client for all would search its whole pool of connections for each request, at three times the cost.
+        """
+        async with self._open_client() as client:
+            while not until.is_set():
+                number, mood = self.arrived, float(self._generator.random())
+                self.arrived += 1
+                if self._rate is not None and await set_within(until, opening + number / self._rate - self._clock()):
+                    return
+                await self._visit(client, mood)
+
+    async def _visit(self, client: httpx.AsyncClient, mood: float) -> None:
+        decision = await self._post(client, "/select", {"experiment_id": self._experiment_id})
         if decision is None:
             return
         clicked = mood < self._click_rates[decision["arm"]]
-        await self._post("/reward", {"decision_id": decision["decision_id"], "reward": int(clicked)})
+        await self._post(client, "/reward", {"decision_id": decision["decision_id"], "reward": int(clicked)})
 
-    async def _post(self, path: str, body: Mapping[str, object]) -> dict[str, Any] | None:
+    async def _post(self, client: httpx.AsyncClient, path: str, body: Mapping[str, object]) -> dict[str, Any] | None:
         """Send one request, patiently: a repeated reward names the same decision, so it still counts once."""
         pause = FIRST_PAUSE
         for _ in range(ATTEMPTS):
-            response = await self._try(path, body)
+            response = await self._try(client, path, body)
             if response is not None and response.is_success:
                 answer: dict[str, Any] = response.json()
                 return answer
@@ -82,10 +87,10 @@ class Visitors:
         self.unserved += 1
         return None
 
-    async def _try(self, path: str, body: Mapping[str, object]) -> httpx.Response | None:
+    async def _try(self, client: httpx.AsyncClient, path: str, body: Mapping[str, object]) -> httpx.Response | None:
         """Send one request once; None when no answer came, LocalError when another try cannot help."""
         try:
-            response = await self._client.post(path, json=body)
+            response = await client.post(path, json=body)
         except httpx.TransportError:
             return None
         self.requests += 1

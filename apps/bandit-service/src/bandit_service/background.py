@@ -23,6 +23,7 @@ from bandit_service.redis_store.errors import StoreFullError, StoreUnavailableEr
 from bandit_service.redis_store.store import RedisStore, State
 
 ALLOCATE_EVERY: Final = 0.05
+JUDGE_EVERY: Final = 1.0
 DRAIN_EVERY: Final = 0.2
 SWEEP_EVERY: Final = 1.0
 MIRROR_EVERY: Final = 2.0
@@ -71,6 +72,7 @@ class Background:
         """Turn all loops until `stop`."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._every(ALLOCATE_EVERY, self._allocate))
+            tasks.create_task(self._every(JUDGE_EVERY, self._allocator.judge))
             tasks.create_task(self._every(DRAIN_EVERY, self._drain))
             tasks.create_task(self._every(SWEEP_EVERY, self._sweep))
             tasks.create_task(self._every(MIRROR_EVERY, self._look_at_postgres))
@@ -198,7 +200,8 @@ class Background:
         for name, state in zip(names, await self._store.states(names), strict=True):
             if state.revision < revisions[name]:
                 experiment = await self._experiments.get(name)
-                if experiment is not None and experiment.status != "archived":
+                # One that was archived is not brought back into a store that has forgotten it.
+                if experiment is not None and (experiment.status != "archived" or state.revision >= 0):
                     await self._publication.publish(experiment)
 
     def _measure(self) -> None:

@@ -16,7 +16,7 @@ from structlog.contextvars import bind_contextvars
 
 from bandit_service.auth import KeyRing, Principal
 from bandit_service.metrics import Metrics
-from bandit_service.problems import Invalid, Problem, problem_response
+from bandit_service.problems import LONGEST_PATH, Invalid, Problem, problem_response
 
 MAX_ITEMS = 1_000
 _encode = msgspec.json.Encoder().encode
@@ -82,7 +82,7 @@ class Hot:
         self.endpoints.append(endpoint)
         principal_of = self.keyring.principal
         seconds = self.metrics.requests
-        answered = seconds.labels(endpoint.path, "200")
+        answered, failed = seconds.labels(endpoint.path, "200"), seconds.labels(endpoint.path, "500")
 
         async def serve(request: Request) -> Response:
             started = perf_counter()
@@ -93,11 +93,13 @@ class Hot:
                 _bind(command)
                 answer = await handler(command, principal)
                 _bind(answer)
-                response = Response(_encode(answer), media_type="application/json")
+                response, measured = Response(_encode(answer), media_type="application/json"), answered
             except Problem as problem:
-                seconds.labels(endpoint.path, str(problem.status)).observe(perf_counter() - started)
-                return problem_response(problem)
-            answered.observe(perf_counter() - started)
+                response, measured = problem_response(problem), seconds.labels(endpoint.path, str(problem.status))
+            except Exception:
+                failed.observe(perf_counter() - started)
+                raise
+            measured.observe(perf_counter() - started)
             return response
 
         return Route(endpoint.path, serve, methods=["POST"], name=endpoint.path)
@@ -110,9 +112,11 @@ def decode_item[T: msgspec.Struct](kind: type[T], raw: Sequence[int]) -> T:
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `$")
         name = path.rstrip("`").removeprefix(".") or _named_field(message)
-        raise Invalid.field(name, message) from None
+        raise Invalid.field(_shortened(name), _shortened(message)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Invalid.field("body", f"not valid JSON: {error}") from None
+    except RecursionError:
+        raise Invalid.field("body", "is nested too deeply") from None
 
 
 async def settle[B, A](begun: Settled[B], finish: Callable[[B], Awaitable[A]]) -> BatchItem:
@@ -139,6 +143,11 @@ def _bind(message: object) -> None:
 @cache
 def _decoder(kind: type[msgspec.Struct]) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(kind)
+
+
+def _shortened(text: str) -> str:
+    # A client may send a field name of any length.
+    return text if len(text) <= LONGEST_PATH else text[:LONGEST_PATH] + "…"
 
 
 def _named_field(message: str) -> str:

@@ -85,7 +85,9 @@ def compute(
     """Return the next allocation of an experiment and its explanation."""
     active = [posterior for posterior in posteriors(experiment, counts) if posterior.arm.status == "active"]
     allocation = allocate(
-        arms=[ArmState(each.arm.id, each.alpha, each.beta, each.rewards) for each in active],
+        arms=[
+            ArmState(each.arm.id, each.alpha, each.beta, each.rewards, newcomer=each.arm.newcomer) for each in active
+        ],
         policy=make_policy(experiment.policy.name, experiment.policy.params),
         guardrails=guardrails_of(experiment.guardrails, len(active)),
         previous=None if previous is None else dict(previous.weights),
@@ -120,6 +122,8 @@ def judge(experiment: Experiment, counts: BeliefCounts, now: float) -> Verdict |
     if rule is None:
         return None
     known = posteriors(experiment, counts)
+    # Where a missing reward is a zero, a decision says nothing before its window has closed.
+    closes = experiment.missing_reward == "zero"
     stopping = StoppingRule(
         min_decisions=rule.min_decisions,
         min_decisions_per_arm=rule.min_decisions_per_arm,
@@ -128,7 +132,7 @@ def judge(experiment: Experiment, counts: BeliefCounts, now: float) -> Verdict |
         combine=rule.combine,
         max_duration=rule.max_duration,
     )
-    decisions = {posterior.arm.id: posterior.decisions for posterior in known}
+    decisions = {each.arm.id: min(each.decisions, each.rewards) if closes else each.decisions for each in known}
     return stopping.evaluate(beliefs_of(known), decisions, max(0.0, now - experiment.created_at))
 
 

@@ -20,10 +20,12 @@ from bandit_service.events.committer import Committer, QueueFullError
 from bandit_service.events.operations import close_of
 from bandit_service.experiments.definition import Experiment
 from bandit_service.metrics import Metrics
-from bandit_service.redis_store.store import BeliefCounts, RedisStore, State
+from bandit_service.postgres_store.errors import PostgresUnavailableError
+from bandit_service.redis_store.errors import StoreFullError, StoreUnavailableError
+from bandit_service.redis_store.store import RedisStore, State
 
 _CLOSE_BATCH = 2_000
-_JUDGE_EVERY = 1.0
+_REST_SECONDS = 1.0
 _encode = msgspec.json.Encoder().encode
 log = structlog.get_logger(__name__)
 
@@ -62,22 +64,27 @@ class Allocator:
         self._metrics = metrics
         self._clock = clock
         self._seen: dict[str, tuple[int | None, int, int]] = {}
-        self._judged_at: dict[str, float] = {}
+        self._judged: dict[str, tuple[int | None, int, int]] = {}
         self._kept: dict[str, AllocationRecord] = {}
+        self._resting_until: dict[str, float] = {}
 
     def forget(self, experiment_id: str) -> None:
         """Leave an experiment to the process that took its lease."""
-        for memory in (self._seen, self._judged_at, self._kept):
+        for memory in (self._seen, self._judged, self._kept, self._resting_until):
             memory.pop(experiment_id, None)
         self._metrics.forget(experiment_id)
 
     async def tick(self) -> None:
-        """Look after every experiment of this process once."""
-        names = [name for name in self._leases.owned if self._directory.get(name) is not None]
-        for name, state in zip(names, await self._store.states(names), strict=True):
-            serving = self._directory.get(name)
-            if serving is not None and state.epoch is not None:
-                await self._look_after(serving, state)
+        """Close windows and publish weights, for every experiment of this process that needs it."""
+        await self._for_each(self._look_after)
+
+    async def judge(self) -> None:
+        """Conclude every experiment of this process whose stopping rule says so.
+
+        Raises:
+            PostgresUnavailableError: an experiment is done but cannot be concluded yet; to be tried again.
+        """
+        await self._for_each(self._judge)
 
     async def publish_now(self, experiment_id: str) -> None:
         """Publish at once, when the definition has changed."""
@@ -85,17 +92,33 @@ class Allocator:
         if serving is not None and self._leases.owns(experiment_id) and serving.experiment.status != "archived":
             await self._publish(serving)
 
+    async def _for_each(self, step: Callable[[Serving, State], Awaitable[None]]) -> None:
+        now = self._clock()
+        names = [name for name in self._leases.owned if self._resting_until.get(name, 0.0) <= now]
+        for name, state in zip(names, await self._store.states(names), strict=True):
+            serving = self._directory.get(name)
+            if serving is None or state.epoch is None:
+                continue
+            try:
+                await step(serving, state)
+            except (StoreUnavailableError, StoreFullError, PostgresUnavailableError):
+                raise
+            except Exception:
+                # One experiment that cannot be computed must not keep the others from being looked after.
+                log.exception("experiment_not_looked_after", experiment_id=name)
+                self._resting_until[name] = now + _REST_SECONDS
+
     async def _look_after(self, serving: Serving, state: State) -> None:
         experiment = serving.experiment
         if experiment.missing_reward == "zero":
             await self._close_windows(serving)
+        if experiment.status == "archived":
+            self._metrics.forget(experiment.id)
         if experiment.status not in ("running", "paused"):
             return
         beliefs = (state.epoch, state.version, experiment.revision)
         if self._seen.get(experiment.id) != beliefs and self._is_due(serving):
             await self._publish(serving)
-        if experiment.status == "running" and self._clock() - self._judged_at.get(experiment.id, 0.0) >= _JUDGE_EVERY:
-            await self._judge(serving)
 
     def _is_due(self, serving: Serving) -> bool:
         last, experiment = serving.allocation, serving.experiment
@@ -107,6 +130,10 @@ class Allocator:
         experiment = serving.experiment
         counts = await self._store.beliefs(experiment.id, len(experiment.arms))
         if counts.state.epoch is None:
+            return
+        if serving.weights_version != counts.state.weights_version and serving.allocation is not None:
+            # Limits hold per update: what is computed must follow the weights that are in force.
+            await self._directory.refresh(experiment.id)
             return
         record, allocation = await asyncio.to_thread(compute, experiment, counts, serving.allocation, self._clock())
         published = await self._store.publish(
@@ -127,10 +154,12 @@ class Allocator:
             self._history.keep(experiment.id, record, allocation)
         self._metrics.believed(experiment.id, beliefs_of(posteriors(experiment, counts)), allocation.weights)
 
-    async def _judge(self, serving: Serving) -> None:
-        experiment = serving.experiment
-        self._judged_at[experiment.id] = self._clock()
-        if experiment.stopping is None or not experiment.stopping.auto_conclude:
+    async def _judge(self, serving: Serving, state: State) -> None:
+        experiment, rule = serving.experiment, serving.experiment.stopping
+        if experiment.status != "running" or rule is None or not rule.auto_conclude:
+            return
+        events = (state.epoch, state.seq, experiment.revision)
+        if self._judged.get(experiment.id) == events and rule.max_duration is None:
             return
         counts = await self._store.beliefs(experiment.id, len(experiment.arms))
         if counts.state.epoch is None:
@@ -139,6 +168,7 @@ class Allocator:
         if verdict is not None and verdict.stop:
             log.info("stopping_rule_met", experiment_id=experiment.id, verdict=verdict.sentence())
             await self._conclude(experiment, verdict)
+        self._judged[experiment.id] = events
 
     async def _close_windows(self, serving: Serving) -> None:
         """Let the outcome of every decision whose window has closed enter the beliefs, oldest first."""
@@ -151,11 +181,3 @@ class Allocator:
             return
         if waiting:
             await asyncio.wait(waiting)
-
-
-async def current_verdict(
-    store: RedisStore, experiment: Experiment, clock: Callable[[], float]
-) -> tuple[Verdict | None, BeliefCounts]:
-    """Return what the stopping rule says of the beliefs as they are now, and those beliefs."""
-    counts = await store.beliefs(experiment.id, len(experiment.arms))
-    return await asyncio.to_thread(judge, experiment, counts, clock()), counts

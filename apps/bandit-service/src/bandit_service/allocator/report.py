@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
@@ -11,11 +12,11 @@ from pydantic import BaseModel, Field
 from bandit_core.allocation import Explanation
 from bandit_core.posteriors import BetaPosterior
 from bandit_core.stopping import Verdict
-from bandit_service.allocator.compute import Posterior, beliefs_of, posteriors
-from bandit_service.allocator.loop import current_verdict
+from bandit_service.allocator.compute import Posterior, beliefs_of, judge, posteriors
+from bandit_service.allocator.record import decode_allocation
 from bandit_service.decisions.serving import Serving
 from bandit_service.experiments.definition import Experiment, Status
-from bandit_service.problems import NotFound, Unavailable
+from bandit_service.problems import Unavailable
 from bandit_service.redis_store.store import BeliefCounts, RedisStore
 
 _CREDIBLE = 0.95
@@ -96,33 +97,14 @@ class Reports:
         self._clock = clock
 
     async def posterior(self, serving: Serving) -> PosteriorReport:
-        experiment = serving.experiment
-        counts = await self._counts(experiment)
-        known = posteriors(experiment, counts)
-        beliefs = beliefs_of(known)
-        best = beliefs.best_arm
-        prob_best = dict(zip(beliefs.arms, best.prob_best.tolist(), strict=True))
-        losses = dict(zip(beliefs.arms, best.expected_loss.tolist(), strict=True))
-        weights = serving.allocation.weights if serving.allocation else {}
-        return PosteriorReport(
-            experiment_id=experiment.id,
-            status=experiment.status,
-            weights_version=counts.state.weights_version,
-            leader=beliefs.arms[best.leader],
-            expected_loss=max(0.0, min(losses.values())),
-            decisions=sum(each.decisions for each in known),
-            arms=[
-                _arm(each, prob_best.get(each.arm.id), losses.get(each.arm.id), weights.get(each.arm.id, 0.0))
-                for each in known
-            ],
-        )
+        counts = await self._counts(serving.experiment)
+        return await asyncio.to_thread(_posterior_report, serving, counts)
 
     async def allocation(self, serving: Serving) -> AllocationReport:
-        record = serving.allocation
-        explanation = await self._store.explanation(serving.experiment.id)
-        if record is None or explanation is None:
-            raise NotFound("no weights have been published yet")
-        details = json.loads(explanation)
+        allocation, explanation = await self._store.allocation_and_explanation(serving.experiment.id)
+        if allocation is None or explanation is None:
+            raise Unavailable("no weights have been published yet", retry_after=1)
+        record, details = decode_allocation(allocation), json.loads(explanation)
         return AllocationReport(
             experiment_id=serving.experiment.id,
             weights_version=record.version,
@@ -153,14 +135,35 @@ class Reports:
 
     async def verdict(self, experiment: Experiment) -> Verdict | None:
         """Return what the stopping rule says now; None for an experiment without one."""
-        verdict, _ = await current_verdict(self._store, experiment, self._clock)
-        return verdict
+        return await asyncio.to_thread(judge, experiment, await self._counts(experiment), self._clock())
 
     async def _counts(self, experiment: Experiment) -> BeliefCounts:
         counts = await self._store.beliefs(experiment.id, len(experiment.arms))
         if counts.state.epoch is None:
             raise Unavailable("the store is being refilled from Postgres", retry_after=1)
         return counts
+
+
+def _posterior_report(serving: Serving, counts: BeliefCounts) -> PosteriorReport:
+    experiment = serving.experiment
+    known = posteriors(experiment, counts)
+    beliefs = beliefs_of(known)
+    best = beliefs.best_arm
+    prob_best = dict(zip(beliefs.arms, best.prob_best.tolist(), strict=True))
+    losses = dict(zip(beliefs.arms, best.expected_loss.tolist(), strict=True))
+    weights = serving.allocation.weights if serving.allocation else {}
+    return PosteriorReport(
+        experiment_id=experiment.id,
+        status=experiment.status,
+        weights_version=serving.weights_version,
+        leader=beliefs.arms[best.leader],
+        expected_loss=max(0.0, min(losses.values())),
+        decisions=sum(each.decisions for each in known),
+        arms=[
+            _arm(each, prob_best.get(each.arm.id), losses.get(each.arm.id), weights.get(each.arm.id, 0.0))
+            for each in known
+        ],
+    )
 
 
 def _arm(each: Posterior, prob_best: float | None, loss: float | None, weight: float) -> ArmPosterior:

@@ -8,9 +8,10 @@ import msgspec
 
 from bandit_service.events.record import Stratum
 
-EXPERIMENT_ID = r"^[A-Za-z0-9._-]{1,128}$"
-OWN_DECISION_ID = r"^[A-Za-z0-9._:-]{1,128}$"
-DECISION_ID = r"^[A-Za-z0-9._:-]{1,400}$"
+# Python lets `$` stand before a final line break, where JSON Schema does not: hence the look ahead.
+EXPERIMENT_ID = r"^[A-Za-z0-9._-]{1,128}$(?!\n)"
+OWN_DECISION_ID = r"^[A-Za-z0-9._:-]{1,128}$(?!\n)"
+DECISION_ID = r"^[A-Za-z0-9._:-]{1,400}$(?!\n)"
 
 ExperimentId = Annotated[str, msgspec.Meta(pattern=EXPERIMENT_ID)]
 UnitId = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]

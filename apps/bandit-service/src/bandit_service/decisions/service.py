@@ -159,20 +159,20 @@ class Decisions:
         """Return what is known of a decision and its experiment.
 
         Raises:
-            NotFound: nobody knows the decision; Invalid: a caller's own id without its experiment.
+            NotFound: nobody knows the decision; Invalid: a caller's own id without its experiment; Unavailable: whether
+                there is such a decision cannot be said now.
         """
         if is_signed(decision_id):
-            try:
-                ticket = self._ids.read(decision_id)
-            except ForgedDecisionIdError as error:
-                raise NotFound(str(error)) from None
+            ticket = self._signed_ticket(decision_id)
             if experiment_id not in (None, ticket.experiment_id):
                 raise Invalid.field("experiment_id", "the decision belongs to another experiment")
-            return ticket, await self.serving(ticket.experiment_id, principal)
-        if experiment_id is None:
+            serving = await self.serving(ticket.experiment_id, principal)
+        elif experiment_id is None:
             raise Invalid.field("experiment_id", "needed with a decision id of your own")
-        serving = await self.serving(experiment_id, principal)
-        return await self._own_ticket(decision_id, serving), serving
+        else:
+            serving = await self.serving(experiment_id, principal)
+            ticket = await self._own_ticket(decision_id, serving)
+        return ticket, await self._with_arm(serving, ticket.arm_index)
 
     def submit(self, operation: Operation, serving: Serving) -> asyncio.Future[int]:
         """Hand in an operation whose caller must know the outcome.
@@ -209,6 +209,7 @@ class Decisions:
     async def _again(self, decision_id: str, serving: Serving) -> SelectResponse:
         """Answer a repeated /select with the decision that was made the first time."""
         ticket = await self._own_ticket(decision_id, serving)
+        serving = await self._with_arm(serving, ticket.arm_index)
         arm = serving.experiment.arms[ticket.arm_index]
         return _response(
             decision_id,
@@ -218,16 +219,39 @@ class Decisions:
             weights_version=ticket.weights_version,
         )
 
+    async def _with_arm(self, serving: Serving, arm_index: int) -> Serving:
+        """Return the experiment with that arm: it may have joined since this process last looked.
+
+        Raises:
+            Unavailable: the newer definition cannot be had yet.
+        """
+        if arm_index < len(serving.experiment.arms):
+            return serving
+        try:
+            newer = await self._directory.refresh(serving.experiment.id)
+        except (StoreUnavailableError, PostgresUnavailableError):
+            newer = None
+        if newer is None or arm_index >= len(newer.experiment.arms):
+            raise Unavailable("the decision's arm is not known here yet", retry_after=1)
+        return newer
+
+    def _signed_ticket(self, decision_id: str) -> Ticket:
+        try:
+            return self._ids.read(decision_id)
+        except ForgedDecisionIdError as error:
+            raise NotFound(str(error)) from None
+
     async def _own_ticket(self, decision_id: str, serving: Serving) -> Ticket:
         experiment_id = serving.experiment.id
         epoch = self.lane(serving).epoch
         try:
             value = await self._store.get(ExperimentKeys(experiment_id).own_decision(decision_id))
+            stamp, _, record = (value or "").partition("|")
+            if stamp != str(epoch):
+                await self._check_complete(experiment_id, epoch)
+                raise NotFound(f"there is no decision {decision_id!r} in experiment {experiment_id!r}")
         except StoreUnavailableError:
             raise Unavailable("the store does not answer", retry_after=1) from None
-        stamp, _, record = (value or "").partition("|")
-        if stamp != str(epoch):
-            raise NotFound(f"there is no decision {decision_id!r} in experiment {experiment_id!r}")
         own = _decode_own(record)
         return Ticket(
             experiment_id=experiment_id,
@@ -238,6 +262,16 @@ class Decisions:
             deferred=own.deferred,
             weights_version=own.weights_version,
         )
+
+    async def _check_complete(self, experiment_id: str, epoch: int | None) -> None:
+        """Return if what the store lacks does not exist: a store that was emptied may merely have forgotten it.
+
+        Raises:
+            Unavailable: it is to be refilled, is being refilled, or was since this process last looked.
+        """
+        [state] = await self._store.states([experiment_id])
+        if state.epoch is None or state.epoch != epoch:
+            raise Unavailable("the store is being refilled from Postgres", retry_after=1)
 
 
 def _operation(decision_id: str, request: SelectRequest, ticket: Ticket, serving: Serving) -> Decide:

@@ -21,13 +21,17 @@ class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 class ArmDefinition(Value, frozen=True):
-    """One arm. Its index never changes and is never used again, so it can name keys and branches."""
+    """One arm. Its index never changes and is never used again, so it can name keys and branches.
+
+    `newcomer`: it was added while the experiment ran, so its want of data holds nobody else.
+    """
 
     index: int
     id: str
     prior_alpha_micro: int = MICRO
     prior_beta_micro: int = MICRO
     status: ArmStatus = "active"
+    newcomer: bool = False
 
 
 class PolicyDefinition(Value, frozen=True):

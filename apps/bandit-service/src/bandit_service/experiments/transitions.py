@@ -75,7 +75,8 @@ def with_arm(experiment: Experiment, request: NewArm) -> Experiment:
         raise Conflict(f"there is an arm {request.id!r} already; the ids of retired arms stay taken")
     if len(experiment.arms) >= MOST_ARMS:
         raise Conflict(f"an experiment may have {MOST_ARMS} arms, retired ones included")
-    after = replace(experiment, arms=(*experiment.arms, _arm(len(experiment.arms), request.id, request.prior)))
+    arm = replace(_arm(len(experiment.arms), request.id, request.prior), newcomer=True)
+    after = replace(experiment, arms=(*experiment.arms, arm))
     try:
         rules.check(after)
     except Invalid as invalid:

@@ -1,4 +1,4 @@
-"""One connection for group commits: many commands a round trip, and no reconnection behind the caller's back."""
+"""One connection with a single user: many commands a round trip, and no reconnection behind that user's back."""
 
 from __future__ import annotations
 
@@ -10,39 +10,67 @@ import hiredis
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 from bandit_service.redis_store.errors import StoreUnavailableError
 from bandit_service.redis_store.scripts import script
 
 type Command = tuple[str | bytes | int, ...]
 
+# A new connection takes several round trips (authentication, scripts) before its first command.
+_HANDSHAKES = 6
+
 
 class PipelinedConnection:
     """A connection that sends a list of commands at once and reads all their answers.
 
-    Every new connection raises `generation`: whoever relies on what an earlier connection saw must look again, since
-    the server may have been restarted in between.
+    Only `open` connects, never `execute`: whoever relies on what an earlier connection saw must look again on a new one,
+    since the server may have come back with less than it had. `generation` counts the connections.
     """
 
-    def __init__(self, url: str, *, timeout: float) -> None:
+    def __init__(self, url: str, *, timeout: float, scripts: Sequence[str] = ()) -> None:
         self._pool = ConnectionPool.from_url(
             url, socket_timeout=timeout, socket_connect_timeout=timeout, retry=Retry(NoBackoff(), 0)
         )
         self._timeout = timeout
+        self._scripts = scripts
         self._connection: AbstractConnection | None = None
         self.generation = 0
+
+    async def open(self) -> bool:
+        """Connect unless connected; say whether the connection is a new one.
+
+        Raises:
+            StoreUnavailableError: the store cannot be reached.
+        """
+        if self._connection is not None:
+            return False
+        connection = cast("AbstractConnection", self._pool.make_connection())  # type: ignore[no-untyped-call]
+        try:
+            async with asyncio.timeout(_HANDSHAKES * self._timeout):
+                await cast("Any", connection).connect()
+                await _round_trip(connection, self._loads())
+        except (RedisError, OSError, TimeoutError) as error:
+            await connection.disconnect(nowait=True)
+            raise StoreUnavailableError(type(error).__name__) from error
+        except asyncio.CancelledError:
+            await connection.disconnect(nowait=True)
+            raise
+        self._connection = connection
+        self.generation += 1
+        return True
 
     async def execute(self, commands: Sequence[Command]) -> list[Any]:
         """Return the commands' answers in order; an error answer is returned as the exception it names.
 
         Raises:
-            StoreUnavailableError: the connection failed; which commands were executed is unknown.
+            StoreUnavailableError: the connection failed or is not open; which commands were executed is unknown.
         """
+        if self._connection is None:
+            raise StoreUnavailableError("NotConnected")
         try:
             async with asyncio.timeout(self._timeout):
-                connection = await self._connected()
-                return await self._round_trip(connection, commands)
+                answers = await _round_trip(self._connection, commands)
         except (RedisError, OSError, TimeoutError) as error:
             await self.close()
             raise StoreUnavailableError(type(error).__name__) from error
@@ -50,27 +78,30 @@ class PipelinedConnection:
             # Answers of the cancelled round trip are still on their way: the connection cannot be used again.
             await self.close()
             raise
+        if any(isinstance(answer, ReadOnlyError) for answer in answers):
+            # The server has become a replica: another one is the store now.
+            await self.close()
+            raise StoreUnavailableError("ReadOnlyError")
+        return answers
+
+    async def teach(self) -> None:
+        """Load the scripts again, after a server has forgotten them."""
+        await self.execute(self._loads())
 
     async def close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.disconnect(nowait=True)
 
-    async def _connected(self) -> AbstractConnection:
-        if self._connection is None:
-            connection = cast("AbstractConnection", self._pool.make_connection())  # type: ignore[no-untyped-call]
-            await cast("Any", connection).connect()
-            await self._round_trip(connection, [("SCRIPT", "LOAD", script("commit").source)])
-            self._connection = connection
-            self.generation += 1
-        return self._connection
+    def _loads(self) -> list[Command]:
+        return [("SCRIPT", "LOAD", script(name).source) for name in self._scripts]
 
-    @staticmethod
-    async def _round_trip(connection: AbstractConnection, commands: Sequence[Command]) -> list[Any]:
-        await connection.send_packed_command(
-            [hiredis.pack_command(cast("Any", command)) for command in commands], check_health=False
-        )
-        return [await _answer(connection) for _ in commands]
+
+async def _round_trip(connection: AbstractConnection, commands: Sequence[Command]) -> list[Any]:
+    await connection.send_packed_command(
+        [hiredis.pack_command(cast("Any", command)) for command in commands], check_health=False
+    )
+    return [await _answer(connection) for _ in commands]
 
 
 async def _answer(connection: AbstractConnection) -> Any:  # noqa: ANN401 (a Redis reply has no narrower type)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError
@@ -18,6 +18,8 @@ from bandit_service.redis_store.scripts import script
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+_CONNECTIONS = 32
 
 type _Call = tuple[Sequence[str], Sequence[str | bytes | int]]
 
@@ -72,14 +74,17 @@ class RedisStore:
     """The store as typed operations. Every method may raise StoreUnavailableError."""
 
     def __init__(self, url: str, *, timeout: float) -> None:
-        self._redis = Redis.from_url(
+        # More requests than connections wait for one: a burst is no outage.
+        pool = BlockingConnectionPool.from_url(
             url,
             socket_timeout=timeout,
             socket_connect_timeout=timeout,
             decode_responses=True,
             retry=Retry(NoBackoff(), 0),
-            max_connections=64,
+            max_connections=_CONNECTIONS,
+            timeout=timeout,
         )
+        self._redis = Redis.from_pool(pool)
 
     @property
     def client(self) -> Redis:
@@ -117,9 +122,12 @@ class RedisStore:
                     pipe.hgetall(ExperimentKeys(experiment_id).state)
                 return [State.parse(fields) for fields in await pipe.execute()]
 
-    async def explanation(self, experiment_id: str) -> str | None:
+    async def allocation_and_explanation(self, experiment_id: str) -> tuple[str | None, str | None]:
+        keys = ExperimentKeys(experiment_id)
         with translated():
-            return cast("str | None", await self._redis.get(ExperimentKeys(experiment_id).explanation))
+            values = await self._redis.mget(keys.allocation, keys.explanation)
+        allocation, explanation = cast("list[str | None]", values)
+        return allocation, explanation
 
     async def get(self, key: str) -> str | None:
         with translated():

@@ -6,11 +6,12 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from bandit_service.decisions.schemas import DECISION_ID, ExperimentId
+from bandit_service.decisions.schemas import DECISION_ID, EXPERIMENT_ID, OWN_DECISION_ID, ExperimentId
 
 RewardValue = Annotated[float, msgspec.Meta(ge=0, le=1)]
-ArmId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,128}$")]
-RewardId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:-]{1,128}$")]
+# Arms are named like experiments, rewards like decisions.
+ArmId = Annotated[str, msgspec.Meta(pattern=EXPERIMENT_ID)]
+RewardId = Annotated[str, msgspec.Meta(pattern=OWN_DECISION_ID)]
 
 RewardStatus = Literal["applied", "duplicate", "ignored"]
 

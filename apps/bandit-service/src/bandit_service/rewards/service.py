@@ -90,10 +90,13 @@ class Rewards:
 
     async def _direct(self, request: RewardRequest, principal: Principal) -> Begun:
         serving = await self._decisions.serving(request.experiment_id or "", principal)
+        if serving.experiment.status == "archived":
+            raise Conflict(f"experiment {serving.experiment.id!r} is archived")
         arm = _known_arm(serving, request.arm or "")
         micro = _micro(request, serving)
         now_ms = round(self._clock() * 1_000)
-        name = f"r:{request.reward_id or self._new_id()}"
+        # A slash cannot stand in a caller's own decision id, so the two never meet.
+        name = f"direct/{request.reward_id or self._new_id()}"
         operation = Reward(
             EventRecord(name, now_ms, now_ms, arm.index, "direct", reward_micro=micro),
             mode="b",
