@@ -14,7 +14,7 @@ MYPYPATH := $(subst $(SPACE),:,$(SOURCES))
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types check verify lock setup clean FORCE
+.PHONY: help run test lint types check verify bench lock setup clean FORCE
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ check: lint types test ## Everything a change has to pass: lint, types, test
 
 verify: $(READY) ## Run the long simulations
 	@$(BIN)/pytest -m verify $(ARGS)
+
+bench: $(READY) ## Measure speed against named references in one run (options: ARGS="--help")
+	@PYTHONPATH=apps/bandit-service $(BIN)/python -m benchmarks $(ARGS)
 
 lock: $(READY) ## Choose the newest versions of all dependencies again and pin them with their hashes
 	@$(COMPILE) --upgrade $(foreach app,$(APPS),--no-emit-package $(notdir $(app))) \

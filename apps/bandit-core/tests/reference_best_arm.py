@@ -206,7 +206,7 @@ def main() -> None:
             }
         )
     DATA.parent.mkdir(exist_ok=True)
-    DATA.write_text(json.dumps(records, indent=1) + "\n")
+    DATA.write_text("[\n" + ",\n".join(json.dumps(record) for record in records) + "\n]\n")
 
 
 if __name__ == "__main__":

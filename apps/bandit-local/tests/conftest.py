@@ -43,12 +43,12 @@ def start_python(tmp_path: Path) -> Iterator[Callable[..., ChildProcess]]:
 
 @pytest.fixture
 def eventually() -> Callable[[Callable[[], object]], None]:
-    """Wait up to ten seconds for something to become true."""
+    """Wait up to a minute for something to become true."""
 
     def wait(condition: Callable[[], object]) -> None:
-        deadline = time.monotonic() + 10.0
+        deadline = time.monotonic() + 60.0
         while not condition():
-            assert time.monotonic() < deadline, "it did not become true within 10 s"
+            assert time.monotonic() < deadline, "it did not become true within a minute"
             time.sleep(0.01)
 
     return wait

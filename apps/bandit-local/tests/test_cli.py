@@ -34,14 +34,10 @@ def test_a_number_of_arms_the_sample_cannot_give_is_one_line(tmp_path: Path) -> 
     assert_one_line(bandit_local("run", "--arms", "40", folder=tmp_path), "2 to 15 arms, not 40")
 
 
-def test_a_server_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
+def test_a_server_that_does_not_answer_is_one_line_after_the_arms(tmp_path: Path) -> None:
     port, nobody = free_port(), f"redis://{HOST}:{free_port()}"
     result = bandit_local("run", "--port", str(port), "--redis-url", nobody, folder=tmp_path)
     assert_one_line(result, "Redis does not answer")
-
-
-def test_the_arms_are_named_first_with_clicks_and_impressions(tmp_path: Path) -> None:
-    result = bandit_local("run", "--port", str(free_port()), "--redis-url", "redis://x:0", folder=tmp_path)
     assert "item-3   3/201 = 1.49%" in result.stdout
 
 

@@ -10,9 +10,7 @@ from bandit_local.options import Options
 
 ITEMS = [Item(3, 201, 3), Item(44, 233, 1)]
 ARM = ArmState("item-3", 4_000, 4_000, 60.0, 0.015, 0.012, 0.019, 0.97, 0.8)
-STATE = ExperimentState(
-    (ARM,), "item-3", 0.0001, 1.0, concluded=True, outcome="winner", winner="item-3", sentence="P(best) is 97%."
-)
+STATE = ExperimentState((ARM,), "item-3", 0.0001, 1.0, concluded=True, winner="item-3", sentence="P(best) is 97%.")
 
 
 def service(answer: httpx.Response | Exception, taken: frozenset[str] = frozenset()) -> httpx.AsyncClient:

@@ -1,12 +1,12 @@
 """The whole path: real Redis, real Postgres, the real service, visitors over HTTP."""
 
-import json
 import os
 import re
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -23,17 +23,39 @@ PROGRAM = "from bandit_local.cli import main; main()"
 SOON = ["--min-decisions", "200", "--expected-loss", "0.05"]
 
 
-@pytest.fixture
-def port() -> int:
-    return free_port()
+@dataclass(frozen=True)
+class Run:
+    """A run that has ended: its folder and what it said."""
+
+    folder: Path
+    output: str
 
 
-def run_once(folder: Path, port: int) -> str:
-    command = [sys.executable, "-c", PROGRAM, "run", "--once", "--port", str(port), *SOON]
-    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A first run in an empty folder, with --once."""
+    folder = tmp_path_factory.mktemp("run")
+    command = [sys.executable, "-c", PROGRAM, "run", "--once", "--port", str(free_port()), *SOON]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=180, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stderr == ""
-    return result.stdout
+    return Run(folder, result.stdout)
+
+
+@pytest.fixture
+def serve(
+    first: Run, start_python: StartPython, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[int], ChildProcess]:
+    """Start a run in the folder of the first one and wait until it has announced its verdict and keeps serving."""
+    monkeypatch.chdir(first.folder)
+
+    def start(port: int) -> ChildProcess:
+        child = start_python(PROGRAM, "run", "--port", str(port), *SOON)
+        eventually(lambda: not child.running or "Still serving" in child.log.read_text())
+        assert child.running, child.log_tail()
+        return child
+
+    return start
 
 
 def servers(folder: Path) -> list[int]:
@@ -41,57 +63,45 @@ def servers(folder: Path) -> list[int]:
     return [pid for file in files if (pid := read_pid(file)) is not None]
 
 
-@pytest.fixture
-def serving(
-    tmp_path: Path, port: int, start_python: StartPython, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
-) -> ChildProcess:
-    """A run that has announced its verdict and keeps serving."""
-    monkeypatch.chdir(tmp_path)
-    child = start_python(PROGRAM, "run", "--port", str(port), *SOON)
-    eventually(lambda: not child.running or "Still serving" in child.log.read_text())
-    assert child.running, child.log_tail()
-    return child
+def test_a_run_says_what_it_does_and_reaches_its_verdict(first: Run) -> None:
+    assert "item-3   3/201 = 1.49%" in first.output
+    assert re.search(r"http://127\.0\.0\.1:\d+/docs, metrics http://127\.0\.0\.1:\d+/metrics", first.output)
+    assert "Experiment obd-women:" in first.output
+    assert re.search(r"^Verdict \(winner item-\d+\): ", first.output, re.MULTILINE)
+    assert "item-3 truly had the highest click rate, 1.49%" in first.output
+    assert first.output.endswith("Stopped.\n")
 
 
-def test_a_run_reaches_its_verdict_and_the_next_one_finds_what_it_left(tmp_path: Path, port: int) -> None:
-    first = run_once(tmp_path, port)
-    assert "item-3   3/201 = 1.49%" in first
-    assert f"http://{HOST}:{port}/docs" in first
-    assert "Experiment obd-women:" in first
-    assert re.search(r"^Verdict \(winner item-\d+\): ", first, re.MULTILINE)
-    assert "item-3 truly had the highest click rate, 1.49%" in first
-    assert first.endswith("Stopped.\n")
-    assert servers(tmp_path) == []
-    assert "Experiment obd-women-2:" in run_once(tmp_path, port)
+def test_a_run_leaves_nothing_running_and_writes_to_its_folder_only(first: Run) -> None:
+    assert servers(first.folder) == []
+    assert [path.name for path in first.folder.iterdir()] == [".local"]
 
 
-def test_it_keeps_serving_until_interrupted_and_stops_everything(
-    serving: ChildProcess, tmp_path: Path, port: int
+@pytest.mark.parametrize("secret", ["secrets/signing_key", "redis/password", "postgres/password"])
+def test_secrets_are_readable_by_their_owner_only_and_never_printed(first: Run, secret: str) -> None:
+    file = first.folder / ".local" / secret
+    assert file.stat().st_mode & 0o077 == 0
+    assert file.read_text() not in first.output
+
+
+def test_data_survives_a_run_that_is_killed_and_ctrl_c_ends_the_next_one_cleanly(
+    first: Run, serve: Callable[[int], ChildProcess]
 ) -> None:
+    killed = serve(free_port())
+    assert "Experiment obd-women-2:" in killed.log.read_text()
+    killed.kill()
+
+    port = free_port()
+    run = serve(port)
+    assert "Experiment obd-women-3:" in run.log.read_text()
     with httpx.Client(base_url=f"http://{HOST}:{port}") as client:
-        assert client.get("/health").is_success
-        assert client.get("/experiments/obd-women").json()["status"] == "concluded"
-        decision = client.post("/select", json={"experiment_id": "obd-women"}).json()
-        assert decision["stratum"] == "concluded"
-    pids = servers(tmp_path)
+        for name in ("obd-women", "obd-women-2", "obd-women-3"):
+            assert client.get(f"/experiments/{name}").json()["status"] == "concluded"
+        assert client.post("/select", json={"experiment_id": "obd-women"}).json()["stratum"] == "concluded"
+    pids = servers(first.folder)
     assert len(pids) == 2
-    os.kill(serving.pid, signal.SIGINT)
-    assert serving.wait(30) == 0
-    assert serving.log.read_text().endswith("Stopped.\n")
+
+    os.kill(run.pid, signal.SIGINT)
+    assert run.wait(30) == 0
+    assert run.log.read_text().endswith("Stopped.\n")
     assert not any(map(command_line, pids))
-    assert not (tmp_path / ".local/postgres/cluster/postmaster.pid").exists()
-
-
-def test_a_run_that_was_killed_does_not_stand_in_the_way(serving: ChildProcess, tmp_path: Path) -> None:
-    serving.kill()
-    assert "Experiment obd-women-2:" in run_once(tmp_path, free_port())
-
-
-def test_nothing_but_the_folder_of_the_run_is_written_and_its_secrets_are_private(
-    serving: ChildProcess, tmp_path: Path
-) -> None:
-    assert serving.running
-    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {".local"}
-    for secret in (".local/secrets/signing_key", ".local/redis/password", ".local/postgres/password"):
-        assert (tmp_path / secret).stat().st_mode & 0o077 == 0
-        assert (tmp_path / secret).read_text() not in json.dumps(serving.log.read_text())

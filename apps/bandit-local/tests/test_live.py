@@ -11,9 +11,7 @@ ARMS = (
     ArmState("item-3", 4_000, 3_998, 60.0, 0.01523, 0.0118, 0.0192, 0.9714, 0.82),
     ArmState("item-44", 1_200, 1_200, 5.0, 0.00499, 0.0018, 0.0097, None, 0.0),
 )
-STATE = ExperimentState(
-    ARMS, "item-3", 0.00012, 0.5, concluded=False, outcome="undecided", winner=None, sentence="not yet"
-)
+STATE = ExperimentState(ARMS, "item-3", 0.00012, 0.5, concluded=False, winner=None, sentence="not yet")
 
 
 @dataclass
@@ -75,6 +73,15 @@ def test_without_a_terminal_a_line_comes_every_few_seconds_and_at_the_end() -> N
     assert len(lines) == 3
     assert all(each.endswith("stopping rule") for each in lines)
     assert "\x1b" not in rendered(console)
+
+
+def test_waiting_is_said_as_rarely() -> None:
+    console, clock = Console(file=io.StringIO(), width=40), Clock()
+    with Display(console, clock) as display:
+        for clock.now in (0.0, 1.0, LINE_EVERY):
+            display.wait("The service answered 503 to /experiments/obd-women/posterior: the store is away")
+    lines = rendered(console).splitlines()
+    assert lines == ["Waiting: The service answered 503 to /experiments/obd-women/posterior: the store is away"] * 2
 
 
 def test_in_a_terminal_the_table_stays_in_place() -> None:

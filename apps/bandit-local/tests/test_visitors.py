@@ -132,6 +132,19 @@ async def test_a_visitor_gives_up_at_last(monkeypatch: pytest.MonkeyPatch) -> No
     assert tries == ["/select"] * 6
 
 
+async def test_an_arm_without_a_click_rate_gets_no_reward() -> None:
+    until = asyncio.Event()
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        until.set()
+        return httpx.Response(200, json={"decision_id": "d", "arm": "added-meanwhile"})
+
+    await visit(answer, until, concurrency=1)
+    assert asked == ["/select"]
+
+
 async def test_a_lasting_refusal_ends_the_run_with_what_the_problem_says() -> None:
     def answer(_: httpx.Request) -> httpx.Response:
         return httpx.Response(404, json={"title": "Not found", "detail": "no experiment e"})

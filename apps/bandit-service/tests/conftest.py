@@ -1,11 +1,20 @@
 """Real servers for every test: one Redis and one Postgres a session, an empty database each a test."""
 
+import asyncio
 import base64
 import itertools
 import secrets
+import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+    suppress,
+)
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +22,26 @@ import httpx
 import numpy as np
 import pytest
 import redis
+import structlog
+from pydantic import SecretStr
 
 from bandit_local.servers import PostgresServer, RedisServer
+from bandit_local.servers.local_server import free_port
+from bandit_local.servers.process import ChildProcess
 from bandit_service import migrations
 from bandit_service.app import create_app
+from bandit_service.auth import Role, new_key
+from bandit_service.postgres_store.api_keys import ApiKeysRepository
+from bandit_service.postgres_store.pool import make_pool
 from bandit_service.redis_store.store import RedisStore
 from bandit_service.settings import Settings
 
 _TEMPLATE = "migrated"
 _database_numbers = itertools.count(1)
+_experiment_numbers = itertools.count(1)
 
 StartService = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
+StartApi = Callable[..., AbstractAsyncContextManager["Api"]]
 
 
 @pytest.fixture(scope="session")
@@ -78,7 +96,16 @@ def signing_key() -> str:
 
 @pytest.fixture
 def settings(redis_url: str, postgres_dsn: str, signing_key: str) -> Settings:
-    return Settings(redis_url=redis_url, postgres_dsn=postgres_dsn, signing_keys=signing_key, log_level="warning")
+    return new_settings(redis_url, postgres_dsn, signing_key)
+
+
+def new_settings(redis_url: str, postgres_dsn: str, signing_key: str) -> Settings:
+    return Settings(
+        redis_url=SecretStr(redis_url),
+        postgres_dsn=SecretStr(postgres_dsn),
+        signing_keys=SecretStr(signing_key),
+        log_level="warning",
+    )
 
 
 class Clock:
@@ -89,6 +116,18 @@ class Clock:
 
     def __call__(self) -> float:
         return time.time() + self.ahead
+
+
+@asynccontextmanager
+async def running(settings: Settings, clock: Clock) -> AsyncIterator[httpx.AsyncClient]:
+    """Run a replica in this process."""
+    app = create_app(settings, clock=clock, rng=np.random.default_rng(7))
+    transport = httpx.ASGITransport(app=app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://service") as client,
+    ):
+        yield client
 
 
 @pytest.fixture
@@ -102,12 +141,7 @@ def start_service(settings: Settings, clock: Clock) -> StartService:
 
     @asynccontextmanager
     async def start(**changes: Any) -> AsyncIterator[httpx.AsyncClient]:
-        app = create_app(settings.model_copy(update=changes), clock=clock, rng=np.random.default_rng(7))
-        transport = httpx.ASGITransport(app=app)
-        async with (
-            app.router.lifespan_context(app),
-            httpx.AsyncClient(transport=transport, base_url="http://service") as client,
-        ):
+        async with running(settings.model_copy(update=changes), clock) as client:
             yield client
 
     return start
@@ -118,6 +152,191 @@ async def client(start_service: StartService) -> AsyncIterator[httpx.AsyncClient
     """A replica that runs, with authentication off."""
     async with start_service() as client:
         yield client
+
+
+class Api:
+    """The service as a client sees it. An answer of another status than the one expected fails the test."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self.http = http
+
+    async def post(self, path: str, body: object, status: int = 200) -> Any:
+        content = {"content": body} if isinstance(body, bytes) else {"json": body}
+        return checked(await self.http.post(path, **content), status)
+
+    async def get(self, path: str, status: int = 200) -> Any:
+        return checked(await self.http.get(path), status)
+
+    async def until(self, holds: Callable[[], Awaitable[bool]], seconds: float = 8.0) -> None:
+        """Wait for what the service does by itself."""
+        deadline = time.monotonic() + seconds
+        while not await holds():
+            assert time.monotonic() < deadline, "it did not come about in time"
+            await asyncio.sleep(0.02)
+
+    async def create(self, *arms: str | dict[str, Any], **fields: Any) -> "LiveExperiment":
+        """Create an experiment with arms a and b unless told otherwise, under a name of its own."""
+        fields = {"experiment_id": f"experiment-{next(_experiment_numbers)}", "arms": arms or ("a", "b")} | fields
+        await self.post("/experiments", fields, 201)
+        return LiveExperiment(self, fields["experiment_id"])
+
+
+@dataclass(frozen=True)
+class LiveExperiment:
+    """An experiment that runs."""
+
+    api: Api
+    id: str
+
+    async def select(self, status: int = 200, **fields: Any) -> Any:
+        return await self.api.post("/select", {"experiment_id": self.id, **fields}, status)
+
+    async def select_many(self, number: int, **fields: Any) -> list[dict[str, Any]]:
+        items = [{"experiment_id": self.id, **fields} for _ in range(number)]
+        answer = await self.api.post("/select/batch", {"items": items})
+        return [item["result"] for item in answer["items"]]
+
+    async def reward(
+        self, decision: dict[str, Any], reward: float | None = None, status: int = 200, **more: Any
+    ) -> Any:
+        """Report on a decision; name the experiment (as reporting on one's own ids needs it) in `more`."""
+        body = {"decision_id": decision["decision_id"], "reward": reward, **more}
+        return await self.api.post("/reward", body, status)
+
+    async def report(self, arm: str, reward: float | None = None, status: int = 200, **more: Any) -> Any:
+        """Report on an arm without a decision."""
+        body = {"experiment_id": self.id, "arm": arm, "reward": reward, **more}
+        return await self.api.post("/reward", body, status)
+
+    async def change(self, action: str, status: int = 200, **fields: Any) -> Any:
+        path = f"/experiments/{self.id}/{action}"
+        return await self.api.post(path, {"reason": "a test", **fields}, status)
+
+    async def patch(self, **fields: Any) -> Any:
+        body = {"reason": "a test", **fields}
+        return checked(await self.api.http.patch(f"/experiments/{self.id}", json=body), 200)
+
+    async def archive(self) -> Any:
+        return checked(await self.api.http.delete(f"/experiments/{self.id}"), 200)
+
+    async def read(self, view: str) -> Any:
+        """Read `posterior`, `allocation` or `conclusion`."""
+        return await self.api.get(f"/experiments/{self.id}/{view}")
+
+    async def arm(self, arm: str) -> dict[str, Any]:
+        """Return what is believed of an arm."""
+        found: dict[str, Any] = {each["arm"]: each for each in (await self.read("posterior"))["arms"]}[arm]
+        return found
+
+    async def added(self, arm: str) -> tuple[int, int]:
+        """Return what data added to alpha and beta of an arm whose prior is Beta(1, 1), in millionths."""
+        found = await self.arm(arm)
+        return round(found["alpha"] * 1_000_000) - 1_000_000, round(found["beta"] * 1_000_000) - 1_000_000
+
+
+def checked(response: httpx.Response, status: int) -> Any:
+    """Return the body of an answer of that status; a problem must look like one."""
+    assert response.status_code == status, response.text
+    body = response.json()
+    if status >= 400:
+        assert response.headers["content-type"] == "application/problem+json"
+        assert body["status"] == status
+    return body
+
+
+@pytest.fixture(scope="session")
+def api_redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis beside the one that `redis_url` empties for each test."""
+    with RedisServer(tmp_path_factory.mktemp("api-redis"), options={"appendonly": "no"}) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def module_settings(
+    api_redis_server: RedisServer, postgres_server: PostgresServer, signing_key: str
+) -> Iterator[Settings]:
+    """Settings for a replica that all tests of a module share."""
+    with redis.Redis.from_url(api_redis_server.url) as client:
+        client.flushall()
+    database = f"module_{next(_database_numbers)}"
+    yield new_settings(api_redis_server.url, postgres_server.create_database(database, template=_TEMPLATE), signing_key)
+    postgres_server.drop_database(database)
+
+
+@pytest.fixture(scope="module")
+async def api(module_settings: Settings) -> AsyncIterator[Api]:
+    """A replica that all tests of a module share; each makes experiments of its own."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("error"))
+    async with running(module_settings, Clock()) as http:
+        yield Api(http)
+    structlog.configure(**before)
+
+
+@pytest.fixture
+def start_api(start_service: StartService) -> StartApi:
+    """Return a function that runs a replica of one's own: `async with start_api() as api`."""
+
+    @asynccontextmanager
+    async def start(**changes: Any) -> AsyncIterator[Api]:
+        async with start_service(**changes) as http:
+            yield Api(http)
+
+    return start
+
+
+Serve = Callable[[Settings], AbstractContextManager[str]]
+SERVE = (sys.executable, "-c", "from bandit_service.cli import main; main()", "serve")
+
+
+@pytest.fixture(scope="session")
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Serve:
+    """Return a function that runs a replica as a process of its own: `with serve(settings) as url`."""
+
+    @contextmanager
+    def start(settings: Settings) -> Iterator[str]:
+        environment = {
+            "BANDIT_REDIS_URL": settings.redis_url.get_secret_value(),
+            "BANDIT_POSTGRES_DSN": settings.postgres_dsn.get_secret_value(),
+            "BANDIT_SIGNING_KEYS": settings.signing_keys.get_secret_value(),
+            "BANDIT_LOG_LEVEL": settings.log_level,
+            "BANDIT_PORT": str(free_port()),
+        }
+        process = ChildProcess(SERVE, tmp_path_factory.mktemp("service") / "log", environment=environment)
+        try:
+            url = f"http://127.0.0.1:{environment['BANDIT_PORT']}"
+            _wait_until_ready(process, url)
+            yield url
+        finally:
+            process.stop()
+
+    return start
+
+
+def _wait_until_ready(process: ChildProcess, url: str, seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and process.running:
+        with suppress(httpx.TransportError):
+            if httpx.get(f"{url}/ready").status_code == 200:
+                return
+        time.sleep(0.05)
+    pytest.fail(f"the service did not become ready: {process.log_tail()}")
+
+
+NewApiKey = Callable[..., Awaitable[str]]
+
+
+@pytest.fixture
+def new_api_key(postgres_dsn: str) -> NewApiKey:
+    """Return a function that makes an API key; a replica must be started after it."""
+
+    async def make(role: Role = "writer", namespace: str = "*") -> str:
+        text, key = new_key("a test", role, namespace, secrets.token_bytes)
+        async with make_pool(postgres_dsn) as pool:
+            await ApiKeysRepository(pool).add(key)
+        return text
+
+    return make
 
 
 @pytest.fixture

@@ -4,12 +4,13 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from bandit_service.body_limit import BodyLimit
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Message, Scope
+from starlette.types import Message, Receive, Scope, Send
+
+from bandit_service.body_limit import BodyLimit
 
 LIMIT = 100
 
@@ -73,7 +74,7 @@ async def test_a_client_that_leaves_midway_is_reported_to_the_application() -> N
     async def receive() -> Message:
         return messages.pop(0)
 
-    async def application(scope: Scope, receive, send) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001, ARG001
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
         seen.append(await receive())
 
     async def send(message: Message) -> None: ...
@@ -81,3 +82,19 @@ async def test_a_client_that_leaves_midway_is_reported_to_the_application() -> N
     scope: Scope = {"type": "http", "method": "POST", "path": "/", "headers": [(b"transfer-encoding", b"chunked")]}
     await BodyLimit(application, LIMIT)(scope, receive, send)
     assert [message["type"] for message in seen] == ["http.disconnect"]
+
+
+@pytest.mark.parametrize("kind", ["lifespan", "websocket"])
+async def test_what_has_no_body_passes(kind: str) -> None:
+    seen: list[str] = []
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+        seen.append(scope["type"])
+
+    async def nothing() -> Message:
+        raise AssertionError("nothing must be read")
+
+    async def send(message: Message) -> None: ...
+
+    await BodyLimit(application, LIMIT)({"type": kind}, nothing, send)
+    assert seen == [kind]

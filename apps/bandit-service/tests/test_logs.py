@@ -9,13 +9,14 @@ from typing import Any
 import httpx
 import pytest
 import structlog
-from bandit_service.logs import RequestMiddleware
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from structlog.contextvars import bind_contextvars, merge_contextvars
 from structlog.testing import LogCapture
+
+from bandit_service.logs import RequestMiddleware
 
 REQUEST_ID = "x-request-id"
 

@@ -4,6 +4,9 @@ from typing import Annotated, Any
 
 import httpx
 import pytest
+from fastapi import FastAPI, Query
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
 from bandit_service import problems
 from bandit_service.postgres_store.errors import MissingSchemaError, PostgresUnavailableError
 from bandit_service.problems import (
@@ -23,8 +26,6 @@ from bandit_service.problems import (
     responses,
 )
 from bandit_service.redis_store.errors import StoreFullError, StoreUnavailableError
-from fastapi import FastAPI, Query
-from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 KINDS = {
     Unauthorized: (401, "unauthorized"),

@@ -6,7 +6,7 @@ and it is arm i's with the density f_i ∏_{j≠i} F_j = h_i M, where h_i = f_i 
     P(best)_i = ∫ h_i(t) M(t) dt,
 
 and they sum to 1, as Σ h_i M = M'. This is the optimal arm probability of Scott 2010 ("A modern Bayesian look at the
-multi-armed bandit", Applied Stochastic Models in Business and Industry 26, eq. 5), and the vector by which Thompson
+multi-armed bandit", Applied Stochastic Models in Business and Industry 26), and the vector by which Thompson
 sampling draws. `beta_arms` evaluates f and F for all arms at once on one mesh, so K arms on N nodes cost K · N
 evaluations, and every term is positive: small probabilities keep their relative accuracy.
 
@@ -130,9 +130,10 @@ def _expected_loss(arms: BetaArms, copies: Array, on_mesh: ArmsOnMesh, maximum: 
     best = int(np.argmax(mean))
     rivals = copies.copy()
     rivals[best] -= 1.0
-    loss_of_best = float((rivals @ on_mesh.hazard[0] * maximum[0]) @ _mean_shortfall(on_mesh, best))
-    behind: Array = np.maximum(mean[best] * rest - mean * rest[best], 0.0)
-    return loss_of_best + behind
+    loss_of_best = (rivals @ on_mesh.hazard[0] * maximum[0]) @ _mean_shortfall(on_mesh, best)
+    behind = mean[best] * rest - mean * rest[best]
+    loss: Array = np.maximum(loss_of_best, 0.0) + np.maximum(behind, 0.0)
+    return loss
 
 
 def _mean_shortfall(on_mesh: ArmsOnMesh, arm: int) -> Array:

@@ -27,14 +27,19 @@ type Array = NDArray[np.float64]
 TAIL: Final = 46.0
 """Arms end where the log density has dropped by this much: about e^−46 = 1e-20 of their mass lies beyond."""
 
-PANEL_WIDTH: Final = 3.6
+PANEL_WIDTH: Final = 3.2
 """Width in z of a panel that has to follow a single arm."""
 
-TAIL_WIDTH: Final = 16.0
+TAIL_WIDTH: Final = 10.0
 """Panels are half as wide at |z| of half of this, because over a unit of z the density changes there by e^|z|."""
 
-POLE_WIDTH: Final = 1.0
-"""Width of a panel relative to its distance from a singularity, such as the logistic function's poles at t = ±iπ."""
+BEND_WIDTH: Final = 1.6
+BEND_REACH: Final = 10.0
+"""Width of a panel in t at a bend, and the distance from it at which panels may be four times as wide.
+
+Near t = 0 softplus changes from e^t to t, and near −log β the factor exp(−β e^t) of the density sets in. Further away
+these changes are as small as e^−distance; z alone would pass over them when α or β is below 1.
+"""
 
 START_CELLS: Final = 20
 START_SCALE: Final = 8.0
@@ -71,6 +76,7 @@ class BetaArms:
     peak: Array
     height: Array
     width: Array
+    bend: Array
     low: Array
     high: Array
 
@@ -84,7 +90,8 @@ class BetaArms:
         reach = _reach(width)
         low = np.maximum(peak - reach, -(TAIL + height) / alpha)
         high = np.minimum(peak + reach, (TAIL + height) / beta)
-        return cls(alpha, beta, peak, height, width, low, high)
+        bend = np.copysign(np.log(np.maximum(np.maximum(alpha, beta), 1.0)), peak)
+        return cls(alpha, beta, peak, height, width, bend, low, high)
 
     def log_density(self, t: Array) -> Array:
         """Log densities at t (S, N) relative to their peaks: (S, K, N), at most 0 up to rounding."""
@@ -119,10 +126,12 @@ def panels_to_follow(arms: BetaArms, t: Array) -> Array:
     return z[:, :, 1:] - z[:, :, :-1]
 
 
-def panels_near(t: Array, place: float = 0.0, distance: float = np.pi) -> Array:
-    """Panels (S, Q) between neighbours in t (S, Q + 1) that keep clear of singularities at `distance` from `place`."""
-    graded = np.arcsinh((t - place) / distance) / POLE_WIDTH
-    return graded[:, 1:] - graded[:, :-1]
+def panels_at_bends(t: Array, bends: Array) -> Array:
+    """Panels (S, Q) between neighbours in t (S, Q + 1) for the nearest of some `bends` (S, B)."""
+    distance = t[:, None] - bends[:, :, None]
+    graded = distance / (BEND_WIDTH * (1.0 + np.abs(distance) / BEND_REACH))
+    steps: Array = (graded[:, :, 1:] - graded[:, :, :-1]).max(axis=1)
+    return steps
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,11 +154,12 @@ def on_shared_mesh(arms: BetaArms, *, count: int, also_needed: Callable[[Array],
     common = arms.low.max(axis=1, keepdims=True)
     contending = arms.high > common
     in_play = contending[:, :, None].astype(np.float64)
+    bends = np.concatenate([arms.bend, np.zeros_like(common)], axis=1)
     sharpness = _sharpness(count)
 
     def panels_needed(edges: Array) -> Array:
         needed = (panels_to_follow(arms, edges) * in_play).max(axis=1) * sharpness
-        np.maximum(needed, panels_near(edges), out=needed)
+        np.maximum(needed, panels_at_bends(edges, bends), out=needed)
         return needed if also_needed is None else needed + also_needed(edges)
 
     mesh = adapted_mesh(_graded_edges(arms, common, contending), panels_needed)
@@ -170,8 +180,8 @@ def _evaluated(arms: BetaArms, mesh: Mesh, in_play: Array) -> ArmsOnMesh:
 
 
 def _sharpness(count: int) -> float:
-    """How much narrower than one arm the maximum of `count` like arms is, about √(2 log count) for many."""
-    return float(np.sqrt(1.0 + np.log(count) / 2.0))
+    """How much finer than for one arm a mesh must be: the maximum of many like arms narrows as 1 / √(log count)."""
+    return float(np.sqrt(1.0 + np.log(count) / 4.0))
 
 
 def _graded_edges(arms: BetaArms, common: Array, contending: NDArray[np.bool_]) -> Array:

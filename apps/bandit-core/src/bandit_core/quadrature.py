@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 type Array = NDArray[np.float64]
 
 ORDER: Final = 16
-MOST_PER_PANEL: Final = 2.0
+MOST_PER_PANEL: Final = 1.5
 """How many panels' worth a single panel may be left to carry."""
 
 

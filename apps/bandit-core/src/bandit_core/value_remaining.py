@@ -18,16 +18,17 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
-from scipy.special import betainc, betaincc, expit, log_expit, logit
+from scipy.special import betainc, betaln, expit, log_expit, logit
 
 from bandit_core.best_arm import best_arm
-from bandit_core.beta_arms import BetaArms, checked_parameters, on_shared_mesh, panels_near, panels_to_follow
+from bandit_core.beta_arms import BetaArms, checked_parameters, on_shared_mesh, panels_at_bends, panels_to_follow
 
 type Array = NDArray[np.float64]
 
 SMALLEST: Final = 1e-300
 LARGEST: Final = 1e300
 STRIDE: Final = 4.0
+UNDERFLOW: Final = -600.0
 
 FINEST_DETAIL: Final = 1e-12
 """Smallest distance in t to resolve where F_L(σ(t) − v) leaves 0, as steeply as x^α for α below 1."""
@@ -74,14 +75,11 @@ def _exceedance(leader: BetaArms, others: BetaArms, v: float, *, relative: bool)
     """P(max_j θ_j > θ_L + v), or > (1 + v) θ_L, for one arm against a set of others."""
     if v >= 1.0 and not relative:
         return 0.0
-    detail = np.inf if relative else max(FINEST_DETAIL, float(expit(leader.low[0, 0])) / (v * (1.0 - v)))
-
-    def panels_to_follow_leader(edges: Array) -> Array:
-        moved = _moved_back(edges, v, relative=relative, finest=detail * v * (1.0 - v))
-        needed = panels_to_follow(leader, moved)[:, 0] + panels_near(edges, math.log1p(1.0 / v))
-        return needed if relative else needed + panels_near(edges, float(logit(v)), detail)
-
-    on_mesh = on_shared_mesh(others, count=others.alpha.shape[1], also_needed=panels_to_follow_leader)
+    on_mesh = on_shared_mesh(
+        others,
+        count=others.alpha.shape[1],
+        also_needed=lambda edges: _panels_to_follow_leader(leader, edges, v, relative=relative),
+    )
     density = on_mesh.hazard.sum(axis=1) * on_mesh.cdf.prod(axis=1) * on_mesh.mesh.weights
     return float((density * _cdf(leader, _moved_back(on_mesh.mesh.nodes, v, relative=relative))).sum())
 
@@ -93,6 +91,28 @@ def _moved_back(t: Array, v: float, *, relative: bool, finest: float = SMALLEST)
     return moved
 
 
+def _panels_to_follow_leader(leader: BetaArms, t: Array, v: float, *, relative: bool) -> Array:
+    """Panels (S, Q) that the moved F_L deserves, graded down to `finest` where σ(t) − v passes 0."""
+    bends_of_leader = np.array([[leader.bend.item(), 0.0]])
+    bend_of_move = np.array([[math.log1p(1.0 / v)]])
+    finest = 0.0 if relative else max(FINEST_DETAIL * v * (1.0 - v), float(expit(leader.low.item())))
+    moved = _moved_back(t, v, relative=relative, finest=finest)
+    needed = panels_to_follow(leader, moved)[:, 0] + panels_at_bends(moved, bends_of_leader)
+    needed += panels_at_bends(t, bend_of_move)
+    if not relative:
+        needed += np.diff(np.arcsinh((t - logit(v)) * (v * (1.0 - v) / finest)))
+    return needed
+
+
 def _cdf(arm: BetaArms, t: Array) -> Array:
-    cdf: Array = np.where(t < 0.0, betainc(arm.alpha, arm.beta, expit(t)), betaincc(arm.beta, arm.alpha, expit(-t)))
+    cdf: Array = np.where(
+        t < 0.0, _cdf_below_half(arm.alpha, arm.beta, t), 1.0 - _cdf_below_half(arm.beta, arm.alpha, -t)
+    )
+    return cdf
+
+
+def _cdf_below_half(alpha: Array, beta: Array, t: Array) -> Array:
+    """P(logit θ <= t), also where σ(t) is too small for floating point, by the first term of its series."""
+    first_term = np.exp(np.minimum(alpha * t - np.log(alpha) - betaln(alpha, beta), 0.0))
+    cdf: Array = np.where(t < UNDERFLOW, first_term, betainc(alpha, beta, expit(t)))
     return cdf

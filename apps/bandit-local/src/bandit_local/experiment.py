@@ -36,14 +36,13 @@ class ArmState:
 
 @dataclass(frozen=True, slots=True)
 class ExperimentState:
-    """How the experiment stands; ``outcome`` and ``sentence`` are the stopping rule's."""
+    """How the experiment stands; ``sentence`` is what the stopping rule says."""
 
     arms: tuple[ArmState, ...]
     leader_id: str
     expected_loss: float
     progress: float
     concluded: bool
-    outcome: str
     winner: str | None
     sentence: str
 
@@ -104,7 +103,6 @@ async def read(client: httpx.AsyncClient, experiment_id: str) -> ExperimentState
         expected_loss=posterior["expected_loss"],
         progress=conclusion["progress"],
         concluded=conclusion["status"] == "concluded",
-        outcome=conclusion["outcome"],
         winner=conclusion["winner"],
         sentence=conclusion["sentence"],
     )

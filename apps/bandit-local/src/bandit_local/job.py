@@ -1,7 +1,6 @@
 """The main job: an experiment on real click rates learns from simulated visitors until its stopping rule decides."""
 
 import asyncio
-import contextlib
 import signal
 import ssl
 import time
@@ -91,11 +90,14 @@ class Job:
     ) -> ExperimentState | None:
         while not await set_within(self.interrupted, REFRESH_EVERY):
             self.stack.check()
-            with contextlib.suppress(experiment.UnavailableError):  # visitors wait, too, and count who gave up
+            try:
                 state = await experiment.read(client, experiment_id)
-                display.show(state, visitors)
-                if state.concluded:
-                    return state
+            except experiment.UnavailableError as error:  # visitors try again for a while, too
+                display.wait(str(error))
+                continue
+            display.show(state, visitors)
+            if state.concluded:
+                return state
         return None
 
     async def _announce_and_serve(self, state: ExperimentState) -> None:

@@ -73,9 +73,21 @@ class Display:
         speed = self._speed.at(now, traffic.requests)
         if self._live is not None:
             self._live.update(table(state, speed, traffic.unserved), refresh=True)
-        elif final or now - self._last_line >= LINE_EVERY:
-            self._last_line = now
-            self._console.print(line(state, speed, traffic.unserved), soft_wrap=True, highlight=False)
+        elif final or self._is_due(now):
+            self._print(line(state, speed, traffic.unserved), now)
+
+    def wait(self, reason: str) -> None:
+        """Say, every few seconds, what the run is waiting for."""
+        now = self._clock()
+        if self._is_due(now):
+            self._print(f"Waiting: {reason}", now)
+
+    def _is_due(self, now: float) -> bool:
+        return now - self._last_line >= LINE_EVERY
+
+    def _print(self, text: str, now: float) -> None:
+        self._last_line = now
+        self._console.print(text, soft_wrap=True, highlight=False, markup=False)
 
 
 def table(state: ExperimentState, speed: float, unserved: int = 0) -> Group:

@@ -14,8 +14,10 @@ from pathlib import Path
 import httpx
 import psycopg
 import redis
+from alembic.util import CommandError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+from sqlalchemy.exc import SQLAlchemyError
 
 from bandit_local.errors import LocalError
 from bandit_local.options import Options
@@ -23,9 +25,9 @@ from bandit_local.servers import PostgresServer, RedisServer
 from bandit_local.servers.folder import private_secret
 from bandit_local.servers.local_server import HOST, port_is_free
 from bandit_local.servers.process import ChildProcess
+from bandit_service import migrations
 
 CHECK_TIMEOUT = 5
-MIGRATION_TIMEOUT = 120.0
 READY_TIMEOUT = 60.0
 DRAIN_TIMEOUT = 30.0
 KEY_BYTES = 32
@@ -57,9 +59,8 @@ def running_stack(options: Options) -> Iterator[Stack]:
         redis_address = check_redis(redis_url)
         dsn = options.postgres_dsn or stack.enter_context(PostgresServer(options.data / "postgres")).dsn
         postgres_address = check_postgres(dsn)
-        program = ServiceProgram(options, redis_url, dsn)
-        program.migrate()
-        service = program.serve()
+        migrate(dsn)
+        service = start_service(options, redis_url, dsn)
         stack.callback(service.stop, DRAIN_TIMEOUT)
         url = f"http://{HOST}:{options.port}"
         wait_until_ready(service, url)
@@ -86,33 +87,28 @@ def check_postgres(dsn: str) -> str:
         raise LocalError(f"Postgres does not answer: {' '.join(str(error).split())}") from None
 
 
-class ServiceProgram:
-    """bandit-service as a program: the same one, told the same way, as in a cluster."""
+def migrate(dsn: str) -> None:
+    """Bring the schema up to date; LocalError says why that is not possible."""
+    try:
+        migrations.upgrade(dsn)
+    except (psycopg.Error, SQLAlchemyError, CommandError) as error:
+        reason = str(error).partition("\n")[0]
+        raise LocalError(f"The schema in Postgres cannot be brought up to date: {reason}") from None
 
-    def __init__(self, options: Options, redis_url: str, dsn: str) -> None:
-        self._data = options.data
-        self._environment = {
+
+def start_service(options: Options, redis_url: str, dsn: str) -> ChildProcess:
+    """Start bandit-service on loopback: the same program, told the same way, as in a cluster."""
+    return ChildProcess(
+        [Path(sysconfig.get_path("scripts")) / "bandit-service", "serve"],
+        options.data / "bandit-service.log",
+        environment={
             "BANDIT_HOST": HOST,
             "BANDIT_PORT": str(options.port),
             "BANDIT_REDIS_URL": redis_url,
             "BANDIT_POSTGRES_DSN": dsn,
             "BANDIT_SIGNING_KEYS": signing_key(options.data / "secrets"),
-        }
-
-    def migrate(self) -> None:
-        """Bring the schema up to date; LocalError says why that is not possible."""
-        migration = self._start("migrate")
-        if migration.wait(MIGRATION_TIMEOUT) != 0:
-            raise LocalError(f"The schema cannot be brought up to date: {migration.last_words()}")
-
-    def serve(self) -> ChildProcess:
-        """Start serving on loopback."""
-        return self._start("serve")
-
-    def _start(self, command: str) -> ChildProcess:
-        log = self._data / "bandit-service.log"
-        program = Path(sysconfig.get_path("scripts")) / "bandit-service"
-        return ChildProcess([program, command], log, environment=self._environment)
+        },
+    )
 
 
 def signing_key(folder: Path) -> str:

@@ -71,8 +71,11 @@ class Visitors:
         decision = await self._post(client, "/select", {"experiment_id": self._experiment_id})
         if decision is None:
             return
-        clicked = mood < self._click_rates[decision["arm"]]
-        await self._post(client, "/reward", {"decision_id": decision["decision_id"], "reward": int(clicked)})
+        click_rate = self._click_rates.get(decision["arm"])
+        if click_rate is None:  # an arm somebody added meanwhile: nothing is known of it, so nothing is reported
+            return
+        reward = int(mood < click_rate)
+        await self._post(client, "/reward", {"decision_id": decision["decision_id"], "reward": reward})
 
     async def _post(self, client: httpx.AsyncClient, path: str, body: Mapping[str, object]) -> dict[str, Any] | None:
         """Send one request, patiently: a repeated reward names the same decision, so it still counts once."""

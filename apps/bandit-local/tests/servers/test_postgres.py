@@ -1,5 +1,8 @@
 import contextlib
+import shutil
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -127,6 +130,44 @@ def test_an_interrupted_first_start_leaves_nothing_half_done(tmp_path: Path) -> 
     with PostgresServer(tmp_path / "postgres", options=FAST) as server:
         assert ask(server.dsn, "SELECT 1") == [(1,)]
     assert not draft.exists()
+
+
+def test_a_lost_password_is_said_at_once(postgres_server: PostgresServer) -> None:
+    postgres_server.stop()
+    (postgres_server.data_dir / "password").unlink()
+    with pytest.raises(ServerError, match=r"password .* is lost"):
+        postgres_server.start()
+
+
+UNSHARE = shutil.which("unshare")
+START = """
+import sys
+from pathlib import Path
+from bandit_local.servers import PostgresServer
+with PostgresServer(Path(sys.argv[1]), options={"fsync": "off"}) as server:
+    print(server.running)
+"""
+
+
+def start_in_a_namespace(options: list[str], setup: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [str(UNSHARE), "--user", *options, "sh", "-c", f'{setup} exec "$@"', "sh"]
+    return subprocess.run(
+        [*command, sys.executable, "-c", START, str(folder)], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.skipif("os.geteuid() != 0 or UNSHARE is None", reason="an ordinary user's run is the other tests")
+def test_an_ordinary_user_needs_no_user_namespace(tmp_path: Path) -> None:
+    check = "test $(id -u) = 65534 &&"
+    result = start_in_a_namespace(["--map-user=65534", "--map-group=65534"], check, tmp_path / "postgres")
+    assert result.stdout == "True\n", result.stderr
+
+
+@pytest.mark.skipif("os.geteuid() != 0 or UNSHARE is None", reason="only root needs a user namespace")
+def test_a_kernel_that_forbids_user_namespaces_is_one_sentence(tmp_path: Path) -> None:
+    forbid = "echo 0 > /proc/sys/user/max_user_namespaces &&"
+    result = start_in_a_namespace(["--map-root-user"], forbid, tmp_path / "postgres")
+    assert "run as an ordinary user, or pass --postgres-dsn" in result.stderr.splitlines()[-1]
 
 
 def test_a_failed_start_says_why_in_one_sentence(tmp_path: Path) -> None:

@@ -127,7 +127,11 @@ class KeyRing:
     async def keep_fresh(self, every: float) -> None:
         """Refresh for ever, each `every` seconds; every second until keys were loaded at all."""
         while True:
-            await self.refresh()
+            try:
+                await self.refresh()
+            except Exception:
+                # A loop that ended would let revoked keys in for as long as the process lives.
+                log.exception("api_keys_refresh_failed")
             await asyncio.sleep(every if self._keys is not None else 1.0)
 
     async def _fall_back(self) -> None:

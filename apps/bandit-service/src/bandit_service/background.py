@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 import structlog
@@ -12,22 +13,29 @@ from bandit_service.allocator.leases import Leases
 from bandit_service.allocator.loop import Allocator
 from bandit_service.allocator.publication import Publication
 from bandit_service.decisions.directory import Directory
+from bandit_service.decisions.serving import Serving
 from bandit_service.events.committer import Committer
 from bandit_service.events.reconcile import Reconciler
+from bandit_service.events.snapshots import Snapshots
 from bandit_service.events.writer import Writer
 from bandit_service.metrics import Metrics
 from bandit_service.postgres_store.errors import PostgresUnavailableError
+from bandit_service.postgres_store.events import Refusal
 from bandit_service.postgres_store.experiments import ExperimentsRepository
 from bandit_service.postgres_store.history import History
 from bandit_service.redis_store.errors import StoreFullError, StoreUnavailableError
-from bandit_service.redis_store.store import RedisStore, State
+from bandit_service.redis_store.state import Head
+from bandit_service.redis_store.store import RedisStore
 
 ALLOCATE_EVERY: Final = 0.05
 JUDGE_EVERY: Final = 1.0
 DRAIN_EVERY: Final = 0.2
 SWEEP_EVERY: Final = 1.0
 MIRROR_EVERY: Final = 2.0
-FORGET_PRODUCERS_AFTER: Final = 3_600.0
+FORGET_PRODUCERS_EVERY: Final = 600.0
+FORGET_PRODUCERS_AFTER: Final = 86_400.0
+BUSY_FOR: Final = 2.0
+_HAND_OVER_EVERY: Final = 0.02
 _AWAY = (StoreUnavailableError, StoreFullError, PostgresUnavailableError)
 log = structlog.get_logger(__name__)
 
@@ -46,10 +54,12 @@ class Background:
         experiments: ExperimentsRepository,
         publication: Publication,
         writer: Writer,
+        snapshots: Snapshots,
         history: History,
         reconciler: Reconciler,
         metrics: Metrics,
         clock: Callable[[], float],
+        monotonic: Callable[[], float],
     ) -> None:
         self._store = store
         self._directory = directory
@@ -59,10 +69,15 @@ class Background:
         self._experiments = experiments
         self._publication = publication
         self._writer = writer
+        self._snapshots = snapshots
         self._history = history
         self._reconciler = reconciler
         self._metrics = metrics
         self._clock = clock
+        self._monotonic = monotonic
+        self._busy_until: dict[str, float] = {}
+        self._owned_heads: dict[str, Head] = {}
+        self._swept: dict[str, Head] = {}
         self._stopping = asyncio.Event()
         self._postgres_away = False
         self._postgres_seen = False
@@ -72,10 +87,11 @@ class Background:
         """Turn all loops until `stop`."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._every(ALLOCATE_EVERY, self._allocate))
-            tasks.create_task(self._every(JUDGE_EVERY, self._allocator.judge))
-            tasks.create_task(self._every(DRAIN_EVERY, self._drain))
+            tasks.create_task(self._every(JUDGE_EVERY, self._judge))
+            tasks.create_task(self._every(DRAIN_EVERY, self._write))
             tasks.create_task(self._every(SWEEP_EVERY, self._sweep))
             tasks.create_task(self._every(MIRROR_EVERY, self._look_at_postgres))
+            tasks.create_task(self._every(FORGET_PRODUCERS_EVERY, self._forget_producers))
 
     @property
     def has_started(self) -> bool:
@@ -94,13 +110,20 @@ class Background:
         self._stopping.set()
 
     async def finish(self) -> None:
-        """Write what the stream still holds to Postgres, as far as both answer, and give the leases back."""
+        """Wait until Postgres has every event this process keeps, as far as it and the store answer."""
         try:
-            while await self._drain():
-                pass
-            await self._leases.release()
+            while await self._drain(self._leases.owned) or any(
+                lane.retained for lane in self._committer.lanes.values()
+            ):
+                await self._committer.look()
+                await asyncio.sleep(_HAND_OVER_EVERY)
         except _AWAY as error:
             log.warning("left_for_another_process", reason=type(error).__name__)
+
+    async def release(self) -> None:
+        """Give the leases back, so that another process can go on at once."""
+        with suppress(*_AWAY):
+            await self._leases.release()
 
     async def _every(self, seconds: float, step: Callable[[], Awaitable[object]]) -> None:
         while not self._stopping.is_set():
@@ -118,69 +141,102 @@ class Background:
                 continue
 
     async def _allocate(self) -> None:
-        touched = [lane for lane in self._committer.lanes.values() if lane.touched]
-        unowned = [lane.experiment_id for lane in touched if not self._leases.owns(lane.experiment_id)]
-        for lane in touched:
-            lane.touched = False
-        if unowned:
-            await self._leases.claim(unowned)
-        await self._allocator.tick()
+        """Look after what is busy, and once after every sweep after everything."""
+        for lane in self._committer.lanes.values():
+            if lane.touched:
+                lane.touched = False
+                self._attend_to(lane.experiment_id)
+        swept, self._swept = self._swept, {}
+        busy = self._busy()
+        fresh = dict(zip(busy, await self._store.heads(busy), strict=True))
+        await self._allocator.tick({**swept, **fresh})
 
-    async def _drain(self) -> bool:
+    async def _judge(self) -> None:
+        await self._allocator.judge(self._owned_heads)
+
+    async def _write(self) -> bool:
+        idle = [name for name, head in self._owned_heads.items() if self._is_behind(name, head)]
+        return await self._drain(sorted({*self._busy(), *idle}))
+
+    def _is_behind(self, experiment_id: str, head: Head) -> bool:
+        return head.seq > head.committed or self._snapshots.wants(experiment_id, head)
+
+    async def _drain(self, experiment_ids: Sequence[str]) -> bool:
         """Write one round of events; say whether there may be more at once."""
-        owned = self._leases.owned
-        states = dict(zip(owned, await self._store.states(owned), strict=True)) if owned else {}
-        more, stale = await self._writer.drain(states)
+        names = [name for name in experiment_ids if name in self._verified]
+        done = await self._writer.drain(names)
+        for name, refusal in done.refused.items():
+            self._reconsider(name, refusal)
+        for name, head in done.heads.items():
+            serving = self._directory.get(name)
+            if serving is not None:
+                await self._snapshots.keep(serving.experiment, head)
         await self._history.flush()
-        for name, state in states.items():
-            await self._snapshot(name, state)
-        for experiment_id in stale:
-            await self._condemn(experiment_id)
-        return more
+        return done.has_more
 
-    async def _snapshot(self, experiment_id: str, state: State) -> None:
-        serving = self._directory.get(experiment_id)
-        if serving is not None:
-            await self._history.snapshot(serving.experiment, state)
+    @property
+    def _verified(self) -> set[str]:
+        """The experiments whose stream this process knows to continue what Postgres has."""
+        return {name for name, lane in self._committer.lanes.items() if lane.is_verified}
 
-    async def _condemn(self, experiment_id: str) -> None:
-        """Have the store rebuilt: its stream does not continue what Postgres has."""
-        serving = self._directory.get(experiment_id)
-        if serving is None:
-            return
-        log.warning("stream_does_not_continue", experiment_id=experiment_id)
-        lane = self._committer.lane(experiment_id, serving.experiment.reward_window)
-        self._reconciler.start(lane, refill=True)
+    def _reconsider(self, experiment_id: str, refusal: Refusal) -> None:
+        """See what is wrong with a stream that Postgres did not take; one with a gap is rebuilt."""
+        log.warning("stream_refused", experiment_id=experiment_id, reason=refusal.name.lower())
+        self._reconciler.start(self._committer.lanes[experiment_id], refill=refusal is Refusal.GAP)
 
     async def _sweep(self) -> None:
-        """Take over what nobody looks after, refresh memory where the store has moved on, release what is safe."""
+        """Take over what nobody looks after, and refresh memory where the store has moved on."""
         self._measure()
         known = await self._store.experiment_ids()
         self._store_seen = True
-        lost = await self._leases.claim(known)
-        self._writer.forget(sorted(lost))
-        for experiment_id in lost:
-            self._allocator.forget(experiment_id)
+        for experiment_id in await self._leases.keep(known):
+            self._leave(experiment_id)
         for experiment_id in self._leases.owned:
             if self._directory.get(experiment_id) is None:
                 await self._directory.refresh(experiment_id)
-        names = [serving.experiment.id for serving in self._directory.all()]
-        for name, state in zip(names, await self._store.states(names), strict=True):
-            await self._keep_up(name, state)
+        servings = self._directory.all()
+        heads = await self._store.heads([serving.experiment.id for serving in servings])
+        for serving, head in zip(servings, heads, strict=True):
+            await self._keep_up(serving, head)
+        before, self._owned_heads = (
+            self._owned_heads,
+            {
+                serving.experiment.id: head
+                for serving, head in zip(servings, heads, strict=True)
+                if self._leases.owns(serving.experiment.id)
+            },
+        )
+        for name, head in self._owned_heads.items():
+            if before.get(name) != head:
+                self._attend_to(name)
+        self._swept = self._owned_heads
 
-    async def _keep_up(self, experiment_id: str, state: State) -> None:
-        serving = self._directory.get(experiment_id)
-        if serving is None:
-            return
-        if (state.revision, state.weights_version) != (serving.experiment.revision, serving.weights_version):
-            await self._directory.refresh(experiment_id)
-        lane = self._committer.lane(experiment_id, serving.experiment.reward_window)
-        if state.epoch != lane.epoch:
+    def _leave(self, experiment_id: str) -> None:
+        """Leave an experiment to the process that took its lease."""
+        self._writer.forget(experiment_id)
+        self._snapshots.forget(experiment_id)
+        self._allocator.forget(experiment_id)
+
+    async def _keep_up(self, serving: Serving, head: Head) -> None:
+        experiment = serving.experiment
+        if (head.revision, head.weights_version) != (experiment.revision, serving.weights_version):
+            await self._directory.refresh(experiment.id)
+        lane = self._committer.lane(experiment.id, experiment.reward_window)
+        if head.epoch != lane.epoch:
             self._reconciler.start(lane)
-        else:
-            lane.release(state.committed)
-        if self._leases.owns(experiment_id):
-            before = round((self._clock() - FORGET_PRODUCERS_AFTER) * 1_000)
+
+    def _attend_to(self, experiment_id: str) -> None:
+        self._busy_until[experiment_id] = self._monotonic() + BUSY_FOR
+
+    def _busy(self) -> list[str]:
+        """The experiments of this process in which something happened of late: looked at often, others once a sweep."""
+        now = self._monotonic()
+        self._busy_until = {name: until for name, until in self._busy_until.items() if until > now}
+        return [name for name in self._busy_until if self._leases.owns(name)]
+
+    async def _forget_producers(self) -> None:
+        before = round((self._clock() - FORGET_PRODUCERS_AFTER) * 1_000)
+        for experiment_id in self._leases.owned:
             await self._store.forget_producers(experiment_id, before)
 
     async def _look_at_postgres(self) -> None:
@@ -197,11 +253,11 @@ class Background:
 
     async def _mirror(self, revisions: dict[str, int]) -> None:
         names = list(revisions)
-        for name, state in zip(names, await self._store.states(names), strict=True):
-            if state.revision < revisions[name]:
+        for name, head in zip(names, await self._store.heads(names), strict=True):
+            if head.revision < revisions[name]:
                 experiment = await self._experiments.get(name)
                 # One that was archived is not brought back into a store that has forgotten it.
-                if experiment is not None and (experiment.status != "archived" or state.revision >= 0):
+                if experiment is not None and (experiment.status != "archived" or head.revision >= 0):
                     await self._publication.publish(experiment)
 
     def _measure(self) -> None:

@@ -19,7 +19,7 @@ class BodyLimit:
         self._limit = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        announced = _announced(scope)
+        announced = _announced(scope) if scope["type"] == "http" else 0
         if announced == 0:
             await self._app(scope, receive, send)
             return

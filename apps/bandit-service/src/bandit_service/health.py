@@ -8,7 +8,7 @@ from typing import Literal
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
-from bandit_service.metrics import Metrics
+from bandit_service.metrics import MEDIA_TYPE, Metrics
 
 
 class Health(BaseModel):
@@ -26,7 +26,7 @@ class Readiness(BaseModel):
 
 def router(metrics: Metrics, readiness: Callable[[], Readiness]) -> APIRouter:
     """Return /health, /ready and /metrics."""
-    routes = APIRouter(tags=["operation"])
+    routes = APIRouter(tags=["operation"], generate_unique_id_function=lambda route: route.name)
 
     @routes.get("/health", summary="The process answers")
     async def health() -> Health:
@@ -41,8 +41,14 @@ def router(metrics: Metrics, readiness: Callable[[], Readiness]) -> APIRouter:
             response.status_code = 503
         return answer
 
-    @routes.get("/metrics", summary="Prometheus metrics", response_class=Response)
+    @routes.get(
+        "/metrics",
+        summary="Prometheus metrics",
+        response_class=Response,
+        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    )
     async def scrape() -> Response:
-        return Response(metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        """Counters and latencies of this process; gauges per arm from the one that holds the experiment's lease."""
+        return Response(metrics.render(), media_type=MEDIA_TYPE)
 
     return routes

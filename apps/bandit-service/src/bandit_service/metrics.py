@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
-from prometheus_client.exposition import generate_latest
+from collections.abc import Mapping
+from itertools import islice
 
-from bandit_core.policies.base import Beliefs
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+
+from bandit_service.allocator.record import AllocationRecord
 
 ARMS_PER_EXPERIMENT = 20
+# Names here are plain, so the older format, which every Prometheus reads, says everything.
+MEDIA_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 
@@ -40,7 +45,7 @@ class Metrics:
         )
         self.degraded = self._gauge("bandit_degraded", "1 while the part named is away", ("part",))
         self._children: dict[tuple[str, ...], Counter] = {}
-        self._arms: dict[str, set[str]] = {}
+        self._arms: dict[str, dict[str, None]] = {}
 
     def decided(self, experiment: str, arm: str, stratum: str) -> None:
         self._child(self._decisions, "d", experiment, arm, stratum).inc()
@@ -48,22 +53,24 @@ class Metrics:
     def rewarded(self, experiment: str, arm: str, status: str) -> None:
         self._child(self._rewards, "r", experiment, arm, status).inc()
 
-    def believed(self, experiment: str, beliefs: Beliefs, weights: dict[str, float]) -> None:
-        """Show the beliefs of an experiment whose lease this process holds, at most 20 arms of it."""
-        best = beliefs.best_arm
-        shown = set(beliefs.arms[:ARMS_PER_EXPERIMENT])
-        for arm in self._arms.get(experiment, set()) - shown:
+    def believed(self, experiment: str, record: AllocationRecord, means: Mapping[str, float]) -> None:
+        """Show an allocation and the posterior means, of an experiment whose lease this process holds.
+
+        At most 20 of its arms are shown: the first ones.
+        """
+        shown = dict.fromkeys(islice(record.weights, ARMS_PER_EXPERIMENT))
+        for arm in self._arms.get(experiment, {}).keys() - shown.keys():
             self._forget_arm(experiment, arm)
         self._arms[experiment] = shown
-        for index, arm in enumerate(beliefs.arms[:ARMS_PER_EXPERIMENT]):
-            self.weight.labels(experiment, arm).set(weights.get(arm, 0.0))
-            self.posterior_mean.labels(experiment, arm).set(beliefs.mean[index])
-            self.prob_best.labels(experiment, arm).set(best.prob_best[index])
-            self.expected_loss.labels(experiment, arm).set(best.expected_loss[index])
+        for arm in shown:
+            self.weight.labels(experiment, arm).set(record.weights[arm])
+            self.posterior_mean.labels(experiment, arm).set(means[arm])
+            self.prob_best.labels(experiment, arm).set(record.prob_best[arm])
+            self.expected_loss.labels(experiment, arm).set(record.expected_loss[arm])
 
     def forget(self, experiment: str) -> None:
         """Stop showing an experiment whose lease went to another process."""
-        for arm in self._arms.pop(experiment, set()):
+        for arm in self._arms.pop(experiment, ()):
             self._forget_arm(experiment, arm)
 
     def render(self) -> bytes:

@@ -9,8 +9,8 @@ import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from bandit_service.hot import HotEndpoint
-from bandit_service.problems import responses
+from bandit_service.hot import MAX_ITEMS, HotEndpoint
+from bandit_service.problems import component_schemas, responses
 
 _REF = "#/components/schemas/{name}"
 
@@ -26,7 +26,7 @@ def document(app: FastAPI, hot: Sequence[HotEndpoint]) -> dict[str, Any]:
     )
     kinds = {kind for endpoint in hot for kind in (endpoint.item or endpoint.request, endpoint.response)}
     _, components = msgspec.json.schema_components(sorted(kinds, key=lambda kind: kind.__name__), ref_template=_REF)
-    openapi["components"]["schemas"] |= components
+    openapi["components"]["schemas"] |= components | component_schemas()
     openapi["paths"] = {endpoint.path: {"post": _operation(endpoint)} for endpoint in hot} | openapi["paths"]
     return openapi
 
@@ -48,7 +48,7 @@ def _operation(endpoint: HotEndpoint) -> dict[str, Any]:
             "content": {"application/json": {"schema": _body(endpoint), "example": endpoint.request_example}},
         },
         "responses": {"200": {"description": "Done", "content": {"application/json": content}}}
-        | {str(status): response for status, response in _problems(endpoint.problems).items()},
+        | {str(status): response for status, response in responses(*endpoint.problems).items()},
         "security": [{"bearer": []}, {"api_key": []}],
     }
 
@@ -59,7 +59,7 @@ def _body(endpoint: HotEndpoint) -> dict[str, Any]:
     # The items themselves may be anything: a wrong one is answered in its own place.
     return {
         "type": "object",
-        "properties": {"items": {"type": "array", "items": {}, "minItems": 1, "maxItems": 1_000}},
+        "properties": {"items": {"type": "array", "items": {}, "minItems": 1, "maxItems": MAX_ITEMS}},
         "required": ["items"],
         "additionalProperties": False,
         "description": f"Each item as in {endpoint.item.__name__}.",
@@ -81,11 +81,3 @@ def _batch_answer(result: dict[str, Any]) -> dict[str, Any]:
 
 def _reference(kind: type[msgspec.Struct]) -> dict[str, Any]:
     return {"$ref": _REF.format(name=kind.__name__)}
-
-
-def _problems(statuses: Sequence[int]) -> dict[int, dict[str, Any]]:
-    content = {"application/problem+json": {"schema": {"$ref": _REF.format(name="ProblemDetails")}}}
-    return {
-        int(status): {"description": response["description"], "content": content}
-        for status, response in responses(*statuses).items()
-    }

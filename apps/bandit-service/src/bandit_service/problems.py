@@ -165,7 +165,7 @@ def internal_error() -> Response:
 def install(app: FastAPI) -> None:
     """Render every expected error of an application as problem details, the framework's own included.
 
-    Errors nobody expected are rendered by `logs.RequestLog`, which knows the request's id.
+    Errors nobody expected are rendered by `logs.RequestMiddleware`, which knows the request's id.
     """
     _handle(app, Problem, _on_problem)
     _handle(app, RequestValidationError, _on_invalid_request)
@@ -259,10 +259,10 @@ def _methods_at(request: Request) -> set[str]:
 
 
 async def _on_invalid_request(_: Request, error: RequestValidationError) -> Response:
-    return problem_response(invalid_request(error.errors()))
+    return problem_response(_invalid(error.errors()))
 
 
-def invalid_request(found: Sequence[Mapping[str, Any]]) -> Invalid:
+def _invalid(found: Sequence[Mapping[str, Any]]) -> Invalid:
     """Return the problem that pydantic's errors amount to."""
     errors = [_field_error(each) for each in found[:MOST_FIELD_ERRORS]]
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""

@@ -27,6 +27,7 @@ from bandit_service.events.committer import Committer, Limits
 from bandit_service.events.lane import Lane, Reply
 from bandit_service.events.reconcile import Reconciler
 from bandit_service.events.refill import Refiller
+from bandit_service.events.snapshots import Snapshots
 from bandit_service.events.writer import Writer
 from bandit_service.experiments.definition import Experiment
 from bandit_service.experiments.service import Experiments
@@ -43,6 +44,7 @@ from bandit_service.redis_store.clock import StoreClock
 from bandit_service.redis_store.connection import PipelinedConnection
 from bandit_service.redis_store.errors import StoreUnavailableError
 from bandit_service.redis_store.store import RedisStore
+from bandit_service.redis_store.streams import Streams
 from bandit_service.rewards.service import Rewards
 from bandit_service.settings import Settings
 
@@ -66,7 +68,7 @@ class Replica:
             max_size=settings.postgres_pool_max,
         )
         self._store = RedisStore(redis_url, timeout=settings.redis_timeout)
-        self._connection = PipelinedConnection(redis_url, timeout=settings.redis_timeout)
+        self._connection = PipelinedConnection(redis_url, timeout=settings.redis_timeout, scripts=("commit",))
         self._events = EventLog(self._pool)
         repository = ExperimentsRepository(self._pool)
         self.keyring = KeyRing(
@@ -81,8 +83,7 @@ class Replica:
             clock=store_clock,
             limits=Limits(),
             on_reply=self._on_reply,
-            on_unready=self._doubt,
-            on_reconnect=self._doubt,
+            on_doubt=self._doubt,
         )
         self._reconciler = Reconciler(
             directory=self._directory,
@@ -93,7 +94,8 @@ class Replica:
             wake=self._committer.wake,
         )
         leases = Leases(self._store, token=token, life=settings.lease_seconds, monotonic=time.monotonic)
-        history = History(self._events, self._store, clock=store_clock)
+        history = History(self._events)
+        self._streams = Streams(PipelinedConnection(redis_url, timeout=settings.redis_timeout, scripts=Streams.SCRIPTS))
         allocator = Allocator(
             store=self._store,
             directory=self._directory,
@@ -140,11 +142,13 @@ class Replica:
             allocator=allocator,
             experiments=repository,
             publication=publication,
-            writer=Writer(self._store, self._events, clock=store_clock),
+            writer=Writer(self._streams, self._events, clock=store_clock),
+            snapshots=Snapshots(self._streams, self._events, clock=store_clock),
             history=history,
             reconciler=self._reconciler,
             metrics=self.metrics,
             clock=store_clock,
+            monotonic=time.monotonic,
         )
         self._refreshes: set[asyncio.Task[object]] = set()
 
@@ -164,6 +168,7 @@ class Replica:
             await self._drain(committing, turning)
             await self._reconciler.close()
             await self._connection.close()
+            await self._streams.close()
             await self._store.close()
             await self._pool.close(timeout=1.0)
 
@@ -185,6 +190,7 @@ class Replica:
         for task in (committing, turning):
             task.cancel()
         await asyncio.gather(committing, turning, return_exceptions=True)
+        await self._background.release()
         log.info("drained", unrecorded=self._committer.waiting)
 
     async def _settled(self, lane: Lane) -> None:

@@ -40,10 +40,8 @@ class Settings(BaseSettings):
     auth_required: bool | None = Field(default=None, description="None: required unless the host is loopback")
 
     max_body_bytes: int = Field(default=1_048_576, ge=1_024, le=64 * 1_048_576)
-    max_batch: int = Field(default=1_000, ge=1, le=1_000)
 
     redis_timeout: Seconds = 0.5
-    ack_timeout: Seconds = Field(default=1.0, description="How long an answer waits for its event to be recorded")
     lease_seconds: Seconds = 5.0
     keyring_refresh: Seconds = 30.0
     postgres_pool_min: int = Field(default=1, ge=0, le=100)

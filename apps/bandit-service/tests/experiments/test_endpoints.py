@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
+from pydantic import SecretStr
+
 from bandit_service.auth import new_key
 from bandit_service.experiments.representation import ExperimentView
 from bandit_service.postgres_store.api_keys import ApiKeysRepository
 from bandit_service.postgres_store.pool import make_pool
-from pydantic import SecretStr
 
 NEW = {"experiment_id": "homepage", "arms": ["a", {"id": "b", "prior": {"alpha": 2, "beta": 8}}, "c"]}
 WHY = {"reason": "why"}
@@ -94,11 +95,13 @@ async def test_a_created_experiment_is_where_its_location_says(client: httpx.Asy
     assert "salt" not in read.text
 
 
-async def test_a_created_experiment_serves_at_once(client: httpx.AsyncClient) -> None:
-    await create(client)
-    response = await client.post("/select", json={"experiment_id": "homepage"})
-    assert response.status_code == 200
-    assert response.json()["arm"] in ("a", "b", "c")
+async def test_a_created_experiment_serves_at_once(start_service: Any) -> None:
+    # A patient service: on a busy machine the first computation of weights may hold up everything else for a moment.
+    async with start_service(redis_timeout=5.0) as client:
+        await create(client)
+        response = await client.post("/select", json={"experiment_id": "homepage"})
+        assert response.status_code == 200
+        assert response.json()["arm"] in ("a", "b", "c")
 
 
 async def test_a_whole_life(client: httpx.AsyncClient) -> None:
@@ -135,18 +138,19 @@ async def test_every_operation_needs_its_role_in_its_namespace(
 ) -> None:
     """A foreign experiment does not exist for the caller; in its own namespace the role decides."""
     client, keys = guarded
+    await create(client, bearer(keys["admin@shop"]), experiment_id="shop.common")
     for role, rank in RANK.items():
         for namespace in ("blog", "shop", "*"):
-            # A fresh experiment for every caller: some operations succeed only once.
-            name = f"shop.{role}-{'all' if namespace == '*' else namespace}"
-            await create(client, bearer(keys["admin@shop"]), experiment_id=name)
-            response = await call(client, operation, name, bearer(keys[f"{role}@{namespace}"]))
+            name, expected = "shop.common", 201 if operation.path.endswith("/arms") else 200
             if namespace == "blog":
                 expected = 404
             elif rank < RANK[operation.role]:
                 expected = 403
-            else:
-                expected = 201 if operation.path.endswith("/arms") else 200
+            elif operation.method != "GET":
+                # Some changes succeed only once.
+                name = f"shop.{role}-{len(namespace)}"
+                await create(client, bearer(keys["admin@shop"]), experiment_id=name)
+            response = await call(client, operation, name, bearer(keys[f"{role}@{namespace}"]))
             assert response.status_code == expected, (role, namespace, response.text)
 
 
@@ -306,12 +310,15 @@ async def test_another_method_is_405_with_all_that_are_allowed(client: httpx.Asy
 
 
 async def test_while_postgres_is_away_edits_answer_503_and_selection_goes_on(
-    start_service: Any, client: httpx.AsyncClient
+    start_service: Any,
 ) -> None:
     """Both replicas share Redis; the second one's Postgres is not there."""
-    await create(client)
-    away = "postgresql://nobody@127.0.0.1:1/nothing"
-    async with start_service(postgres_dsn=SecretStr(away)) as lonely:
+    away = SecretStr("postgresql://nobody@127.0.0.1:1/nothing")
+    async with (
+        start_service(redis_timeout=5.0) as client,
+        start_service(redis_timeout=5.0, postgres_dsn=away) as lonely,
+    ):
+        await create(client)
         response = await lonely.post("/experiments", json={**NEW, "experiment_id": "other"})
         problem(response, 503)
         assert int(response.headers["retry-after"]) > 0

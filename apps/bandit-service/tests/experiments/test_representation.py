@@ -1,10 +1,11 @@
 """What is shown of an experiment: everything but its salts."""
 
+from msgspec.structs import replace
+
 from bandit_service.experiments import transitions
 from bandit_service.experiments.definition import Experiment
 from bandit_service.experiments.representation import ExperimentSummary, ExperimentView
 from bandit_service.experiments.schemas import NewExperiment
-from msgspec.structs import replace
 
 
 def experiment() -> Experiment:

@@ -3,6 +3,10 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
+
 from bandit_service.experiments.schemas import (
     Because,
     ExperimentChange,
@@ -13,11 +17,8 @@ from bandit_service.experiments.schemas import (
     Policy,
     Stopping,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-from pydantic import BaseModel, ValidationError
 
-SMALLEST = {"experiment_id": "homepage", "arms": ["a", "b"]}
+SMALLEST: dict[str, Any] = {"experiment_id": "homepage", "arms": ["a", "b"]}
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
@@ -156,6 +157,15 @@ def test_a_stopping_rule_must_be_able_to_stop() -> None:
     assert Stopping(prob_best=None, max_duration=60).max_duration == 60
 
 
+def test_a_whole_number_may_be_written_with_a_point() -> None:
+    """JSON has one kind of number."""
+    assert Limits(min_trials=3.0).min_trials == 3  # type: ignore[arg-type]
+    assert Because(reason="why", expected_revision=3.0).expected_revision == 3  # type: ignore[arg-type]
+    assert refused(Limits, min_trials=3.5) == refused(Limits, min_trials=float("inf")) == ["min_trials"]
+    assert refused(Because, reason="why", expected_revision="3") == ["expected_revision"]
+    assert refused(Because, reason="why", expected_revision=True) == ["expected_revision"]
+
+
 def test_limits_replace_those_of_a_preset_one_by_one() -> None:
     assert Limits(preset="safe", max_step=0.2).model_dump() == {
         "preset": "safe",
@@ -184,7 +194,7 @@ def test_what_cannot_be_absent_cannot_be_cleared(field: str) -> None:
 
 @pytest.mark.parametrize("field", ["control_arm", "stopping", "update_every"])
 def test_what_can_be_absent_can_be_cleared(field: str) -> None:
-    assert ExperimentChange(reason="why", **{field: None}).model_fields_set == {"reason", field}
+    assert ExperimentChange.model_validate({"reason": "why", field: None}).model_fields_set == {"reason", field}
 
 
 def test_the_document_of_a_change_promises_no_defaults() -> None:
@@ -205,3 +215,5 @@ def test_documented_limits_are_those_that_hold() -> None:
     assert properties["description"]["maxLength"] == 2_000
     assert properties["holdout"]["exclusiveMaximum"] == 1
     assert NewExperiment.model_json_schema()["additionalProperties"] is False
+    revision = Because.model_json_schema()["properties"]["expected_revision"]["anyOf"][0]
+    assert (revision["type"], revision["minimum"], revision["maximum"]) == ("integer", 1, 2**53)

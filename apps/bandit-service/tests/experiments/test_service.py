@@ -6,6 +6,7 @@ from itertools import count
 from typing import Any
 
 import pytest
+
 from bandit_core.stopping import Condition, Verdict
 from bandit_service.auth import ANONYMOUS, Principal
 from bandit_service.experiments.definition import Experiment
@@ -26,15 +27,14 @@ from bandit_service.problems import Conflict, Forbidden, Invalid, NotFound
 from bandit_service.redis_store.errors import StoreUnavailableError
 
 ADA = Principal("ada", "admin", "*")
-WINNER_B = Verdict(
-    "winner",
-    True,
-    "b",
-    (Condition("prob_best", 0.97, 0.95, True, 1.0, "b"), Condition("expected_loss", 0.001, 0.01, True, 1.0, "b")),
-    1.0,
-)
-UNDECIDED = Verdict("undecided", False, None, (), 0.3)
-TIMED_OUT = Verdict("undecided", True, None, (Condition("max_duration", 61.0, 60.0, True, 1.0),), 1.0)
+CONVINCED = [
+    Condition("prob_best", value=0.97, threshold=0.95, holds=True, progress=1.0, arm="b"),
+    Condition("expected_loss", value=0.001, threshold=0.01, holds=True, progress=1.0, arm="b"),
+]
+EXPIRED = [Condition("max_duration", value=61.0, threshold=60.0, holds=True, progress=1.0)]
+WINNER_B = Verdict("winner", stop=True, arm="b", conditions=tuple(CONVINCED), progress=1.0)
+UNDECIDED = Verdict("undecided", stop=False, arm=None, conditions=(), progress=0.3)
+TIMED_OUT = Verdict("undecided", stop=True, arm=None, conditions=tuple(EXPIRED), progress=1.0)
 
 
 class Served:
@@ -48,7 +48,7 @@ class Served:
 
 
 class Beliefs:
-    """A stopping rule whose verdict a test sets; None in place of the verdict means that nothing can be read."""
+    """A stopping rule whose verdict a test sets, and beliefs that it can take away."""
 
     def __init__(self) -> None:
         self.now: Verdict | None = UNDECIDED

@@ -4,18 +4,20 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
 from bandit_core.stopping import Condition, Verdict
 from bandit_service.experiments import rules, transitions
 from bandit_service.experiments.definition import Experiment
 from bandit_service.experiments.fields import MOST_ARMS
 from bandit_service.experiments.schemas import ExperimentChange, NewArm, NewExperiment, Retirement
 from bandit_service.problems import Conflict, Invalid, NotFound, Problem
-from hypothesis import given
-from hypothesis import strategies as st
-from msgspec.structs import replace
 
-WINNER_B = Verdict("winner", True, "b", (Condition("prob_best", 0.97, 0.95, True, 1.0, "b"),), 1.0)
-UNDECIDED = Verdict("undecided", False, None, (), 0.3)
+CONVINCED = Condition("prob_best", value=0.97, threshold=0.95, holds=True, progress=1.0, arm="b")
+WINNER_B = Verdict("winner", stop=True, arm="b", conditions=(CONVINCED,), progress=1.0)
+UNDECIDED = Verdict("undecided", stop=False, arm=None, conditions=(), progress=0.3)
 
 
 def experiment(**settings: Any) -> Experiment:
@@ -27,7 +29,7 @@ def change(before: Experiment, **settings: Any) -> Experiment:
     return transitions.changed(before, ExperimentChange(reason="why", **settings))
 
 
-def retire(before: Experiment, arm: str, **replacements: str) -> Experiment:
+def retire(before: Experiment, arm: str, **replacements: Any) -> Experiment:
     return transitions.without_arm(before, arm, Retirement(reason="why", **replacements))
 
 

@@ -6,8 +6,9 @@ from importlib.resources import files
 
 import psycopg
 import pytest
-from bandit_service import migrations
 from sqlalchemy.exc import DBAPIError
+
+from bandit_service import migrations
 
 TABLES = {
     "alembic_version",

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import psycopg
 import pytest
+
 from bandit_service.auth import new_key
 from bandit_service.postgres_store.api_keys import ApiKeysRepository
 from bandit_service.postgres_store.pool import make_pool

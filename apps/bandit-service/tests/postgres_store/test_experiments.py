@@ -6,6 +6,8 @@ from typing import Any
 
 import psycopg
 import pytest
+from msgspec.structs import replace
+
 from bandit_service.experiments.definition import ArmDefinition, Experiment, PolicyDefinition
 from bandit_service.postgres_store.experiments import (
     AlreadyExistsError,
@@ -14,7 +16,6 @@ from bandit_service.postgres_store.experiments import (
     Reason,
 )
 from bandit_service.postgres_store.pool import make_pool
-from msgspec.structs import replace
 
 REASON = Reason("ada", "because", 1_700_000_000.25)
 SALT = b"0123456789abcdef"
@@ -57,6 +58,10 @@ def describe(before: Experiment, after: Experiment) -> dict[str, Any]:
 
 def pause(experiment: Experiment) -> Experiment:
     return replace(experiment, status="paused")
+
+
+def append(experiment: Experiment) -> Experiment:
+    return replace(experiment, description=experiment.description + "x")
 
 
 async def test_an_experiment_comes_back_exactly_as_it_was_written(repository: ExperimentsRepository) -> None:
@@ -155,9 +160,6 @@ async def test_arms_are_kept_in_step(repository: ExperimentsRepository, postgres
 async def test_simultaneous_changes_happen_one_after_the_other(repository: ExperimentsRepository) -> None:
     await created(repository, description="")
 
-    def append(experiment: Experiment) -> Experiment:
-        return replace(experiment, description=experiment.description + "x")
-
     await asyncio.gather(*(repository.change("homepage", append, describe, REASON) for _ in range(20)))
     final = await repository.get("homepage")
     assert final is not None
@@ -182,13 +184,8 @@ async def test_a_list_is_filtered_and_comes_in_pages(repository: ExperimentsRepo
 
 async def test_changes_come_newest_first_and_in_pages(repository: ExperimentsRepository) -> None:
     await created(repository)
-    for status in ("paused", "running", "paused"):
-        await repository.change(
-            "homepage",
-            lambda each, status=status: replace(each, status=status),
-            describe,
-            REASON,  # type: ignore[misc]
-        )
+    for _ in range(3):
+        await repository.change("homepage", append, describe, REASON)
     assert [change.revision for change in await repository.changes("homepage", limit=2)] == [4, 3]
     assert [change.revision for change in await repository.changes("homepage", limit=2, before=3)] == [2, 1]
 

@@ -24,6 +24,7 @@ from bandit_service.events.operations import (
 from bandit_service.events.record import EventRecord, decode_record
 from bandit_service.redis_store.connection import PipelinedConnection
 from bandit_service.redis_store.store import RedisStore
+from bandit_service.redis_store.streams import Streams
 
 ID = "homepage"
 PRIOR = 1_000_000
@@ -46,12 +47,19 @@ def reward(name: str, micro: int | None, **options: Any) -> Reward:
     return Reward(record(name, arm=arm, micro=micro), **{"mode": "b", "deadline_ms": now_ms() + HOUR_MS} | options)
 
 
+async def connected(redis_url: str) -> PipelinedConnection:
+    connection = PipelinedConnection(redis_url, timeout=2.0, scripts=("commit", *Streams.SCRIPTS))
+    await connection.open()
+    return connection
+
+
 class Experiment:
     """One experiment in the store, with the lane of one process."""
 
     def __init__(self, store: RedisStore, connection: PipelinedConnection) -> None:
         self.store = store
         self.connection = connection
+        self.streams = Streams(connection)
         self.lane = self.new_lane("process-1")
 
     def new_lane(self, producer: str) -> Lane:
@@ -83,7 +91,7 @@ async def experiment(store: RedisStore, redis_url: str) -> AsyncIterator[Experim
     keys = [f"experiment:{{{ID}}}:arm:{arm}:{name}" for arm in range(3) for name in ("alpha", "beta")]
     await store.refill_chunk(ID, 1, keys, ["S", PRIOR, ""] * len(keys))
     await store.refill_end(ID, 1, {"seq": 0, "committed": 0, "version": 1, "weights_version": 0})
-    connection = PipelinedConnection(redis_url, timeout=2.0)
+    connection = await connected(redis_url)
     yield Experiment(store, connection)
     await connection.close()
 
@@ -189,7 +197,7 @@ async def test_another_epoch_is_refused_and_nothing_is_applied(experiment: Exper
 
 
 async def test_a_store_without_the_epoch_says_it_is_not_ready(redis_url: str, store: RedisStore) -> None:
-    connection = PipelinedConnection(redis_url, timeout=2.0)
+    connection = await connected(redis_url)
     experiment = Experiment(store, connection)
     experiment.lane.queue.append(reward("a", 1_000_000))
     reply = await experiment.send(experiment.lane.next_batch(10))
@@ -215,10 +223,10 @@ async def test_events_are_numbered_without_a_gap_and_carry_what_was_handed_in(ex
 
 async def test_trimming_forgets_only_what_postgres_has(experiment: Experiment) -> None:
     await experiment.commit(*[reward(str(number), 0) for number in range(5)])
-    await experiment.store.trim(ID, 1, 3)
+    await experiment.streams.trim(ID, 1, 3)
     assert [seq for seq, _ in await experiment.store.events(ID, 1, 1, 10)] == [4, 5]
-    await experiment.store.trim(ID, 1, 2)
-    assert (await experiment.store.states([ID]))[0].committed == 3
+    await experiment.streams.trim(ID, 1, 2)
+    assert (await experiment.store.head(ID)).committed == 3
 
 
 @given(rewards=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 1_000_000), st.integers(0, 6)), max_size=25))

@@ -37,10 +37,12 @@ def read_pid(file: Path) -> int | None:
 
 def private_secret(file: Path, make: Callable[[], str]) -> str:
     """Return the secret kept in ``file`` (0600), made on first use."""
-    with contextlib.suppress(FileExistsError):
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    if not file.exists():
+        draft = file.with_name(f"{file.name}.new")
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as new:
             new.write(make())
+        draft.replace(file)  # a secret that was cut short would never be made again
     return file.read_text()
 
 

@@ -58,13 +58,6 @@ class PostgresServer(LocalServer):
         """Drop a database if it is there, ending the sessions that use it."""
         self._execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
-    def start(self) -> None:
-        super().start()
-        with self._connect(self.port) as connection:
-            known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone()
-        if known is None:
-            self.create_database(DATABASE)
-
     @property
     def _password(self) -> str:
         return self._folder.password()
@@ -80,6 +73,8 @@ class PostgresServer(LocalServer):
     def _prepare(self) -> None:
         if not self._cluster.exists():
             self._initialise()
+        elif not (self.data_dir / "password").exists():
+            raise ServerError(f"The password of the database in {self.data_dir} is lost; delete that folder.")
 
     def _initialise(self) -> None:
         """Make the cluster beside its place, then move it there: an interrupted attempt leaves nothing half done."""
@@ -97,6 +92,13 @@ class PostgresServer(LocalServer):
         if initdb.wait(INITDB_TIMEOUT) != 0:
             raise ServerError(f"Postgres could not make its data folder: {initdb.last_words()}")
         draft.rename(self._cluster)
+
+    def _launch(self) -> None:
+        super()._launch()
+        with self._connect(self.port) as connection:
+            known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone()
+        if known is None:
+            self.create_database(DATABASE)
 
     def _command(self, port: int) -> list[str | Path]:
         settings = {**DEFAULTS, **self._options}

@@ -13,7 +13,7 @@ from bandit_core.policies.base import Beliefs
 from bandit_core.stopping import StoppingRule, Verdict
 from bandit_service.allocator.record import AllocationRecord
 from bandit_service.experiments.definition import MICRO, ArmDefinition, Experiment, GuardrailsDefinition
-from bandit_service.redis_store.store import BeliefCounts
+from bandit_service.redis_store.state import BeliefCounts
 
 FAST_UPDATES = 0.1
 LIMITED_UPDATES = 60.0
@@ -30,6 +30,10 @@ class Posterior:
     beta: float
     decisions: int
     rewards: int
+
+    @property
+    def mean(self) -> float:
+        return self.alpha / (self.alpha + self.beta)
 
     @property
     def reward_sum(self) -> float:

@@ -2,15 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Depends
 
 from bandit_service.allocator.report import AllocationReport, ConclusionReport, PosteriorReport, Reports
 from bandit_service.auth import KeyRing
 from bandit_service.decisions.service import Decisions
 from bandit_service.decisions.serving import Serving
+from bandit_service.experiments.endpoints import DOCUMENTED_KEYS, READING, Caller, ExperimentId, guarded
 from bandit_service.problems import responses
-
-ExperimentId = Annotated[str, Path(pattern=r"^[A-Za-z0-9._-]{1,128}$", examples=["homepage"])]
 
 
 def router(reports: Reports, decisions: Decisions, keyring: KeyRing) -> APIRouter:
@@ -18,28 +17,29 @@ def router(reports: Reports, decisions: Decisions, keyring: KeyRing) -> APIRoute
     routes = APIRouter(
         prefix="/experiments/{experiment_id}",
         tags=["beliefs"],
-        responses=responses(401, 403, 404, 422, 503),
+        route_class=guarded(keyring),
+        dependencies=DOCUMENTED_KEYS,
+        responses=responses(*READING),
+        generate_unique_id_function=lambda route: route.name,
     )
 
-    async def serving(experiment_id: ExperimentId, request: Request) -> Serving:
-        principal = keyring.principal(request.headers)
-        principal.require("reader")
+    async def serving(experiment_id: ExperimentId, principal: Caller) -> Serving:
         return await decisions.serving(experiment_id, principal)
 
     Known = Annotated[Serving, Depends(serving)]  # noqa: N806 (a type)
 
     @routes.get("/posterior", summary="What is believed of each arm")
-    async def posterior(known: Known) -> PosteriorReport:
+    async def read_posterior(known: Known) -> PosteriorReport:
         """Posterior, 95% interval, P(best), expected loss and weight of each arm."""
         return await reports.posterior(known)
 
     @routes.get("/allocation", summary="The published weights and why they are so")
-    async def allocation(known: Known) -> AllocationReport:
+    async def read_allocation(known: Known) -> AllocationReport:
         """Weights with their explanation: what the policy proposed, and what the guardrails made of it."""
         return await reports.allocation(known)
 
     @routes.get("/conclusion", summary="What the stopping rule says")
-    async def conclusion(known: Known) -> ConclusionReport:
+    async def read_conclusion(known: Known) -> ConclusionReport:
         """The verdict now, or the conclusion if there is one."""
         return await reports.conclusion(known)
 

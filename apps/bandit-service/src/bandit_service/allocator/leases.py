@@ -41,10 +41,15 @@ class Leases:
                 lost.add(name)
         return lost
 
-    async def renew(self) -> set[str]:
-        """Renew the leases of which less than half the life is left; return those lost."""
+    async def keep(self, known: Iterable[str]) -> set[str]:
+        """Renew the leases of which less than half the life is left, and take those of `known` that nobody holds.
+
+        Returns the experiments whose lease was lost to another process.
+        """
         soon = self._monotonic() + self._life / 2
-        return await self.claim([name for name, until in self._until.items() if until < soon])
+        due = [name for name, until in self._until.items() if until < soon]
+        vacant = await self._store.vacant([name for name in known if name not in self._until])
+        return await self.claim([*due, *vacant])
 
     async def release(self) -> None:
         """Give every lease back, so that another process can go on at once."""

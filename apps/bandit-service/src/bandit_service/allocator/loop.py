@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 import msgspec
@@ -11,9 +11,9 @@ import structlog
 
 from bandit_core.allocation import Allocation
 from bandit_core.stopping import Verdict
-from bandit_service.allocator.compute import beliefs_of, compute, is_material, judge, posteriors, update_every
+from bandit_service.allocator.compute import compute, is_material, judge, posteriors, update_every
 from bandit_service.allocator.leases import Leases
-from bandit_service.allocator.record import AllocationRecord, encode_allocation
+from bandit_service.allocator.record import AllocationRecord
 from bandit_service.decisions.directory import Directory
 from bandit_service.decisions.serving import Serving
 from bandit_service.events.committer import Committer, QueueFullError
@@ -22,7 +22,8 @@ from bandit_service.experiments.definition import Experiment
 from bandit_service.metrics import Metrics
 from bandit_service.postgres_store.errors import PostgresUnavailableError
 from bandit_service.redis_store.errors import StoreFullError, StoreUnavailableError
-from bandit_service.redis_store.store import RedisStore, State
+from bandit_service.redis_store.state import Head
+from bandit_service.redis_store.store import RedisStore
 
 _CLOSE_BATCH = 2_000
 _REST_SECONDS = 1.0
@@ -66,25 +67,26 @@ class Allocator:
         self._seen: dict[str, tuple[int | None, int, int]] = {}
         self._judged: dict[str, tuple[int | None, int, int]] = {}
         self._kept: dict[str, AllocationRecord] = {}
+        self._versions: dict[str, int] = {}
         self._resting_until: dict[str, float] = {}
 
     def forget(self, experiment_id: str) -> None:
         """Leave an experiment to the process that took its lease."""
-        for memory in (self._seen, self._judged, self._kept, self._resting_until):
+        for memory in (self._seen, self._judged, self._kept, self._versions, self._resting_until):
             memory.pop(experiment_id, None)
         self._metrics.forget(experiment_id)
 
-    async def tick(self) -> None:
-        """Close windows and publish weights, for every experiment of this process that needs it."""
-        await self._for_each(self._look_after)
+    async def tick(self, heads: Mapping[str, Head]) -> None:
+        """Close windows and publish weights, for those of these experiments of this process that need it."""
+        await self._for_each(heads, self._look_after)
 
-    async def judge(self) -> None:
-        """Conclude every experiment of this process whose stopping rule says so.
+    async def judge(self, heads: Mapping[str, Head]) -> None:
+        """Conclude those of these experiments of this process whose stopping rule says so.
 
         Raises:
             PostgresUnavailableError: an experiment is done but cannot be concluded yet; to be tried again.
         """
-        await self._for_each(self._judge)
+        await self._for_each(heads, self._judge)
 
     async def publish_now(self, experiment_id: str) -> None:
         """Publish at once, when the definition has changed."""
@@ -92,15 +94,16 @@ class Allocator:
         if serving is not None and self._leases.owns(experiment_id) and serving.experiment.status != "archived":
             await self._publish(serving)
 
-    async def _for_each(self, step: Callable[[Serving, State], Awaitable[None]]) -> None:
+    async def _for_each(self, heads: Mapping[str, Head], step: Callable[[Serving, Head], Awaitable[None]]) -> None:
         now = self._clock()
-        names = [name for name in self._leases.owned if self._resting_until.get(name, 0.0) <= now]
-        for name, state in zip(names, await self._store.states(names), strict=True):
+        for name, head in heads.items():
             serving = self._directory.get(name)
-            if serving is None or state.epoch is None:
+            if serving is None or head.epoch is None or not self._leases.owns(name):
+                continue
+            if self._resting_until.get(name, 0.0) > now:
                 continue
             try:
-                await step(serving, state)
+                await step(serving, head)
             except (StoreUnavailableError, StoreFullError, PostgresUnavailableError):
                 raise
             except Exception:
@@ -108,7 +111,7 @@ class Allocator:
                 log.exception("experiment_not_looked_after", experiment_id=name)
                 self._resting_until[name] = now + _REST_SECONDS
 
-    async def _look_after(self, serving: Serving, state: State) -> None:
+    async def _look_after(self, serving: Serving, head: Head) -> None:
         experiment = serving.experiment
         if experiment.missing_reward == "zero":
             await self._close_windows(serving)
@@ -116,7 +119,7 @@ class Allocator:
             self._metrics.forget(experiment.id)
         if experiment.status not in ("running", "paused"):
             return
-        beliefs = (state.epoch, state.version, experiment.revision)
+        beliefs = (head.epoch, head.version, experiment.revision)
         if self._seen.get(experiment.id) != beliefs and self._is_due(serving):
             await self._publish(serving)
 
@@ -136,29 +139,32 @@ class Allocator:
             await self._directory.refresh(experiment.id)
             return
         record, allocation = await asyncio.to_thread(compute, experiment, counts, serving.allocation, self._clock())
+        # The store may have come back with an older version: a number that was served before is not used again.
+        record = msgspec.structs.replace(record, version=max(record.version, self._versions.get(experiment.id, 0) + 1))
         published = await self._store.publish(
             experiment.id,
             token=self._leases.token,
-            epoch=record.epoch,
             read_version=counts.state.weights_version,
-            record=encode_allocation(record),
+            record=record,
             explanation=_encode(allocation.explanation.to_dict()),
         )
         if not published:
             await self._directory.refresh(experiment.id)
             return
+        self._versions[experiment.id] = record.version
         self._directory.install(experiment, record)
         self._seen[experiment.id] = (counts.state.epoch, counts.state.version, experiment.revision)
         if is_material(record, self._kept.get(experiment.id)):
             self._kept[experiment.id] = record
             self._history.keep(experiment.id, record, allocation)
-        self._metrics.believed(experiment.id, beliefs_of(posteriors(experiment, counts)), allocation.weights)
+        means = {each.arm.id: each.mean for each in posteriors(experiment, counts)}
+        self._metrics.believed(experiment.id, record, means)
 
-    async def _judge(self, serving: Serving, state: State) -> None:
+    async def _judge(self, serving: Serving, head: Head) -> None:
         experiment, rule = serving.experiment, serving.experiment.stopping
         if experiment.status != "running" or rule is None or not rule.auto_conclude:
             return
-        events = (state.epoch, state.seq, experiment.revision)
+        events = (head.epoch, head.seq, experiment.revision)
         if self._judged.get(experiment.id) == events and rule.max_duration is None:
             return
         counts = await self._store.beliefs(experiment.id, len(experiment.arms))

@@ -44,9 +44,8 @@ class Publication:
 
     async def publish(self, experiment: Experiment) -> None:
         """Mirror a committed definition and publish weights for it."""
-        self._directory.install(experiment, None)
         try:
-            await self._store.define(experiment.id, experiment.revision, _encode(experiment))
+            await self._define(experiment)
             lane = self._committer.lane(experiment.id, experiment.reward_window)
             if lane.epoch is None:
                 self._reconciler.start(lane)
@@ -55,3 +54,10 @@ class Publication:
             await self._allocator.publish_now(experiment.id)
         except (StoreUnavailableError, StoreFullError, PostgresUnavailableError) as error:
             log.warning("not_in_force_yet", experiment_id=experiment.id, reason=type(error).__name__)
+
+    async def _define(self, experiment: Experiment) -> None:
+        try:
+            await self._store.define(experiment.id, experiment.revision, _encode(experiment), experiment.priors)
+        finally:
+            # Not earlier: nothing may be reported on a new arm before the store has its prior.
+            self._directory.install(experiment, None)

@@ -17,7 +17,8 @@ from bandit_service.allocator.record import decode_allocation
 from bandit_service.decisions.serving import Serving
 from bandit_service.experiments.definition import Experiment, Status
 from bandit_service.problems import Unavailable
-from bandit_service.redis_store.store import BeliefCounts, RedisStore
+from bandit_service.redis_store.state import BeliefCounts
+from bandit_service.redis_store.store import RedisStore
 
 _CREDIBLE = 0.95
 
@@ -174,7 +175,7 @@ def _arm(each: Posterior, prob_best: float | None, loss: float | None, weight: f
         status=each.arm.status,
         alpha=each.alpha,
         beta=each.beta,
-        mean=each.alpha / (each.alpha + each.beta),
+        mean=each.mean,
         interval=(interval.low, interval.high),
         prob_best=prob_best,
         expected_loss=None if loss is None else max(0.0, loss),

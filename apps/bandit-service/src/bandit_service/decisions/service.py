@@ -269,7 +269,7 @@ class Decisions:
         Raises:
             Unavailable: it is to be refilled, is being refilled, or was since this process last looked.
         """
-        [state] = await self._store.states([experiment_id])
+        state = await self._store.head(experiment_id)
         if state.epoch is None or state.epoch != epoch:
             raise Unavailable("the store is being refilled from Postgres", retry_after=1)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import structlog
 from redis.exceptions import NoScriptError
@@ -13,10 +14,12 @@ from bandit_service.events.lane import Lane, Reply
 from bandit_service.events.operations import UNRECORDED, Operation
 from bandit_service.redis_store.clock import StoreClock
 from bandit_service.redis_store.connection import PipelinedConnection
-from bandit_service.redis_store.errors import StoreUnavailableError
+from bandit_service.redis_store.errors import StoreUnavailableError, means_full
 
-READY = 0
-_REST_SECONDS = 0.1
+READY: Final = 0
+_REST_SECONDS: Final = 0.1
+_LOOK_SECONDS: Final = 1.0
+_LONGEST_RETRY: Final = 1.0
 log = structlog.get_logger(__name__)
 
 
@@ -36,8 +39,9 @@ class QueueFullError(Exception):
 class Committer:
     """Owns the lanes and the one connection their batches travel on.
 
-    `on_reply` hears every successful answer of the store (new weights, a new revision); `on_unready` hears that an
-    experiment must be refilled or has another epoch, and must see to it that `lane.restart` is called.
+    `on_reply` hears every successful answer of the store (new weights, a new revision). `on_doubt` hears that a lane
+    and the store may not agree any more: the store is not ready or in another epoch, or the connection is a new one,
+    behind which the store may have been restarted. Nothing is committed on a new one before every lane was doubted.
     """
 
     def __init__(
@@ -48,28 +52,26 @@ class Committer:
         clock: StoreClock,
         limits: Limits,
         on_reply: Callable[[Lane, Reply], None],
-        on_unready: Callable[[Lane], None],
-        on_reconnect: Callable[[Lane], None],
+        on_doubt: Callable[[Lane], None],
     ) -> None:
         self._connection = connection
         self._producer = producer
         self._clock = clock
         self._limits = limits
         self._on_reply = on_reply
-        self._on_unready = on_unready
-        self._on_reconnect = on_reconnect
+        self._on_doubt = on_doubt
         self._wake = asyncio.Event()
+        self._look_is_due = False
         self._closing = False
         self.available = True
         self.full = False
-        self.dropped = 0
         self.lanes: dict[str, Lane] = {}
         self._waiting = 0
 
     @property
     def waiting(self) -> int:
         """How many operations wait for the store, those under way not counted."""
-        return sum(len(lane.queue) for lane in self.lanes.values())
+        return sum(lane.waiting for lane in self.lanes.values())
 
     def lane(self, experiment_id: str, reward_window: float) -> Lane:
         """Return the lane of an experiment; markers outlive its reward window by an hour."""
@@ -77,7 +79,6 @@ class Committer:
         if lane is None:
             life_ms = round((reward_window + 3_600) * 1_000)
             lane = Lane(experiment_id, self._producer, marker_life_ms=life_ms, retain_limit=self._limits.retained)
-            lane.checked_generation = max(1, self._connection.generation)
             self.lanes[experiment_id] = lane
         return lane
 
@@ -107,49 +108,84 @@ class Committer:
         self._wake.set()
 
     async def run(self) -> None:
-        """Commit until closed; returns once nothing is left to commit or the store is away."""
-        while True:
-            lanes = [lane for lane in self.lanes.values() if lane.has_work]
-            if not lanes:
+        """Commit until closed; returns once nothing is left to commit, or the store is away then."""
+        self._plan_look()
+        while not (self._closing and all(lane.is_empty for lane in self.lanes.values())):
+            try:
+                await self._open()
+                await self._turn()
+            except StoreUnavailableError as error:
+                await self._outage(str(error))
                 if self._closing:
                     return
-                self._wake.clear()
-                await self._wake.wait()
-                continue
-            if not await self._commit(lanes) and self._closing:
-                return
 
     def close(self) -> None:
         """Ask `run` to end after what waits has been committed."""
+        for lane in self.lanes.values():
+            lane.recovered()
         self._closing = True
         self._wake.set()
 
-    async def _commit(self, lanes: list[Lane]) -> bool:
+    async def look(self) -> None:
+        """Notice a broken connection even when there is nothing to commit, and release what Postgres has by now.
+
+        Raises:
+            StoreUnavailableError: the connection is broken. Not to be called from outside while `run` runs.
+        """
+        lanes = [lane for lane in self.lanes.values() if lane.retained]
+        answers = await self._connection.execute(
+            [("PING",), *(("HMGET", lane.keys.state, "epoch", "committed") for lane in lanes)]
+        )
+        for lane, answer in zip(lanes, answers[1:], strict=True):
+            if isinstance(answer, list) and answer[0] is not None and int(answer[0]) == lane.epoch:
+                lane.release(int(answer[1] or 0))
+
+    async def _open(self) -> None:
+        if await self._connection.open():
+            self.available = True
+            for lane in self.lanes.values():
+                self._on_doubt(lane)
+
+    async def _turn(self) -> None:
+        if self._look_is_due:
+            self._look_is_due = False
+            self._plan_look()
+            await self.look()
+        lanes = [lane for lane in self.lanes.values() if lane.has_work]
+        if lanes:
+            await self._commit(lanes)
+        else:
+            self._wake.clear()
+            await self._wake.wait()
+
+    def _plan_look(self) -> None:
+        asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._ask_for_look)
+
+    def _ask_for_look(self) -> None:
+        self._look_is_due = True
+        self._wake.set()
+
+    async def _commit(self, lanes: list[Lane]) -> None:
         batches = [lane.next_batch(self._limits.batch) for lane in lanes]
         for lane in lanes:
             lane.in_flight = True
         asked = self._clock.local()
         try:
             answers = await self._connection.execute([batch.command for batch in batches])
-        except StoreUnavailableError as error:
+        finally:
             for lane in lanes:
                 lane.in_flight = False
-            await self._outage(str(error))
-            return False
         self._waiting = self.waiting
-        self._notice_reconnection()
-        if any(isinstance(answer, NoScriptError) for answer in answers):
-            await self._connection.close()
         answered = self._clock.local()
         for lane, answer in zip(lanes, answers, strict=True):
-            lane.in_flight = False
             if isinstance(answer, list):
                 reply = Reply.parse(answer)
                 self._clock.observe(reply.now_ms, asked, answered)
                 self._take(lane, reply)
-            else:
+            elif not isinstance(answer, NoScriptError):
                 self._refused(lane, answer)
-        return True
+        if any(isinstance(answer, NoScriptError) for answer in answers):
+            await self._connection.teach()
 
     def _take(self, lane: Lane, reply: Reply) -> None:
         self.full = False
@@ -157,16 +193,15 @@ class Committer:
             lane.succeed(reply)
             self._on_reply(lane, reply)
         else:
-            self.dropped += lane.unanswered()
-            lane.settling = True
-            self._on_unready(lane)
+            lane.unanswered()
+            self._on_doubt(lane)
 
-    def _refused(self, lane: Lane, answer: object) -> None:
+    def _refused(self, lane: Lane, answer: Exception) -> None:
         """Handle an error answer: nothing of the batch was applied, and it is sent again after a rest."""
-        self.full = "OOM" in str(answer)
-        if not isinstance(answer, NoScriptError):
-            self.dropped += lane.unanswered()
+        was_full, self.full = self.full, means_full(answer)
+        if not (was_full and self.full):
             log.error("commit_refused", experiment_id=lane.experiment_id, error=str(answer))
+        lane.unanswered()
         lane.resting = True
         asyncio.get_running_loop().call_later(_REST_SECONDS, self._resume, lane)
 
@@ -179,25 +214,14 @@ class Committer:
         log.warning("store_unavailable", reason=reason)
         self.available = False
         for lane in self.lanes.values():
-            self.dropped += lane.unanswered()
+            lane.unanswered()
         delay = 0.05
         while not self._closing:
             await asyncio.sleep(delay)
-            delay = min(2 * delay, 1.0)
+            delay = min(2 * delay, _LONGEST_RETRY)
             try:
-                await self._connection.execute([("PING",)])
+                await self._open()
             except StoreUnavailableError:
                 continue
-            break
-        else:
+            log.info("store_available")
             return
-        log.info("store_available")
-        self.available = True
-        self._notice_reconnection()
-
-    def _notice_reconnection(self) -> None:
-        for lane in self.lanes.values():
-            if lane.checked_generation != self._connection.generation:
-                lane.checked_generation = self._connection.generation
-                lane.settling = True
-                self._on_reconnect(lane)

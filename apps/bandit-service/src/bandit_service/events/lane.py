@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bandit_service.events.operations import UNRECORDED, Operation
+from bandit_service.events.operations import UNKNOWN, UNRECORDED, Operation
 from bandit_service.redis_store.connection import Command
 from bandit_service.redis_store.keys import ExperimentKeys
 from bandit_service.redis_store.scripts import script
@@ -48,7 +48,14 @@ class Reply:
 
 
 class Lane:
-    """One experiment's queue. It is ready once it knows the epoch the store is in."""
+    """One experiment's queue. It is open once it agrees with the store about the epoch and what the stream holds.
+
+    `settling`: that agreement is being looked for. `unverified`: Postgres could not be asked for it. `resting`: the
+    store refused a batch a moment ago. `recovering`: an agreement that was in doubt was found again only just now, and
+    other processes may not have sent again yet what the store had lost; decisions that must not be made before they have
+    are `held`. `touched`: something was committed since this
+    was last looked at.
+    """
 
     def __init__(self, experiment_id: str, producer: str, *, marker_life_ms: int, retain_limit: int) -> None:
         self.experiment_id = experiment_id
@@ -57,14 +64,15 @@ class Lane:
         self.epoch: int | None = None
         self.queue: deque[Operation] = deque()
         self.under_way: Batch | None = None
+        self.held: list[Operation] = []
         self.retained: deque[tuple[int, Operation]] = deque()
         self.committed = 0
         self.in_flight = False
         self.settling = False
         self.resting = False
         self.unverified = False
+        self.recovering = False
         self.touched = False
-        self.checked_generation = 0
         self.forgotten = 0
         self._producer = producer
         self._number = 0
@@ -76,14 +84,36 @@ class Lane:
         return self.epoch is not None and not (self.settling or self.resting)
 
     @property
+    def is_verified(self) -> bool:
+        """Whether the stream is known to continue what Postgres has."""
+        return self.epoch is not None and not (self.settling or self.unverified)
+
+    @property
+    def waiting(self) -> int:
+        """How many operations wait for the store, those under way not counted."""
+        return len(self.queue) + len(self.held)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing can be committed, now or after the lane has settled."""
+        return not (self.queue or self.under_way)
+
+    @property
     def has_work(self) -> bool:
-        return self.is_open and bool(self.under_way or self.queue)
+        return self.is_open and not self.is_empty
+
+    @property
+    def known_seq(self) -> int:
+        """The newest event this process knows to have been in the stream, in the lane's epoch."""
+        return max(self.committed, self.retained[-1][0] if self.retained else 0)
 
     def next_batch(self, limit: int) -> Batch:
         """Return the batch under way, or begin one with up to `limit` waiting operations."""
         if self.under_way is None:
             self._number += 1
             operations = [self.queue.popleft() for _ in range(min(limit, len(self.queue)))]
+            for operation in operations:
+                operation.tentative = self.recovering
             self.under_way = Batch(self._number, operations, self._command(self._number, operations))
         return self.under_way
 
@@ -93,12 +123,25 @@ class Lane:
         self.touched = True
         for operation, result in zip(batch.operations if batch else (), reply.results, strict=True):
             if result > 0:
+                operation.accepted()
                 self.retained.append((result, operation))
-            operation.settle(result)
+            elif result == UNKNOWN:
+                self.held.append(operation)
+            operation.settle(UNRECORDED if result == UNKNOWN else result)
         self.release(reply.committed)
 
+    def recovered(self) -> None:
+        """Take it that every process has sent again what it had acknowledged: what was held can be decided."""
+        self.recovering = False
+        self.queue.extend(self.held)
+        self.held.clear()
+
     def release(self, committed: int) -> None:
-        """Forget what Postgres has; and past the limit what it has not, counting it."""
+        """Forget what Postgres has; and past the limit what it has not, counting it.
+
+        `committed` has to come over the connection the batches travel on: on another one the store may have been
+        restarted, and its numbers may stand for other events.
+        """
         self.committed = max(self.committed, committed)
         retained = self.retained
         if not (self.settling or self.unverified):
@@ -108,19 +151,16 @@ class Lane:
             retained.popleft()
             self.forgotten += 1
 
-    def unanswered(self) -> int:
+    def unanswered(self) -> None:
         """Tell everyone who waits that the store was not reached; drop what will be sent again by its caller.
 
         A batch under way is kept whole: whether the store has it is unknown until it answers again.
-        Returns how many operations were dropped.
         """
         for operation in self.under_way.operations if self.under_way else ():
             operation.settle(UNRECORDED)
-        waiting = len(self.queue)
         for operation in self.queue:
             operation.settle(UNRECORDED)
         self.queue = deque(operation for operation in self.queue if operation.waits_out_outages)
-        return waiting - len(self.queue)
 
     def unconfirmed(self) -> list[Operation]:
         """Return what the stream may or may not hold: the kept operations and the batch under way."""

@@ -13,6 +13,7 @@ from bandit_service.redis_store.keys import ExperimentKeys
 DUPLICATE = 0
 LATE = -1
 NOT_ACTIVATED = -2
+UNKNOWN = -3
 # Not an answer of the script: the store was not reached, the operation waits or was dropped.
 UNRECORDED = -100
 
@@ -22,20 +23,27 @@ Counter = Literal["d:", "hd:", ""]
 
 
 class Operation(ABC):
-    """One event to commit, and whoever waits for its outcome."""
+    """One event to commit, and whoever waits for its outcome.
 
-    __slots__ = ("future", "record")
+    `tentative`: sent while another process may still have to send again what it acknowledged before.
+    """
+
+    __slots__ = ("future", "record", "tentative")
     kind: ClassVar[Kind]
     waits_out_outages: ClassVar[bool] = False
 
     def __init__(self, record: EventRecord) -> None:
         self.record = record
         self.future: asyncio.Future[int] | None = None
+        self.tentative = False
 
     @property
     def key(self) -> EventKey:
         record = self.record
         return EventKey(record.decision_id, self.kind, record.position, record.decision_ms)
+
+    def accepted(self) -> None:  # noqa: B027 (most operations are never judged)
+        """Note that the store has said yes: sent again, it is not judged anew, though it may be late by then."""
 
     def settle(self, outcome: int) -> None:
         """Tell whoever waits; nobody may be waiting any more."""
@@ -49,9 +57,13 @@ class Operation(ABC):
 
 
 class Decide(Operation):
-    """A decision; one that is deferred raises its counter when it is activated."""
+    """A decision; one that is deferred raises its counter when it is activated.
 
-    __slots__ = ("closes_ms", "counter", "own_record", "remembers_unit")
+    One that carries its caller's own id and is tentative is not made: the store only says whether it is known, since
+    another process may have answered for that id already.
+    """
+
+    __slots__ = ("closes_ms", "counter", "is_accepted", "own_record", "remembers_unit")
     kind = "decision"
     waits_out_outages = True
 
@@ -69,10 +81,17 @@ class Decide(Operation):
         self.counter = counter
         self.closes_ms = closes_ms
         self.own_record = own_record
+        self.is_accepted = False
+
+    def accepted(self) -> None:
+        self.is_accepted = True
 
     def encode(self, names: ExperimentKeys, keys: list[str], arguments: list[str | bytes | int]) -> None:
         record = self.record
-        own_key = 0
+        rewarded = own_key = 0
+        if self.closes_ms is not None:
+            keys.append(names.rewarded(record.decision_id))
+            rewarded = len(keys)
         if self.own_record is not None:
             keys.append(names.own_decision(record.decision_id))
             own_key = len(keys)
@@ -83,8 +102,9 @@ class Decide(Operation):
             "" if self.closes_ms is None else self.closes_ms,
             record.unit_hash if self.remembers_unit and record.unit_hash else "",
             pending_member(record),
+            rewarded,
             own_key,
-            self.own_record or "",
+            "" if self.tentative and not self.is_accepted else self.own_record or "",
             encode_record(record),
         )
 
@@ -96,26 +116,28 @@ class Activate(Operation):
     kind = "activation"
 
     def __init__(
-        self, record: EventRecord, *, counter: Counter, deadline_ms: int, closes_ms: int | None = None
+        self, record: EventRecord, *, counter: Counter, deadline_ms: int | None, closes_ms: int | None = None
     ) -> None:
         super().__init__(record)
         self.counter = counter
         self.closes_ms = closes_ms
         self.deadline_ms = deadline_ms
 
+    def accepted(self) -> None:
+        self.deadline_ms = None
+
     def encode(self, names: ExperimentKeys, keys: list[str], arguments: list[str | bytes | int]) -> None:
         record = self.record
-        keys.append(names.activated(record.decision_id))
-        closes_ms = "" if self.closes_ms is None else self.closes_ms
-        marker = len(keys)
+        keys += (names.rewarded(record.decision_id), names.activated(record.decision_id))
         arguments += (
             "A",
             record.arm_index,
             self.counter,
-            closes_ms,
+            "" if self.closes_ms is None else self.closes_ms,
             pending_member(record),
-            self.deadline_ms,
-            marker,
+            len(keys) - 1,
+            "" if self.deadline_ms is None else self.deadline_ms,
+            len(keys),
             encode_record(record),
         )
 
@@ -144,6 +166,10 @@ class Reward(Operation):
         self.marked = marked
         self.needs_activation = needs_activation
 
+    def accepted(self) -> None:
+        self.deadline_ms = None
+        self.needs_activation = False
+
     def encode(self, names: ExperimentKeys, keys: list[str], arguments: list[str | bytes | int]) -> None:
         record = self.record
         marker = activation = 0
@@ -164,6 +190,7 @@ class Reward(Operation):
             activation,
             len(keys) - 1,
             len(keys),
+            pending_member(record) if self.mode == "z" else "",
             encode_record(record),
         )
 

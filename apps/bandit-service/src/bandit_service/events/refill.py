@@ -6,7 +6,9 @@ state is folded from the last snapshot and the events after it, written piece by
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import batched
 
@@ -18,11 +20,14 @@ from bandit_service.events.operations import pending_member
 from bandit_service.events.record import EventRecord, Kind
 from bandit_service.experiments.definition import MICRO, Experiment
 from bandit_service.postgres_store.events import ArmTotals, EventLog, OpenWindow
+from bandit_service.redis_store.errors import StoreFullError, StoreUnavailableError
 from bandit_service.redis_store.keys import ExperimentKeys
 from bandit_service.redis_store.store import RedisStore
 
 MARKER_GRACE_MS = 3_600_000
 _PIECE = 1_000
+# More than what other processes can have published since this one last looked.
+_UNSEEN_VERSIONS = 1_000
 _encode = msgspec.json.Encoder().encode
 log = structlog.get_logger(__name__)
 
@@ -53,7 +58,7 @@ class Refiller:
         *,
         token: str,
         clock: Callable[[], float],
-        turn_seconds: float = 30.0,
+        turn_seconds: float = 5.0,
     ) -> None:
         self._store = store
         self._events = events
@@ -61,33 +66,48 @@ class Refiller:
         self._clock = clock
         self._turn_seconds = turn_seconds
 
-    async def refill(self, experiment: Experiment, allocation: AllocationRecord | None) -> int | None:
+    async def refill(
+        self, experiment: Experiment, allocation: AllocationRecord | None, *, above: int = 0
+    ) -> int | None:
         """Rebuild the experiment under a new epoch and return that; None if another process has the turn.
+
+        Args:
+            experiment: Its definition as Postgres has it.
+            allocation: The weights that this process serves, if any.
+            above: The epoch the store is in: the new one will be later, even if Postgres has lost the memory of it.
 
         Raises:
             PostgresUnavailableError, StoreUnavailableError, StoreFullError: not done; try again later.
         """
         if not await self._store.take_refill(experiment.id, self._token, self._turn_seconds):
             return None
+        keeping = asyncio.create_task(self._keep_turn(experiment.id))
         try:
-            return await self._rebuild(experiment, allocation)
+            return await self._rebuild(experiment, allocation, above)
         finally:
+            keeping.cancel()
             await self._store.end_refill_turn(experiment.id, self._token)
 
-    async def _rebuild(self, experiment: Experiment, allocation: AllocationRecord | None) -> int | None:
+    async def _keep_turn(self, experiment_id: str) -> None:
+        """Hold the turn for as long as this process lives: if it dies, another one need not wait for long."""
+        while True:
+            await asyncio.sleep(self._turn_seconds / 3)
+            with suppress(StoreUnavailableError, StoreFullError):
+                await self._store.take_refill(experiment_id, self._token, self._turn_seconds)
+
+    async def _rebuild(self, experiment: Experiment, allocation: AllocationRecord | None, above: int) -> int | None:
         started = self._clock()
-        position = await self._events.raise_epoch(experiment.id)
+        position = await self._events.raise_epoch(experiment.id, above)
         if position is None or not await self._store.refill_begin(experiment.id, position.epoch):
             return None
         writer = _Pieces(self._store, experiment.id, position.epoch)
         totals = await self._totals(experiment)
         await writer.values(_posteriors(experiment, totals))
         await self._remembered(experiment, writer)
-        record = allocation or await self._events.last_allocation(experiment.id)
+        record = await self._weights(experiment.id, allocation, position.epoch)
         if record is not None:
-            record = msgspec.structs.replace(record, epoch=position.epoch, belief_version=-1)
             await writer.values([(writer.keys.allocation, encode_allocation(record).decode(), None)])
-        await self._store.define(experiment.id, experiment.revision, _encode(experiment))
+        await self._store.define(experiment.id, experiment.revision, _encode(experiment), experiment.priors)
         counters = _counters(totals) | {
             "seq": position.committed_seq,
             "committed": position.committed_seq,
@@ -100,9 +120,16 @@ class Refiller:
         log.info("refilled", experiment_id=experiment.id, epoch=position.epoch, seconds=round(seconds, 3))
         return position.epoch
 
+    async def _weights(self, experiment_id: str, known: AllocationRecord | None, epoch: int) -> AllocationRecord | None:
+        """Return the last known weights under a version that nobody has published before."""
+        kept = await self._events.last_allocation(experiment_id)
+        last = max(filter(None, (known, kept)), key=lambda record: record.version, default=None)
+        if last is None:
+            return None
+        return msgspec.structs.replace(last, version=last.version + _UNSEEN_VERSIONS, epoch=epoch, belief_version=-1)
+
     async def _totals(self, experiment: Experiment) -> dict[int, ArmTotals]:
-        priors = {arm.index: (arm.prior_alpha_micro, arm.prior_beta_micro) for arm in experiment.arms}
-        snapshot = await self._events.last_snapshot(experiment.id, priors)
+        snapshot = await self._events.last_snapshot(experiment.id, experiment.priors)
         return await self._events.fold(experiment.id, snapshot)
 
     async def _remembered(self, experiment: Experiment, writer: _Pieces) -> None:

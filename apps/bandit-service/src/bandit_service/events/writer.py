@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
 
 from bandit_service.events.record import decode_record
-from bandit_service.postgres_store.events import EventLog, StreamBatch, StreamEvent
-from bandit_service.redis_store.store import RedisStore, State
+from bandit_service.postgres_store.events import EventLog, Refusal, StreamBatch, StreamEvent
+from bandit_service.redis_store.state import Head
+from bandit_service.redis_store.streams import Entry, Streams
+
+BATCH: Final = 5_000
+_AT_ONCE: Final = 4
+
+
+@dataclass(slots=True)
+class Round:
+    """What one round found and left: where experiments stood before it, and those that were refused."""
+
+    heads: Mapping[str, Head]
+    has_more: bool = False
+    refused: dict[str, Refusal] = field(default_factory=dict)
 
 
 class Writer:
     """Writes the events of the experiments whose lease this process holds."""
 
-    def __init__(self, store: RedisStore, events: EventLog, *, clock: Callable[[], float], batch: int = 5_000) -> None:
-        self._store = store
+    def __init__(self, streams: Streams, events: EventLog, *, clock: Callable[[], float], batch: int = BATCH) -> None:
+        self._streams = streams
         self._events = events
         self._clock = clock
         self._batch = batch
@@ -25,46 +40,60 @@ class Writer:
         """Age in seconds of the oldest event seen that Postgres does not have; 0 if there is none."""
         return max((self._clock() - at for at in self._oldest.values()), default=0.0)
 
-    def forget(self, experiment_ids: Sequence[str]) -> None:
-        """Leave the lag of experiments to the process that looks after them now."""
-        for experiment_id in experiment_ids:
-            self._oldest.pop(experiment_id, None)
+    def forget(self, experiment_id: str) -> None:
+        """Leave the lag of an experiment to the process that looks after it now."""
+        self._oldest.pop(experiment_id, None)
 
-    async def drain(self, states: dict[str, State]) -> tuple[bool, list[str]]:
-        """Write one batch of each experiment that has events waiting.
-
-        Returns whether there may be more at once, and the experiments whose stream does not continue what Postgres has.
+    async def drain(self, experiment_ids: Sequence[str]) -> Round:
+        """Write one batch of each experiment that has events waiting, or of as many as one transaction may take.
 
         Raises:
             PostgresUnavailableError, StoreUnavailableError: nothing was trimmed; what was written is not written twice.
         """
-        batches = [batch for name, state in states.items() if (batch := await self._read(name, state)) is not None]
+        await self._streams.open()
+        heads = await self._streams.heads(experiment_ids)
+        done = Round(heads)
+        batches = await self._read(heads)
         if not batches:
-            return False, []
-        written = await self._events.write(batches)
-        stale = []
+            return done
+        # Between reading and writing the store may be restarted, come back older, and take other events under the same
+        # numbers. Who lets that happen has waited for the lock that this transaction holds: if the connection is still
+        # there once it is held, it has not happened.
+        written = await self._events.write(batches, self._streams.still_there)
         for batch in batches:
             committed = written[batch.experiment_id]
-            if committed is None:
-                stale.append(batch.experiment_id)
+            if isinstance(committed, Refusal):
+                done.refused[batch.experiment_id] = committed
                 continue
-            await self._store.trim(batch.experiment_id, batch.epoch, committed)
+            await self._streams.trim(batch.experiment_id, batch.epoch, committed)
             self._oldest.pop(batch.experiment_id, None)
-        more = any(len(batch.events) == self._batch for batch in batches)
-        return more, stale
+            done.has_more = done.has_more or heads[batch.experiment_id].seq > committed
+        return done
 
-    async def _read(self, experiment_id: str, state: State) -> StreamBatch | None:
-        if state.epoch is None or state.seq <= state.committed:
-            return None
-        entries = await self._store.events(experiment_id, state.epoch, state.committed + 1, self._batch)
+    async def _read(self, heads: Mapping[str, Head]) -> list[StreamBatch]:
+        waiting = {name: head for name, head in heads.items() if head.epoch is not None and head.seq > head.committed}
+        # Those that have waited longest come first, so that under pressure everyone gets a turn.
+        in_turn = sorted(waiting, key=lambda name: self._oldest.get(name, 0.0))
+        batches: list[StreamBatch] = []
+        for name in in_turn:
+            if sum(len(batch.events) for batch in batches) >= _AT_ONCE * self._batch:
+                break
+            batch = await self._read_one(name, waiting[name])
+            if batch is not None:
+                batches.append(batch)
+        return batches
+
+    async def _read_one(self, experiment_id: str, head: Head) -> StreamBatch | None:
+        epoch = head.epoch or 0
+        entries = await self._streams.events(experiment_id, epoch, head.committed + 1, self._batch)
         if not entries:
             return None
         events = tuple(_parse(seq, fields) for seq, fields in _consecutive(entries))
         self._oldest.setdefault(experiment_id, events[0].record.event_ms / 1_000)
-        return StreamBatch(experiment_id, state.epoch, events)
+        return StreamBatch(experiment_id, epoch, events)
 
 
-def _consecutive(entries: list[tuple[int, dict[str, str]]]) -> list[tuple[int, dict[str, str]]]:
+def _consecutive(entries: list[Entry]) -> list[Entry]:
     """Return the entries up to the first gap in their numbers."""
     first = entries[0][0]
     run = itertools.takewhile(lambda item: item[1][0] == first + item[0], enumerate(entries))

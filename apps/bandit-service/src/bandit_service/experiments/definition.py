@@ -105,6 +105,11 @@ class Experiment(Value, frozen=True):
         """The arms that can be served, in the order of their index."""
         return tuple(arm for arm in self.arms if arm.status == "active")
 
+    @property
+    def priors(self) -> dict[int, tuple[int, int]]:
+        """Alpha and beta of every arm's prior in millionths, by the arm's index."""
+        return {arm.index: (arm.prior_alpha_micro, arm.prior_beta_micro) for arm in self.arms}
+
     def arm(self, arm_id: str) -> ArmDefinition:
         """Return the arm of that id, or raise KeyError."""
         for arm in self.arms:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from bandit_service.experiments.definition import DEFAULT_NAMESPACE
 
@@ -19,9 +19,18 @@ LEAST_PRIOR, GREATEST_PRIOR = 1e-6, 1e6
 YEAR: Final = 366 * 86_400.0
 MOST_ARMS: Final = 1_000
 _GREATEST_NUMBER = 1e15
+_NUMBER = {"type": "number", "minimum": -_GREATEST_NUMBER, "maximum": _GREATEST_NUMBER}
 _DEEPEST, _MOST_ENTRIES, _LONGEST_NAME = 4, 1_000, 200
 _TEXT = re.compile(r"[^\x00\ud800-\udfff]*")
 
+
+def _whole(value: object) -> object:
+    """Take 3.0 for 3: JSON has one kind of number, and JSON Schema calls both an integer."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+# To stand last: what stands before it is checked, and documented, as limits of an integer.
+WHOLE = BeforeValidator(_whole)
 ExperimentId = Annotated[str, Field(pattern=ID_PATTERN, max_length=128, examples=["homepage"])]
 ArmId = Annotated[str, Field(pattern=ID_PATTERN, max_length=128, examples=["b"])]
 Namespace = Annotated[str, Field(pattern=NAMESPACE_PATTERN, max_length=128, examples=[DEFAULT_NAMESPACE])]
@@ -30,7 +39,9 @@ Why = Annotated[
     str, Field(pattern=TEXT_PATTERN, min_length=1, max_length=500, examples=["The designers asked for a third variant"])
 ]
 Revision = Annotated[
-    int, Field(ge=1, le=2**53, description="Refuse with 409 unless the experiment is at this revision", examples=[3])
+    int,
+    Field(ge=1, le=2**53, description="Refuse with 409 unless the experiment is at this revision", examples=[3]),
+    WHOLE,
 ]
 Holdout = Annotated[
     float, Field(ge=0, lt=1, description="Share of units that always get the control arm", examples=[0.05])
@@ -45,10 +56,7 @@ Parameters = Annotated[
     WithJsonSchema(
         {
             "type": "object",
-            "additionalProperties": {
-                "anyOf": [{"type": "number"}, {"type": "object", "additionalProperties": {"type": "number"}}]
-            },
-            "examples": [{"beta": 0.5}],
+            "additionalProperties": {"anyOf": [_NUMBER, {"type": "object", "additionalProperties": _NUMBER}]},
         }
     ),
 ]

@@ -21,6 +21,7 @@ from bandit_core.stopping import StoppingRule
 from bandit_service.experiments.definition import DEFAULT_NAMESPACE, Assignment, MissingReward, Status
 from bandit_service.experiments.fields import (
     MOST_ARMS,
+    WHOLE,
     YEAR,
     ArmId,
     Body,
@@ -59,6 +60,10 @@ def _arm(value: object) -> object:
 class Policy(Body):
     """How beliefs become weights."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"name": "top_two_thompson", "params": {"beta": 0.5}}]},
+    )
+
     name: Annotated[str, Field(json_schema_extra={"enum": list(policy_names())})] = "thompson"
     params: Parameters = Field(default_factory=dict, validate_default=True)
 
@@ -82,7 +87,7 @@ class Limits(Body):
     """A preset of guardrails, and the limits that replace the preset's."""
 
     preset: Literal["safe", "neutral", "explore"] = "neutral"
-    min_trials: Annotated[int, Field(ge=0, le=10**9)] | None = None
+    min_trials: Annotated[int, Field(ge=0, le=10**9), WHOLE] | None = None
     max_step: Annotated[float, Field(gt=0, le=1)] | None = None
     min_weight: Annotated[float, Field(ge=0, le=1)] | None = None
     cooldown: Annotated[float, Field(ge=0, le=YEAR, description="Seconds")] | None = None
@@ -91,8 +96,8 @@ class Limits(Body):
 class Stopping(Body):
     """When the experiment is done. `auto_conclude`: it is then concluded without anybody asking."""
 
-    min_decisions: Annotated[int, Field(ge=0, le=10**12)] = 0
-    min_decisions_per_arm: Annotated[int, Field(ge=0, le=10**12)] = 100
+    min_decisions: Annotated[int, Field(ge=0, le=10**12), WHOLE] = 0
+    min_decisions_per_arm: Annotated[int, Field(ge=0, le=10**12), WHOLE] = 100
     prob_best: Annotated[float, Field(gt=0, le=1)] | None = 0.95
     expected_loss: Annotated[float, Field(gt=0, le=1)] | None = None
     combine: Literal["any", "all"] = "any"
@@ -126,7 +131,12 @@ class NewExperiment(Body):
     description: Description = ""
     arms: Annotated[
         list[Annotated[Arm, BeforeValidator(_arm, json_schema_input_type=ArmId | Arm)]],
-        Field(min_length=2, max_length=MOST_ARMS, description="An arm is its id, or an object with its prior"),
+        Field(
+            min_length=2,
+            max_length=MOST_ARMS,
+            description="An arm is its id, or an object with its prior",
+            examples=[["a", {"id": "b", "prior": {"alpha": 2, "beta": 20}}]],
+        ),
     ]
     default_arm: ArmId | None = Field(default=None, description="Served while paused; the first arm if not given")
     control_arm: ArmId | None = Field(default=None, description="Served to the holdout")

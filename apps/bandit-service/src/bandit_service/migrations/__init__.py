@@ -12,20 +12,48 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, NullPool, create_engine
+from sqlalchemy.exc import OperationalError
+
+from bandit_service.postgres_store.errors import PostgresUnavailableError
 
 CONNECT_TIMEOUT = 5
+_BUSY = (
+    "SELECT format('%s (pid %s, for %s s)', coalesce(nullif(application_name, ''), 'a session'), pid,"
+    " round(extract(epoch FROM now() - xact_start)))"
+    " FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL"
+    " ORDER BY xact_start LIMIT 1"
+)
 
 
-def upgrade(dsn: str) -> str:
-    """Bring the database to the newest revision and return that. Processes that do so at once wait for each other.
+class SchemaBusyError(PostgresUnavailableError):
+    """Somebody else kept a lock that a migration needs; nothing was changed."""
+
+
+def upgrade(dsn: str, revision: str = "head") -> str:
+    """Bring the database to a revision and return that. Processes that do so at once wait for each other.
 
     Raises:
+        SchemaBusyError: a table is in use by a transaction that does not end.
         psycopg.Error, sqlalchemy.exc.SQLAlchemyError: Postgres is away or refuses; then nothing was changed.
     """
     with _configured() as config, _connected(dsn) as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-    return head_revision()
+        try:
+            command.upgrade(config, revision)
+        except OperationalError as error:
+            if isinstance(error.orig, psycopg.errors.LockNotAvailable):
+                raise SchemaBusyError(_who_is_busy(dsn)) from error
+            raise
+    return head_revision() if revision == "head" else revision
+
+
+def _who_is_busy(dsn: str) -> str:
+    with _connect(dsn) as connection:
+        [longest] = connection.execute(_BUSY).fetchone() or ["somebody"]
+    return (
+        "the schema was left as it is, because a table to be changed is in use; the longest transaction is that of"
+        f" {longest}: let it finish, or end it, and migrate again"
+    )
 
 
 def current_revision(dsn: str) -> str | None:

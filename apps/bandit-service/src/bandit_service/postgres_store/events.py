@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from enum import Enum, auto
 from typing import Any
 
 from psycopg import AsyncConnection
@@ -16,7 +17,7 @@ from bandit_service.events.record import EventKey, EventRecord, Kind
 from bandit_service.postgres_store.pool import Pool, connected, statement
 
 # Writing a batch and rebuilding from millions of events take longer than a caller of the API would wait.
-_WRITE_TIMEOUT = 30.0
+_WRITE_TIMEOUT = 15.0
 _REBUILD_TIMEOUT = 600.0
 
 
@@ -47,6 +48,13 @@ class StreamBatch:
     experiment_id: str
     epoch: int
     events: tuple[StreamEvent, ...]
+
+
+class Refusal(Enum):
+    """Why a batch is not written: its epoch is not the current one, or events are missing before it."""
+
+    OTHER_EPOCH = auto()
+    GAP = auto()
 
 
 @dataclass(slots=True)
@@ -104,34 +112,46 @@ class EventLog:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def positions(self, experiment_ids: Sequence[str]) -> dict[str, Position]:
-        async with connected(self._pool) as connection:
-            cursor = await connection.execute(statement("positions"), {"experiment_ids": list(experiment_ids)})
-            return {name: Position(epoch, seq) for name, epoch, seq in await cursor.fetchall()}
-
-    async def raise_epoch(self, experiment_id: str) -> Position | None:
-        """Fence off every writer of the current epoch and return the new one; None for an unknown experiment."""
-        # The row is locked by a writer that is still at work: that is what has to be waited for.
+    async def position(self, experiment_id: str) -> Position | None:
+        """Return how far an experiment is committed, after any write that is under way; None for an unknown one."""
         async with connected(self._pool, timeout=_WRITE_TIMEOUT) as connection:
-            cursor = await connection.execute(statement("raise_epoch"), {"experiment_id": experiment_id})
+            cursor = await connection.execute(statement("position"), {"experiment_id": experiment_id})
             row = await cursor.fetchone()
             return None if row is None else Position(*row)
 
-    async def write(self, batches: Sequence[StreamBatch]) -> dict[str, int | None]:
-        """Write batches in one transaction; return how far each experiment is committed, or None where it was refused.
+    async def raise_epoch(self, experiment_id: str, above: int = 0) -> Position | None:
+        """Fence off every writer of the current epoch and return a new one, later than `above` too.
 
-        A batch is refused when its epoch is not the current one, or when it does not join on to what is committed: then
-        its stream is not the continuation of what Postgres has.
+        None for an unknown experiment.
+        """
+        # The row is locked by a writer that is still at work: that is what has to be waited for.
+        async with connected(self._pool, timeout=_WRITE_TIMEOUT) as connection:
+            parameters = {"experiment_id": experiment_id, "above": above}
+            cursor = await connection.execute(statement("raise_epoch"), parameters)
+            row = await cursor.fetchone()
+            return None if row is None else Position(*row)
+
+    async def write(
+        self, batches: Sequence[StreamBatch], confirm: Callable[[], Awaitable[None]]
+    ) -> dict[str, int | Refusal]:
+        """Write batches in one transaction; say how far each experiment is committed then, or why it was refused.
+
+        Args:
+            batches: At most one of an experiment.
+            confirm: Asked once nobody else can write: raises if the streams may have changed since they were read.
         """
         async with connected(self._pool, timeout=_WRITE_TIMEOUT) as connection:
+            await connection.execute(statement("limit_idleness"))
             positions = await _lock(connection, [batch.experiment_id for batch in batches])
-            fitting = [batch for batch in batches if _joins(batch, positions.get(batch.experiment_id))]
-            await _insert(connection, fitting)
+            await confirm()
+            judged = {batch.experiment_id: _judge(batch, positions.get(batch.experiment_id)) for batch in batches}
+            fitting = [batch for batch in batches if judged[batch.experiment_id] == batch.events[-1].seq]
+            if fitting:
+                await _insert(connection, fitting)
             for batch in fitting:
                 parameters = {"experiment_id": batch.experiment_id, "seq": batch.events[-1].seq}
                 await connection.execute(statement("advance_position"), parameters)
-        committed: dict[str, int | None] = {batch.experiment_id: None for batch in batches}
-        return committed | {batch.experiment_id: batch.events[-1].seq for batch in fitting}
+        return judged
 
     async def present(self, experiment_id: str, keys: Sequence[EventKey]) -> set[EventKey]:
         """Return those of the keys whose event Postgres has."""
@@ -237,11 +257,14 @@ async def _lock(connection: AsyncConnection[Any], experiment_ids: list[str]) -> 
     return {name: Position(epoch, seq) for name, epoch, seq in await cursor.fetchall()}
 
 
-def _joins(batch: StreamBatch, position: Position | None) -> bool:
-    if position is None or position.epoch != batch.epoch or not batch.events:
-        return False
-    # The first events may be committed already: their trimming was interrupted.
-    return batch.events[0].seq <= position.committed_seq + 1 <= batch.events[-1].seq + 1
+def _judge(batch: StreamBatch, position: Position | None) -> int | Refusal:
+    """Say how far an experiment is committed once its batch is written, or why the batch must not be."""
+    if position is None or position.epoch != batch.epoch:
+        return Refusal.OTHER_EPOCH
+    if batch.events[0].seq > position.committed_seq + 1:
+        return Refusal.GAP
+    # The first events may be committed already, by another writer or because their trimming was interrupted.
+    return max(batch.events[-1].seq, position.committed_seq)
 
 
 async def _insert(connection: AsyncConnection[Any], batches: Sequence[StreamBatch]) -> None:

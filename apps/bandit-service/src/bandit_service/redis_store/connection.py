@@ -24,8 +24,8 @@ _HANDSHAKES = 6
 class PipelinedConnection:
     """A connection that sends a list of commands at once and reads all their answers.
 
-    Only `open` connects, never `execute`: whoever relies on what an earlier connection saw must look again on a new one,
-    since the server may have come back with less than it had. `generation` counts the connections.
+    Only `open` connects, never `execute`: whoever relies on what an earlier connection saw must look again on a new
+    one, since the server may have come back with less than it had. `generation` counts the connections.
     """
 
     def __init__(self, url: str, *, timeout: float, scripts: Sequence[str] = ()) -> None:

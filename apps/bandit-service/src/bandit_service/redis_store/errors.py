@@ -9,3 +9,8 @@ class StoreUnavailableError(Exception):
 
 class StoreFullError(Exception):
     """The store refused a write because its memory limit is reached."""
+
+
+def means_full(error: Exception) -> bool:
+    """Say whether an error answer means that the memory limit is reached; inside a script it comes as its own kind."""
+    return "OOM command not allowed" in str(error)

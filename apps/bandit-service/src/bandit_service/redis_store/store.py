@@ -2,72 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from itertools import batched
 from typing import TYPE_CHECKING, Any, cast
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError
+from redis.exceptions import NoScriptError, RedisError
 
-from bandit_service.redis_store.errors import StoreFullError, StoreUnavailableError
+from bandit_service.allocator.record import AllocationRecord, encode_allocation
+from bandit_service.redis_store.errors import StoreFullError, StoreUnavailableError, means_full
 from bandit_service.redis_store.keys import EXPERIMENTS, ExperimentKeys
 from bandit_service.redis_store.scripts import script
+from bandit_service.redis_store.state import HEAD_FIELDS, BeliefCounts, Head
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _CONNECTIONS = 32
+# So many at once do not keep the process from its requests for long.
+_PAGE = 100
 
 type _Call = tuple[Sequence[str], Sequence[str | bytes | int]]
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """The counters of one experiment at one moment, as the store holds them."""
-
-    epoch: int | None
-    seq: int
-    committed: int
-    version: int
-    weights_version: int
-    revision: int
-    decisions: dict[int, int]
-    rewards: dict[int, int]
-    holdout_decisions: int
-    holdout_rewards: int
-    holdout_reward_micro: int
-
-    @classmethod
-    def parse(cls, fields: dict[str, str]) -> State:
-        def number(name: str) -> int:
-            return int(fields.get(name, "0"))
-
-        epoch = fields.get("epoch")
-        return cls(
-            epoch=None if epoch is None else int(epoch),
-            seq=number("seq"),
-            committed=number("committed"),
-            version=number("version"),
-            weights_version=number("weights_version"),
-            revision=int(fields.get("revision", "-1")),
-            decisions=_by_arm(fields, "d:"),
-            rewards=_by_arm(fields, "n:"),
-            holdout_decisions=sum(_by_arm(fields, "hd:").values()),
-            holdout_rewards=number("holdout_rewards"),
-            holdout_reward_micro=number("holdout_reward_micro"),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class BeliefCounts:
-    """One consistent picture of an experiment: its counters, and alpha and beta of every arm in millionths."""
-
-    state: State
-    alpha_micro: tuple[int | None, ...]
-    beta_micro: tuple[int | None, ...]
 
 
 class RedisStore:
@@ -101,12 +59,19 @@ class RedisStore:
         with translated():
             return sorted(await cast("Any", self._redis.smembers(EXPERIMENTS)))
 
-    async def define(self, experiment_id: str, revision: int, definition: bytes) -> bool:
-        """Mirror a definition unless the store has a newer one; say whether it was taken."""
+    async def define(
+        self, experiment_id: str, revision: int, definition: bytes, priors: Mapping[int, tuple[int, int]]
+    ) -> bool:
+        """Mirror a definition unless the store has a newer one; say whether it was taken.
+
+        `priors` are alpha and beta in millionths by arm; they are set for arms that are new.
+        """
         keys = ExperimentKeys(experiment_id)
         with translated():
             await cast("Any", self._redis.sadd(EXPERIMENTS, experiment_id))
-        return bool(await self._run("define", [keys.state, keys.definition], [revision, definition]))
+        names = [name for index in priors for name in (keys.alpha(index), keys.beta(index))]
+        values = [micro for prior in priors.values() for micro in prior]
+        return bool(await self._run("define", [keys.state, keys.definition, *names], [revision, definition, *values]))
 
     async def definition_and_allocation(self, experiment_id: str) -> tuple[str | None, str | None]:
         keys = ExperimentKeys(experiment_id)
@@ -115,12 +80,20 @@ class RedisStore:
         definition, allocation = cast("list[str | None]", values)
         return definition, allocation
 
-    async def states(self, experiment_ids: Sequence[str]) -> list[State]:
-        with translated():
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for experiment_id in experiment_ids:
-                    pipe.hgetall(ExperimentKeys(experiment_id).state)
-                return [State.parse(fields) for fields in await pipe.execute()]
+    async def head(self, experiment_id: str) -> Head:
+        [head] = await self.heads([experiment_id])
+        return head
+
+    async def heads(self, experiment_ids: Sequence[str]) -> list[Head]:
+        """Say where each experiment stands."""
+        heads: list[Head] = []
+        for page in batched(experiment_ids, _PAGE):
+            with translated():
+                async with self._redis.pipeline(transaction=False) as pipe:
+                    for experiment_id in page:
+                        pipe.hmget(ExperimentKeys(experiment_id).state, HEAD_FIELDS)
+                    heads += [Head.parse(values) for values in await pipe.execute()]
+        return heads
 
     async def allocation_and_explanation(self, experiment_id: str) -> tuple[str | None, str | None]:
         keys = ExperimentKeys(experiment_id)
@@ -135,12 +108,17 @@ class RedisStore:
 
     async def beliefs(self, experiment_id: str, arms: int) -> BeliefCounts:
         """Read counters and posteriors of the first `arms` arms in one atomic step."""
-        keys = ExperimentKeys(experiment_id)
-        names = [keys.alpha(index) for index in range(arms)] + [keys.beta(index) for index in range(arms)]
-        flat, values = await self._run("beliefs", [keys.state, *names], [])
-        fields = dict(zip(flat[::2], flat[1::2], strict=True))
-        numbers = tuple(int(value) if value != "" else None for value in values)
-        return BeliefCounts(State.parse(fields), numbers[:arms], numbers[arms:])
+        flat, values = await self._run("beliefs", BeliefCounts.keys(experiment_id, arms), [])
+        return BeliefCounts.parse(flat, values)
+
+    async def vacant(self, experiment_ids: Sequence[str]) -> list[str]:
+        """Return the experiments whose lease nobody holds."""
+        with translated():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for experiment_id in experiment_ids:
+                    pipe.exists(ExperimentKeys(experiment_id).lease)
+                held = await pipe.execute()
+        return [name for name, is_held in zip(experiment_ids, held, strict=True) if not is_held]
 
     async def lease(self, experiment_ids: Sequence[str], token: str, life: float) -> list[bool]:
         """Take or renew the lease of each experiment; say of each whether it is now held."""
@@ -151,12 +129,13 @@ class RedisStore:
         await self._run_many("release", [([ExperimentKeys(name).lease], [token]) for name in experiment_ids])
 
     async def publish(
-        self, experiment_id: str, *, token: str, epoch: int, read_version: int, record: bytes, explanation: bytes
+        self, experiment_id: str, *, token: str, read_version: int, record: AllocationRecord, explanation: bytes
     ) -> bool:
-        """Publish an allocation if the lease is held and nobody published since `read_version`."""
+        """Publish an allocation if the lease is held, its epoch goes on and nobody published since `read_version`."""
         keys = ExperimentKeys(experiment_id)
         names = [keys.state, keys.lease, keys.allocation, keys.explanation]
-        return bool(await self._run("publish", names, [token, epoch, read_version, record, explanation]))
+        versions: tuple[str | int, ...] = (token, record.epoch, read_version, record.version)
+        return bool(await self._run("publish", names, [*versions, encode_allocation(record), explanation]))
 
     async def events(self, experiment_id: str, epoch: int, first: int, count: int) -> list[tuple[int, dict[str, str]]]:
         """Return up to `count` events of an epoch from sequence number `first` on, in order."""
@@ -165,10 +144,6 @@ class RedisStore:
                 ExperimentKeys(experiment_id).events, min=f"{epoch}-{first}", max=f"{epoch}", count=count
             )
         return [(int(name.partition("-")[2]), fields) for name, fields in cast("Any", entries)]
-
-    async def trim(self, experiment_id: str, epoch: int, committed: int) -> None:
-        keys = ExperimentKeys(experiment_id)
-        await self._run("trim", [keys.state, keys.events], [epoch, committed])
 
     async def due(self, experiment_id: str, now_ms: int, count: int) -> list[str]:
         """Return up to `count` decisions whose reward window has closed by `now_ms`, oldest first."""
@@ -190,9 +165,8 @@ class RedisStore:
                 await cast("Any", self._redis.hdel(key, *gone))
 
     async def take_refill(self, experiment_id: str, token: str, life: float) -> bool:
-        with translated():
-            key = ExperimentKeys(experiment_id).refill
-            return bool(await self._redis.set(key, token, nx=True, px=round(life * 1000)))
+        """Take the turn to refill, or hold on to it."""
+        return bool(await self._run("lease", [ExperimentKeys(experiment_id).refill], [token, round(life * 1000)]))
 
     async def end_refill_turn(self, experiment_id: str, token: str) -> None:
         await self._run("release", [ExperimentKeys(experiment_id).refill], [token])
@@ -234,16 +208,12 @@ class RedisStore:
             return await pipe.execute()
 
 
-def _by_arm(fields: dict[str, str], prefix: str) -> dict[int, int]:
-    return {int(name[len(prefix) :]): int(value) for name, value in fields.items() if name.startswith(prefix)}
-
-
 @contextmanager
 def translated() -> Iterator[None]:
     """Turn the client library's errors into the two this room raises."""
     try:
         yield
-    except OutOfMemoryError as error:
-        raise StoreFullError(str(error)) from error
     except (RedisError, OSError, TimeoutError) as error:
+        if means_full(error):
+            raise StoreFullError(str(error)) from error
         raise StoreUnavailableError(type(error).__name__) from error

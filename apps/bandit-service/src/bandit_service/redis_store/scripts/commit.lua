@@ -2,17 +2,19 @@
 --
 -- KEYS  1 state, 2 events, 3 pending, 4 units, 5 producers, then the keys the operations name by their position
 -- ARGV  1 epoch the caller believes in, 2 producer, 3 the producer's batch number, 4 life of markers (ms), then the operations:
---   D arm counts close_ms unit member own_key own_record payload      a decision
---   A arm counts close_ms member deadline_ms marker payload           an activation of a deferred decision
---   R arm mode micro deadline_ms marker activation alpha beta payload a reward
---   C arm member marker alpha beta payload                            the closing of a decision's reward window
+--   D arm counts close_ms unit member rewarded own_key own_record payload     a decision
+--   A arm counts close_ms member rewarded deadline_ms marker payload          an activation of a deferred decision
+--   R arm mode micro deadline_ms marker activation alpha beta member payload  a reward
+--   C arm member marker alpha beta payload                                    the closing of a decision's reward window
 -- `counts` is the counter a decision raises, less its arm: d: for the bandit, hd: for the holdout.
--- An empty string means "none"; a key position of 0 means "no key".
+-- `member` names the decision among those whose window is open, `rewarded` and `marker` of R and C the key of its reward.
+-- An empty string means "none"; a key position of 0 means "no key". With an own_key but no own_record it is only asked
+-- whether the caller's own decision is known.
 --
 -- Reply: status, epoch, committed, weights version, revision, now (ms), results joined by commas
---   status   0 done, 1 not ready (no epoch here: refill first), 2 another epoch
+--   status   0 done, 1 not ready (no epoch here: refill first), 2 another epoch, 3 overtaken by a later batch
 --   results  > 0 the sequence number of the event; 0 done before; < 0 refused (see below)
-local LATE, NOT_ACTIVATED = -1, -2
+local LATE, NOT_ACTIVATED, UNKNOWN = -1, -2, -3
 local ONE = 1000000
 
 local state = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'committed', 'weights_version', 'revision')
@@ -25,11 +27,13 @@ end
 if not epoch then return reply(1, '') end
 if epoch ~= ARGV[1] then return reply(2, '') end
 
--- A batch sent again because its answer was lost is answered from memory.
+-- A batch sent again because its answer was lost is answered from memory. One that comes after a later batch was sent
+-- twice and delayed on its way the first time: nobody waits for it, and applied now it would count twice.
 local last = redis.call('HGET', KEYS[5], ARGV[2])
 if last then
   local number, results = string.match(last, '^(%d+) %d+ (.*)$')
   if number == ARGV[3] then return reply(0, results) end
+  if tonumber(number) > tonumber(ARGV[3]) then return reply(3, '') end
 end
 
 -- A marker of an earlier epoch was not part of the refill: what it stood for is not in the beliefs, so it does not count.
@@ -56,14 +60,20 @@ local function believe(arm, micro, alpha, beta)
   sums[beta] = (sums[beta] or 0) + ONE - micro
   count('n:' .. arm, 1)
 end
-local function await_close(close_ms, member)
-  if close_ms ~= '' then redis.call('ZADD', KEYS[3], close_ms, member) end
+
+-- While its window is open a decision's reward is kept without a time limit: closing may be late, but must find it.
+local function await_close(close_ms, member, rewarded)
+  if close_ms == '' then return end
+  redis.call('ZADD', KEYS[3], close_ms, member)
+  rewarded = tonumber(rewarded)
+  if marked(rewarded) then redis.call('PERSIST', KEYS[rewarded]) end
 end
 
-local function decide(arm, counts, close_ms, unit, member, own_key, own_record, payload)
+local function decide(arm, counts, close_ms, unit, member, rewarded, own_key, own_record, payload)
   own_key = tonumber(own_key)
   if own_key > 0 then
     if marked(own_key) then return 0 end
+    if own_record == '' then return UNKNOWN end
     mark(own_key, own_record)
   end
   local number
@@ -73,17 +83,17 @@ local function decide(arm, counts, close_ms, unit, member, own_key, own_record, 
     number = append('decision', payload, '0')
   end
   if counts ~= '' then count(counts .. arm, 1) end
-  await_close(close_ms, member)
+  await_close(close_ms, member, rewarded)
   return number
 end
 
-local function activate(arm, counts, close_ms, member, deadline_ms, marker, payload)
+local function activate(arm, counts, close_ms, member, rewarded, deadline_ms, marker, payload)
   marker = tonumber(marker)
   if marked(marker) then return 0 end
-  if now > tonumber(deadline_ms) then return LATE end
+  if deadline_ms ~= '' and now > tonumber(deadline_ms) then return LATE end
   mark(marker, '1')
   if counts ~= '' then count(counts .. arm, 1) end
-  await_close(close_ms, member)
+  await_close(close_ms, member, rewarded)
   return append('activation', payload, '0')
 end
 
@@ -94,7 +104,7 @@ local function refuse_late(marker, payload)
 end
 
 -- mode: b enters the beliefs now, z when the window closes, h counts for the holdout, n is only kept
-local function reward(arm, mode, micro, deadline_ms, marker, activation, alpha, beta, payload)
+local function reward(arm, mode, micro, deadline_ms, marker, activation, alpha, beta, member, payload)
   marker, activation = tonumber(marker), tonumber(activation)
   if activation > 0 and not marked(activation) then return NOT_ACTIVATED end
   if marker > 0 then
@@ -102,6 +112,7 @@ local function reward(arm, mode, micro, deadline_ms, marker, activation, alpha, 
     if seen then return seen == 'late' and LATE or 0 end
     if deadline_ms ~= '' and now > tonumber(deadline_ms) then return refuse_late(marker, payload) end
     mark(marker, micro)
+    if member ~= '' and redis.call('ZSCORE', KEYS[3], member) then redis.call('PERSIST', KEYS[marker]) end
   end
   local enters = mode == 'b' and micro ~= ''
   if enters then believe(arm, tonumber(micro), tonumber(alpha), tonumber(beta)) end
@@ -115,15 +126,17 @@ end
 local function close(arm, member, marker, alpha, beta, payload)
   local closes_ms = redis.call('ZSCORE', KEYS[3], member)
   if not closes_ms or tonumber(closes_ms) >= now then return 0 end
-  local micro = marked(tonumber(marker)) or '0'
+  marker = tonumber(marker)
+  local micro = marked(marker) or '0'
   if micro == 'late' then micro = '0' end
   local number = append('close', payload, micro == '' and '0' or '1', 'r', micro)
   redis.call('ZREM', KEYS[3], member)
+  redis.call('PEXPIRE', KEYS[marker], ARGV[4])
   if micro ~= '' then believe(arm, tonumber(micro), tonumber(alpha), tonumber(beta)) end
   return number
 end
 
-local operations = {D = {decide, 8}, A = {activate, 7}, R = {reward, 9}, C = {close, 6}}
+local operations = {D = {decide, 9}, A = {activate, 8}, R = {reward, 10}, C = {close, 6}}
 local results, at = {}, 5
 while at <= #ARGV do
   local operation, arity = unpack(operations[ARGV[at]])

@@ -1,0 +1,1 @@
+"""How fast the service is, against named references in the same run: `make bench`."""

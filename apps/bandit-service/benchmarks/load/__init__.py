@@ -1,0 +1,1 @@
+"""Load generators: wrk when it is installed, else one of our own."""

@@ -1,0 +1,85 @@
+"""What a benchmark asks of a running service beside the load: experiments, decisions to reward, and a moment's rest."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+import httpx
+import msgspec
+import redis
+
+from bandit_service.redis_store.keys import EXPERIMENTS, ExperimentKeys
+from benchmarks.load.traffic import LoadError
+
+_JSON: Final = {"Content-Type": "application/json"}
+_AT_ONCE: Final = 1_000
+_SETTLE_TIMEOUT: Final = 120.0
+_FIRST_WEIGHTS_TIMEOUT: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Workbench:
+    """A service's management side and the state of its experiments in Redis."""
+
+    service: httpx.Client
+    store: redis.Redis
+
+    def create(self, experiment_id: str, arms: int = 4) -> None:
+        """Create an experiment and wait until decisions for it are served and recorded."""
+        names = [f"arm-{index}" for index in range(arms)]
+        body = {"experiment_id": experiment_id, "arms": names, "guardrails": {"preset": "neutral"}}
+        self._ask("/experiments", body)
+        deadline = time.monotonic() + _FIRST_WEIGHTS_TIMEOUT
+        while not self._serves(experiment_id):
+            if time.monotonic() > deadline:
+                raise LoadError(f"the service does not record decisions for {experiment_id}")
+            time.sleep(0.05)
+
+    def issue(self, experiment_id: str, count: int) -> list[str]:
+        """Return that many new decisions, each of which may be rewarded once."""
+        ids: list[str] = []
+        while len(ids) < count:
+            items = [{"experiment_id": experiment_id}] * min(_AT_ONCE, count - len(ids))
+            ids += [item["result"]["decision_id"] for item in self._ask("/select/batch", {"items": items})["items"]]
+        return ids
+
+    def experiments(self) -> int:
+        """Return how many experiments the store knows."""
+        return self.store.scard(EXPERIMENTS)
+
+    def recorded(self, experiment_id: str) -> int:
+        """Return how many events the experiment's stream has had."""
+        return self._state(experiment_id)[0]
+
+    def unwritten(self, experiment_id: str) -> int:
+        """Return how many events are in the stream and not yet in Postgres."""
+        recorded, written = self._state(experiment_id)
+        return recorded - written
+
+    def settle(self, experiment_id: str) -> float:
+        """Wait until Postgres has every event, so that no work is left for the next measurement; return the seconds."""
+        started = time.monotonic()
+        while self.unwritten(experiment_id):
+            if time.monotonic() - started > _SETTLE_TIMEOUT:
+                raise LoadError(f"{self.unwritten(experiment_id)} events of {experiment_id} do not reach Postgres")
+            time.sleep(0.05)
+        return time.monotonic() - started
+
+    def _serves(self, experiment_id: str) -> bool:
+        try:
+            return bool(self._ask("/select", {"experiment_id": experiment_id})["recorded"])
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                raise
+            return False
+
+    def _state(self, experiment_id: str) -> tuple[int, int]:
+        values = self.store.hmget(ExperimentKeys(experiment_id).state, ["seq", "committed"])
+        recorded, written = (int(value or 0) for value in cast("list[bytes | None]", values))
+        return recorded, written
+
+    def _ask(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        answer = self.service.post(path, content=msgspec.json.encode(body), headers=_JSON).raise_for_status()
+        return cast("dict[str, Any]", msgspec.json.decode(answer.content))

@@ -1,0 +1,1 @@
+"""What keeps an installation healthy over months: partitions, retention, erasure, and looking it over."""

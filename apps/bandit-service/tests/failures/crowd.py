@@ -1,0 +1,203 @@
+"""Clients that decide, reward, repeat themselves and lose answers, and remember what they were told."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+MICRO = 1_000_000
+_PATIENCE = 5.0
+_IMPATIENCE = 0.004
+_BATCH = 10
+
+
+@dataclass
+class Told:
+    """What clients were told. A decision counts as acknowledged when it was answered with `recorded: true`."""
+
+    decisions: dict[str, int] = field(default_factory=dict)
+    unrecorded: int = 0
+    rewards: dict[str, tuple[int, int]] = field(default_factory=dict)
+    wrong: list[str] = field(default_factory=list)
+    unavailable: int = 0
+    recorded_since: float = 0.0
+    rewarded_since: float = 0.0
+
+    @property
+    def acknowledged(self) -> int:
+        return len(self.decisions) + len(self.rewards)
+
+
+class Crowd:
+    """So many clients at once on one experiment, spread over the services."""
+
+    def __init__(self, urls: Sequence[str], experiment_id: str, *, clients: int = 8, seed: int = 1) -> None:
+        self.told = Told()
+        self.answered_at = time.monotonic()
+        self.longest_silence = 0.0
+        self._urls = list(urls)
+        self._experiment_id = experiment_id
+        self._clients = clients
+        self._random = random.Random(seed)
+        self._numbers = itertools.count()
+        self._stopping = False
+
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator[Crowd]:
+        """Let the clients work; at the end each finishes what it began: every reward is told to have been taken."""
+        async with httpx.AsyncClient(timeout=_PATIENCE, limits=httpx.Limits(max_connections=64)) as http:
+            self._http = http
+            async with asyncio.TaskGroup() as tasks:
+                for number in range(self._clients):
+                    tasks.create_task(self._client(number))
+                try:
+                    yield self
+                finally:
+                    self._stopping = True
+
+    async def until(self, acknowledged: int, within: float = 120.0) -> None:
+        """Wait until clients were told of so many events altogether."""
+        async with asyncio.timeout(within):
+            while self.told.acknowledged < acknowledged:
+                await asyncio.sleep(0.01)
+
+    async def recovered(self, since: float, within: float = 60.0) -> float:
+        """Wait until a decision and a reward asked for after that moment were taken; return the seconds from then on."""
+        async with asyncio.timeout(within):
+            while min(self.told.recorded_since, self.told.rewarded_since) < since:
+                await asyncio.sleep(0.005)
+        return time.monotonic() - since
+
+    async def _client(self, number: int) -> None:
+        while not self._stopping:
+            if number % 2:
+                await self._decide_and_reward(number)
+            else:
+                await self._batch(number)
+
+    async def _decide_and_reward(self, number: int) -> None:
+        own = self._random.random() < 0.1
+        body: dict[str, Any] = {"experiment_id": self._experiment_id}
+        if own:
+            body["decision_id"] = f"own-{next(self._numbers)}"
+        if self._random.random() < 0.1:
+            body["defer_activation"] = True
+        decision = await self._ask("/select", body, number)
+        if decision is None:
+            return
+        if own and not decision["recorded"]:
+            return
+        self._note(decision)
+        if own:
+            self._compare(decision, await self._ask("/select", body, number))
+        if "defer_activation" in body and not await self._activated(decision["decision_id"], number):
+            return
+        await self._reward(decision, number)
+
+    async def _batch(self, number: int) -> None:
+        items = [{"experiment_id": self._experiment_id}] * _BATCH
+        answer = await self._ask("/select/batch", {"items": items}, number)
+        decisions = [item["result"] for item in (answer or {"items": []})["items"] if item["status"] == 200]
+        for decision in decisions:
+            self._note(decision)
+        waiting = {decision["decision_id"]: (decision["arm_index"], self._value()) for decision in decisions}
+        while waiting:
+            items = [{"decision_id": name, "reward": micro / MICRO} for name, (_, micro) in waiting.items()]
+            answer = await self._ask("/reward/batch", {"items": items}, number)
+            if answer is None:
+                await asyncio.sleep(0.05)
+                continue
+            for name, item in zip(list(waiting), answer["items"], strict=True):
+                if item["status"] == 200:
+                    self.told.rewards[name] = waiting.pop(name)
+                elif item["status"] != 503:
+                    self.told.wrong.append(f"the reward of {name} was answered with {item}")
+                    del waiting[name]
+
+    async def _activated(self, decision_id: str, number: int) -> bool:
+        return await self._insist("/activate", self._named(decision_id), number) is not None
+
+    async def _reward(self, decision: dict[str, Any], number: int) -> None:
+        name, micro = decision["decision_id"], self._value()
+        body = self._named(name) | {"reward": micro / MICRO}
+        if await self._insist("/reward", body, number) is None:
+            return
+        self.told.rewards[name] = decision["arm_index"], micro
+        if self._random.random() < 0.2:
+            again = await self._insist("/reward", body | {"reward": 0.123}, number + 1)
+            if again is not None and again["status"] != "duplicate":
+                self.told.wrong.append(f"a second reward of {name} was {again['status']}")
+
+    async def _insist(self, path: str, body: dict[str, Any], number: int) -> dict[str, Any] | None:
+        """Ask until there is an answer; None for one that will never be."""
+        for attempt in itertools.count(number):
+            try:
+                answer = await self._ask(path, body, attempt)
+            except httpx.HTTPStatusError as error:
+                self.told.wrong.append(f"{path} {body} was answered with {error.response.text}")
+                return None
+            if answer is not None:
+                return answer
+            await asyncio.sleep(0.05)
+        raise AssertionError
+
+    async def _ask(self, path: str, body: dict[str, Any], number: int) -> dict[str, Any] | None:
+        """Return the answer; None if there was none, or the service could not do it now."""
+        impatient = self._random.random() < 0.02
+        asked = time.monotonic()
+        try:
+            answer = await self._http.post(
+                self._urls[number % len(self._urls)] + path,
+                json=body,
+                timeout=_IMPATIENCE if impatient else _PATIENCE,
+            )
+        except httpx.TransportError:
+            await asyncio.sleep(0.02)
+            return None
+        if answer.status_code in (429, 503):
+            self.told.unavailable += 1
+            if answer.status_code == 503 and "retry-after" not in answer.headers:
+                self.told.wrong.append(f"503 without Retry-After: {answer.text}")
+            return None
+        answer.raise_for_status()
+        result: dict[str, Any] = answer.json()
+        self._take_time(path, result, asked)
+        return result
+
+    def _take_time(self, path: str, result: dict[str, Any], asked: float) -> None:
+        """Note that selection answers, and that what was asked for at that time was recorded."""
+        first = result["items"][0].get("result", {}) if "items" in result else result
+        if path.startswith("/select"):
+            now = time.monotonic()
+            self.longest_silence = max(self.longest_silence, now - self.answered_at)
+            self.answered_at = now
+            if first.get("recorded"):
+                self.told.recorded_since = max(self.told.recorded_since, asked)
+        elif path.startswith("/reward") and first:
+            self.told.rewarded_since = max(self.told.rewarded_since, asked)
+
+    def _note(self, decision: dict[str, Any]) -> None:
+        if decision["recorded"]:
+            self.told.decisions[decision["decision_id"]] = decision["arm_index"]
+        else:
+            self.told.unrecorded += 1
+
+    def _compare(self, first: dict[str, Any], again: dict[str, Any] | None) -> None:
+        if again is not None and again["recorded"] and again["arm"] != first["arm"]:
+            self.told.wrong.append(f"{first['decision_id']} was decided twice: {first} and {again}")
+
+    def _named(self, decision_id: str) -> dict[str, Any]:
+        own = decision_id.startswith("own-")
+        return {"decision_id": decision_id} | ({"experiment_id": self._experiment_id} if own else {})
+
+    def _value(self) -> int:
+        """Return a reward in millionths: mostly 0 or 1, sometimes anything between."""
+        return self._random.choice((0, 0, 0, MICRO, self._random.randrange(MICRO + 1)))

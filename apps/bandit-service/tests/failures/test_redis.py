@@ -1,0 +1,81 @@
+"""Redis dies, forgets, is slow or stands still; nothing that was acknowledged is lost or counted twice."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from failures.crowd import Crowd
+from failures.drill import survives
+from failures.platform import Platform
+
+if TYPE_CHECKING:
+    from failures.conftest import StartPlatform
+
+Report = Callable[[str], None]
+
+
+def crash(platform: Platform, _: Crowd) -> None:
+    platform.crash_redis()
+
+
+def forget_everything(platform: Platform, crowd: Crowd) -> None:
+    """Empty Redis while at least a thousand events are not in Postgres."""
+    with platform.writers_held_back():
+        before = crowd.told.acknowledged
+        while crowd.told.acknowledged < before + 1_100:
+            time.sleep(0.01)
+        platform.empty_redis()
+
+
+def forget_what_postgres_lacks(platform: Platform, crowd: Crowd) -> None:
+    """Put Redis back by some hundred events, all of which are not in Postgres."""
+    with platform.writers_held_back():
+        size = platform.append_only_file.stat().st_size
+        before = crowd.told.acknowledged
+        while crowd.told.acknowledged < before + 300:
+            time.sleep(0.01)
+        platform.age_redis(size)
+
+
+def forget_what_postgres_has(platform: Platform, crowd: Crowd) -> None:
+    """Put Redis back by some hundred events, of which Postgres has most."""
+    size = platform.append_only_file.stat().st_size
+    before = crowd.told.acknowledged
+    while crowd.told.acknowledged < before + 300:
+        time.sleep(0.01)
+    time.sleep(0.5)
+    platform.age_redis(size)
+
+
+def forget_the_scripts(platform: Platform, _: Crowd) -> None:
+    with platform.store() as client:
+        client.script_flush()
+
+
+def stand_still(platform: Platform, _: Crowd) -> None:
+    with platform.frozen(platform.redis.pid):
+        time.sleep(3.0)
+
+
+@pytest.mark.parametrize("appendfsync", ["always", "everysec"])
+async def test_redis_is_killed_and_reads_its_append_only_file(
+    start_platform: StartPlatform, events: int, appendfsync: str, report: Report
+) -> None:
+    with start_platform(redis_options={"appendfsync": appendfsync}) as platform:
+        await survives(platform, events, crash, report)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [forget_everything, forget_what_postgres_lacks, forget_what_postgres_has, forget_the_scripts, stand_still],
+)
+async def test_redis_comes_back_with_less_or_stands_still(
+    start_platform: StartPlatform, events: int, failure: Callable[[Platform, Crowd], None], report: Report
+) -> None:
+    with start_platform() as platform:
+        crowd = await survives(platform, events, failure, report)
+        assert crowd.longest_silence < 3.0

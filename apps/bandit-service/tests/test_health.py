@@ -1,0 +1,62 @@
+"""Probes say whether the process is alive and whether it can serve, and what it goes on without."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
+
+if TYPE_CHECKING:
+    from conftest import Api, StartApi
+
+NO_REDIS = SecretStr("redis://127.0.0.1:1/0")
+NO_POSTGRES = SecretStr("postgresql://nobody@127.0.0.1:1/nothing")
+
+
+async def test_a_process_that_serves_is_alive_and_ready(api: Api) -> None:
+    assert await api.get("/health") == {"status": "alive"}
+
+    async def ready() -> bool:
+        answer = await api.http.get("/ready")
+        return answer.text == '{"status":"ready","degraded":[]}'
+
+    await api.until(ready)
+
+
+async def test_probes_and_metrics_need_no_key(start_api: StartApi) -> None:
+    async with start_api(auth_required=True) as api:
+        for path in ("/health", "/metrics", "/openapi.json", "/docs"):
+            assert (await api.http.get(path)).status_code == 200
+        assert (await api.http.get("/ready")).status_code in (200, 503)
+
+
+async def test_without_redis_a_process_that_can_ask_postgres_is_ready_and_says_what_is_away(
+    start_api: StartApi,
+) -> None:
+    async with start_api(redis_url=NO_REDIS) as api:
+
+        async def ready() -> bool:
+            answer = await api.http.get("/ready")
+            return answer.status_code == 200 and answer.json()["degraded"] == ["redis"]
+
+        await api.until(ready)
+
+
+async def test_without_postgres_a_process_that_can_ask_redis_is_ready_and_says_what_is_away(
+    start_api: StartApi,
+) -> None:
+    async with start_api(postgres_dsn=NO_POSTGRES) as api:
+
+        async def ready() -> bool:
+            answer = await api.http.get("/ready")
+            return answer.status_code == 200 and answer.json()["degraded"] == ["postgres"]
+
+        await api.until(ready, seconds=15.0)
+
+
+async def test_without_either_a_process_is_alive_but_cannot_serve(start_api: StartApi) -> None:
+    async with start_api(redis_url=NO_REDIS, postgres_dsn=NO_POSTGRES) as api:
+        assert (await api.http.get("/health")).status_code == 200
+        answer = await api.http.get("/ready")
+        assert (answer.status_code, answer.json()["status"]) == (503, "starting")
+        assert (await api.http.post("/select", json={"experiment_id": "homepage"})).status_code == 503
