@@ -216,6 +216,14 @@ def test_ten_arms_take_less_than_a_millisecond() -> None:
     assert min(seconds) < 1e-3
 
 
+@pytest.mark.parametrize("extreme", [1e-9, 1e15])
+def test_parameters_at_their_limits_still_work(extreme: float) -> None:
+    result = best_arm([extreme, extreme, 1.0], [extreme, 2 * extreme, 1.0])
+    assert result.prob_best.sum() == pytest.approx(1.0)
+    assert (result.expected_loss >= 0.0).all()
+    assert result.prob_best[0] > 0.4
+
+
 def test_the_first_of_equal_leaders_leads() -> None:
     assert BestArm(np.array([0.2, 0.4, 0.4]), np.zeros(3)).leader == 1
     assert best_arm([1, 5, 5], [9, 5, 5]).leader == 1
@@ -227,9 +235,9 @@ def test_the_first_of_equal_leaders_leads() -> None:
         ([1.0, 2.0], [1.0], r"alpha and beta must both have shape \(K,\)"),
         ([], [], "with at least one arm"),
         ([[1.0]], [[1.0]], r"must both have shape \(K,\)"),
-        ([1.0, 0.0], [1.0, 1.0], "alpha must be positive and finite"),
-        ([1.0, 1.0], [1.0, float("inf")], "beta must be positive and finite"),
-        ([1.0, float("nan")], [1.0, 1.0], "alpha must be positive and finite"),
+        ([1.0, 0.0], [1.0, 1.0], "alpha must lie between 1e-09 and 1e\\+15"),
+        ([1.0, 1.0], [1.0, float("inf")], "beta must lie between 1e-09 and 1e\\+15"),
+        ([1.0, float("nan")], [1.0, 1.0], "alpha must lie between 1e-09 and 1e\\+15"),
     ],
 )
 def test_impossible_parameters_are_refused(alpha: list[float], beta: list[float], message: str) -> None:

@@ -85,7 +85,7 @@ class Bench:
 
     def __init__(self, url: str) -> None:
         self._client = redis.Redis.from_url(url, decode_responses=True)
-        self._connection = PipelinedConnection(url, timeout=10.0)
+        self._connection = PipelinedConnection(url, timeout=10.0, scripts=("commit",))
         self._lane = Lane(NAME, "capacity", marker_life_ms=WINDOW_MS + 3_600_000, retain_limit=0)
         self._lane.epoch = EPOCH
         keys = ExperimentKeys(NAME)
@@ -95,7 +95,6 @@ class Bench:
     async def commit(self, make: Callable[[], Operation], count: int) -> tuple[float, float]:
         """Commit operations; return bytes and seconds for each."""
         await self._connection.open()
-        await self._connection.teach()
         before, started = self.used(), time.perf_counter()
         for _ in range(count // BATCH):
             self._lane.queue.extend(make() for _ in range(BATCH))
@@ -104,8 +103,16 @@ class Bench:
         seconds = time.perf_counter() - started
         return (self.used() - before) / count, seconds / count
 
+    async def lasting(self, make: Callable[[], Operation], count: int) -> float:
+        """Commit operations; return the bytes that are left of each once its event is trimmed from the stream."""
+        self.forget_events()
+        before = self.used()
+        await self.commit(make, count)
+        self.forget_events()
+        return (self.used() - before) / count
+
     def forget_events(self) -> None:
-        """Drop the stream, so that what else grows is seen by itself."""
+        """Trim the whole stream."""
         self._client.delete(ExperimentKeys(NAME).events)
 
     async def close(self) -> None:
@@ -114,39 +121,30 @@ class Bench:
 
     def used(self) -> int:
         """Return the bytes in use."""
-        return int(self._client.info("memory")["used_memory"])  # type: ignore[index]
+        return int(self._client.info("memory")["used_memory"])
 
 
 async def in_redis(url: str, count: int) -> list[Figure]:
     """Measure what events, markers, own ids and open windows cost in Redis."""
     bench, load = Bench(url), Load()
-    decision, seconds = await bench.commit(load.decision, count)
-    with_reward, reward_seconds = await bench.commit(load.reward, count)
+    decision, decision_seconds = await bench.commit(load.decision, count)
     bench.forget_events()
-    own, _ = await bench.commit(lambda: load.decision(own=True), count)
-    waiting, _ = await bench.commit(lambda: load.decision(waits=True), count)
-    marker = await _alone(bench, load, count)
+    marker = await bench.lasting(load.reward, count)
+    for _ in range(count):
+        load.decision()
+    reward, reward_seconds = await bench.commit(load.reward, count)
+    own = await bench.lasting(lambda: load.decision(own=True), count)
+    waiting = await bench.lasting(lambda: load.decision(waits=True), count)
     await bench.close()
     return [
         Figure("a decision in the stream", decision, "bytes"),
-        Figure("a reward in the stream", with_reward - marker, "bytes"),
+        Figure("a reward in the stream", reward - marker, "bytes"),
         Figure("a reward's marker, for the reward window and an hour", marker, "bytes"),
-        Figure("a decision with an id of the caller's own, as long", own - decision, "bytes"),
-        Figure("a decision whose window is open (missing_reward: zero)", waiting - decision, "bytes"),
-        Figure("decisions committed, batches of 500, one connection", 1 / seconds, "events/s"),
-        Figure("rewards committed, batches of 500, one connection", 1 / reward_seconds, "events/s"),
+        Figure("the memory of a decision with its caller's own id, as long", own, "bytes"),
+        Figure("a decision whose window is open (missing_reward: zero)", waiting, "bytes"),
+        Figure("decisions committed over one connection, 500 at a time", 1 / decision_seconds, "events/s"),
+        Figure("rewards committed over one connection, 500 at a time", 1 / reward_seconds, "events/s"),
     ]
-
-
-async def _alone(bench: Bench, load: Load, count: int) -> float:
-    """Return what a reward costs beside its event: the growth that is left once the stream is gone."""
-    for _ in range(count):
-        load.decision()
-    bench.forget_events()
-    before = bench.used()
-    await bench.commit(load.reward, count)
-    bench.forget_events()
-    return (bench.used() - before) / count
 
 
 async def to_postgres(url: str, dsn: str, count: int) -> list[Figure]:
@@ -154,7 +152,7 @@ async def to_postgres(url: str, dsn: str, count: int) -> list[Figure]:
     bench, load = Bench(url), Load()
     await bench.commit(load.decision, count)
     await bench.close()
-    connection = PipelinedConnection(url, timeout=10.0)
+    connection = PipelinedConnection(url, timeout=10.0, scripts=Streams.SCRIPTS)
     async with make_pool(dsn) as pool:
         arms = (ArmDefinition(index=0, id="a"), ArmDefinition(index=1, id="b"))
         experiment = Experiment(NAME, "default", "running", 1, arms, "a", 0.0)

@@ -17,11 +17,8 @@ from benchmarks.servers import Server, Stores
 from benchmarks.table import Table
 from benchmarks.workbench import Workbench
 
-EXPERIMENTS: Final = (1, 10, 100)
-ARMS: Final = (2, 20, 200)
-REPLICAS: Final = (1, 2, 3)
-CONNECTIONS: Final = (1, 8, 64)
 _PARTS: Final = ("service", "Redis", "Postgres")
+_CONNECTIONS: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +28,26 @@ class Cost:
     per_second: float
     p99: float
     cpu: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """One thing that grows, and the law its cost is thought to follow: a + b · `law(size)`, told as `term`."""
+
+    name: str
+    sizes: tuple[int, int, int]
+    term: str
+    law: Callable[[int], float]
+
+
+# A batch of commands costs something of its own, whoever shares it: one command for each experiment that is asked for,
+# and one round trip for all who wait together.
+EXPERIMENTS: Final = Growth(
+    "experiments", (1, 10, 100), f"min(experiments, {_CONNECTIONS})", lambda size: min(size, _CONNECTIONS)
+)
+ARMS: Final = Growth("arms", (2, 20, 200), "arms", float)
+REPLICAS: Final = Growth("replicas", (1, 2, 3), "replicas", float)
+RATE: Final = Growth("requests at once", (1, 8, 64), "1 / requests at once", lambda size: 1.0 / size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,22 +62,29 @@ class CostModel:
     tell: Callable[[str], None]
 
     def tables(self) -> Iterator[Table]:
-        yield self._table("experiments, in turn", EXPERIMENTS, self._with_experiments)
-        yield self._table("arms", ARMS, self._with_arms)
-        yield self._table("replicas", REPLICAS, self._with_replicas)
-        yield self._table("connections (events that may share a commit)", CONNECTIONS, self._with_connections)
-        yield self._idle()
+        at_rest: list[tuple[str, ...]] = []
 
-    def _table(self, growing: str, sizes: Sequence[int], measured: Callable[[int], Cost]) -> Table:
+        def with_experiments(count: int) -> Cost:
+            cost = self._with_experiments(count)
+            at_rest.append(self._at_rest())
+            return cost
+
+        yield self._table(EXPERIMENTS, with_experiments)
+        yield Table("Processor time while nobody asks", ("experiments", *(f"{part} ms/s" for part in _PARTS)), at_rest)
+        yield self._table(ARMS, self._with_arms)
+        yield self._table(REPLICAS, self._with_replicas)
+        yield self._table(RATE, self._with_connections)
+
+    def _table(self, growth: Growth, measured: Callable[[int], Cost]) -> Table:
         rows, costs = [], []
-        for size in sizes:
+        for size in growth.sizes:
             cost = measured(size)
             costs.append(cost)
-            self.tell(f"{size} {growing}: {cost.per_second:,.0f}/s")
+            self.tell(f"{size} {growth.name}: {cost.per_second:,.0f}/s")
             times = [f"{cost.cpu[part]:.0f}" if part in cost.cpu else "" for part in _PARTS]
             rows.append((f"{size}", f"{cost.per_second:,.0f}", f"{cost.p99:.1f}", *times))
-        columns = (growing, "decisions/s", "p99 ms", *(f"{part} µs" for part in _PARTS))
-        return Table(f"/select as {growing.partition(' ')[0].rstrip(',')} grow", columns, rows, _growth(sizes, costs))
+        columns = (growth.name, "decisions/s", "p99 ms", *(f"{part} µs" for part in _PARTS))
+        return Table(f"/select: {growth.name}", columns, rows, _law(growth, costs))
 
     def _with_experiments(self, count: int) -> Cost:
         names = [f"many-{count}-{number}" for number in range(count)]
@@ -85,7 +109,7 @@ class CostModel:
         self.workbench.create(name)
         return self._cost([self.service], [name], connections=count)
 
-    def _cost(self, services: Sequence[Server], experiments: Sequence[str], connections: int = 32) -> Cost:
+    def _cost(self, services: Sequence[Server], experiments: Sequence[str], connections: int = _CONNECTIONS) -> Cost:
         bodies = [msgspec.json.encode({"experiment_id": name}) for name in experiments]
         share = max(1, connections // len(services))
         pids = {f"service {number}": service.pid for number, service in enumerate(services)} | self.stores.pids
@@ -98,16 +122,14 @@ class CostModel:
         after = processor_seconds(pids)
         return _cost({name: after[name] - before[name] for name in after}, seen)
 
-    def _idle(self) -> Table:
+    def _at_rest(self) -> tuple[str, ...]:
         """Return what the experiments there are by now cost while nobody asks for them."""
         pids = {"service": self.service.pid, **self.stores.pids}
         before = processor_seconds(pids)
         time.sleep(self.seconds)
         after = processor_seconds(pids)
-        count = self.workbench.experiments()
-        row = [f"{1e3 * (after[part] - before[part]) / self.seconds:.0f}" if part in after else "" for part in _PARTS]
-        columns = ("experiments", *(f"{part} ms/s" for part in _PARTS))
-        return Table("At rest", columns, [(f"{count}", *row)])
+        used = [f"{1e3 * (after[part] - before[part]) / self.seconds:.0f}" if part in after else "" for part in _PARTS]
+        return (f"{self.workbench.experiments()}", *used)
 
 
 def _cost(used: dict[str, float], seen: Sequence[Seen]) -> Cost:
@@ -116,12 +138,14 @@ def _cost(used: dict[str, float], seen: Sequence[Seen]) -> Cost:
     return Cost(sum(each.per_second for each in seen), max(each.p99 for each in seen), cpu if used else {})
 
 
-def _growth(sizes: Sequence[int], costs: Sequence[Cost]) -> tuple[str, ...]:
-    """Return the line through the smallest and the largest size, and how far off it the middle one is."""
+def _law(growth: Growth, costs: Sequence[Cost]) -> tuple[str, ...]:
+    """Return the law through the smallest and the largest size, and what it predicts for the one between."""
     if not costs[0].cpu:
         return ()
     first, middle, last = (sum(cost.cpu.values()) for cost in costs)
-    slope = (last - first) / (sizes[-1] - sizes[0])
-    predicted = first + slope * (sizes[1] - sizes[0])
-    law = f"All parts together: {first:.0f} µs at {sizes[0]}, {slope:+.2f} µs for each one more"
-    return (f"{law}; this line predicts {predicted:.0f} µs at {sizes[1]}, measured {middle:.0f}.",)
+    least, between, most = map(growth.law, growth.sizes)
+    slope = (last - first) / (most - least)
+    base = first - slope * least
+    predicted = base + slope * between
+    law = f"All parts together: {base:.0f} µs {slope:+.3g} µs · {growth.term}"
+    return (f"{law}. For {growth.sizes[1]} this predicts {predicted:.0f} µs, measured were {middle:.0f}.",)

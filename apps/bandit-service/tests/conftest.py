@@ -37,6 +37,8 @@ from bandit_service.redis_store.store import RedisStore
 from bandit_service.settings import Settings
 
 _TEMPLATE = "migrated"
+# A busy machine is no outage: tests that are not about one wait longer than a client would.
+PATIENT = {"redis_timeout": 10.0}
 _database_numbers = itertools.count(1)
 _experiment_numbers = itertools.count(1)
 
@@ -259,7 +261,8 @@ def module_settings(
     with redis.Redis.from_url(api_redis_server.url) as client:
         client.flushall()
     database = f"module_{next(_database_numbers)}"
-    yield new_settings(api_redis_server.url, postgres_server.create_database(database, template=_TEMPLATE), signing_key)
+    dsn = postgres_server.create_database(database, template=_TEMPLATE)
+    yield new_settings(api_redis_server.url, dsn, signing_key).model_copy(update=PATIENT)
     postgres_server.drop_database(database)
 
 
@@ -279,7 +282,7 @@ def start_api(start_service: StartService) -> StartApi:
 
     @asynccontextmanager
     async def start(**changes: Any) -> AsyncIterator[Api]:
-        async with start_service(**changes) as http:
+        async with start_service(**PATIENT | changes) as http:
             yield Api(http)
 
     return start
@@ -300,6 +303,8 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Serve:
             "BANDIT_POSTGRES_DSN": settings.postgres_dsn.get_secret_value(),
             "BANDIT_SIGNING_KEYS": settings.signing_keys.get_secret_value(),
             "BANDIT_LOG_LEVEL": settings.log_level,
+            "BANDIT_REDIS_TIMEOUT": str(settings.redis_timeout),
+            "BANDIT_AUTH_REQUIRED": str(settings.authenticates),
             "BANDIT_PORT": str(free_port()),
         }
         process = ChildProcess(SERVE, tmp_path_factory.mktemp("service") / "log", environment=environment)
@@ -331,12 +336,22 @@ def new_api_key(postgres_dsn: str) -> NewApiKey:
     """Return a function that makes an API key; a replica must be started after it."""
 
     async def make(role: Role = "writer", namespace: str = "*") -> str:
-        text, key = new_key("a test", role, namespace, secrets.token_bytes)
-        async with make_pool(postgres_dsn) as pool:
-            await ApiKeysRepository(pool).add(key)
-        return text
+        return await added_key(postgres_dsn, role, namespace)
 
     return make
+
+
+async def added_key(postgres_dsn: str, role: Role, namespace: str = "*") -> str:
+    text, key = new_key("a test", role, namespace, secrets.token_bytes)
+    async with make_pool(postgres_dsn) as pool:
+        await ApiKeysRepository(pool).add(key)
+    return text
+
+
+@pytest.fixture(scope="module")
+async def module_admin(module_settings: Settings) -> str:
+    """An admin's API key for the replica that all tests of a module share."""
+    return await added_key(module_settings.postgres_dsn.get_secret_value(), "admin")
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ loses t − θ_r), and the others follow by adding differences of means, which a
 
     L_r = ∫ Σ_{j≠r} h_j(t) M(t) E[σ(t) − θ_r | θ_r <= σ(t)] dt,        L_i = L_r + (E θ_r − E θ_i).
 
-Measured for 2 to 100 arms with parameters from 0.05 to 1e6, over 19,000 probabilities against an independent
-quadrature: P(best) is off by at most 4e-11, and by 4e-10 of itself down to 1e-12; the expected loss by at most 4e-10.
-Rounding grows with the parameters, to about 1e-18 · (α + β).
+Measured for 2 to 100 arms with parameters from 0.05 to 1e6, over nearly 14,000 probabilities against an independent
+quadrature: P(best) is off by at most 4e-12, and by 3e-10 of itself down to 1e-12; the expected loss by at most 3e-14.
+For larger parameters rounding grows to a few times 1e-18 · (α + β).
 """
 
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ def best_arm(alpha: ArrayLike, beta: ArrayLike) -> BestArm:
     """P(best) and expected loss of K independent Beta(alpha, beta) arms, parameters (K,), in one pass.
 
     P(best) sums to 1; one below e^−46 = 1e-20 may be given as 0. Losses are in units of reward. ValueError unless alpha
-    and beta are of one shape (K,) with K >= 1, positive and finite.
+    and beta have one shape (K,), K >= 1, and lie between 1e-9 and 1e15.
     """
     arms, copies, which = _distinct(*checked_parameters(alpha, beta, dimensions=1))
     on_mesh = on_shared_mesh(arms, count=len(which))

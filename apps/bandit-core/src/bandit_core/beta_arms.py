@@ -24,6 +24,10 @@ from bandit_core.quadrature import Mesh, adapted_mesh
 
 type Array = NDArray[np.float64]
 
+LEAST_PARAMETER: Final = 1e-9
+GREATEST_PARAMETER: Final = 1e15
+"""Beyond these, logits and widths of arms leave the range or the resolution of floating point."""
+
 TAIL: Final = 46.0
 """Arms end where the log density has dropped by this much: about e^−46 = 1e-20 of their mass lies beyond."""
 
@@ -37,8 +41,8 @@ BEND_WIDTH: Final = 1.6
 BEND_REACH: Final = 10.0
 """Width of a panel in t at a bend, and the distance from it at which panels may be four times as wide.
 
-Near t = 0 softplus changes from e^t to t, and near −log β the factor exp(−β e^t) of the density sets in. Further away
-these changes are as small as e^−distance; z alone would pass over them when α or β is below 1.
+Near t = 0 softplus changes from e^t to t, near −log β the factor exp(−β e^t) of the density sets in, and near log α its
+mirror image. Further away these changes are as small as e^−distance; z alone would pass over them for small α or β.
 """
 
 START_CELLS: Final = 20
@@ -50,7 +54,7 @@ SMALLEST_CDF: Final = 1e-290
 
 
 def checked_parameters(alpha: ArrayLike, beta: ArrayLike, *, dimensions: int) -> tuple[Array, Array]:
-    """Parameters of Beta arms as arrays; ValueError unless of one shape, (K,) or (S, K), positive and finite."""
+    """Parameters of Beta arms as arrays; ValueError unless of one shape, (K,) or (S, K), and from 1e-9 to 1e15."""
     alpha, beta = np.asarray(alpha, dtype=np.float64), np.asarray(beta, dtype=np.float64)
     if alpha.shape != beta.shape or alpha.ndim != dimensions or alpha.shape[-1] == 0:
         shape = "(K,)" if dimensions == 1 else "(S, K)"
@@ -58,8 +62,11 @@ def checked_parameters(alpha: ArrayLike, beta: ArrayLike, *, dimensions: int) ->
             f"alpha and beta must both have shape {shape} with at least one arm, got {alpha.shape} and {beta.shape}"
         )
     for name, values in (("alpha", alpha), ("beta", beta)):
-        if not ((values > 0.0) & (values < np.inf)).all():
-            raise ValueError(f"{name} must be positive and finite for every arm, got {values.tolist()}")
+        if not ((values >= LEAST_PARAMETER) & (values <= GREATEST_PARAMETER)).all():
+            raise ValueError(
+                f"{name} must lie between {LEAST_PARAMETER:g} and {GREATEST_PARAMETER:g} for every arm, "
+                f"got {values.tolist()}"
+            )
     return alpha, beta
 
 
@@ -68,7 +75,8 @@ class BetaArms:
     """S sets of K independent arms; fields are arrays (S, K).
 
     `peak` is the place of the highest density, `height` minus the log of θ^α (1 − θ)^β there, `width` one over the root
-    of the drop's second derivative there. Below `low` and above `high` an arm has practically no mass.
+    of the drop's second derivative there, and `bend` where the factor of the larger parameter sets in (BEND_WIDTH).
+    Below `low` and above `high` an arm has practically no mass.
     """
 
     alpha: Array

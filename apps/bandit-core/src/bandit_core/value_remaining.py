@@ -13,6 +13,7 @@ mesh that also follows F_L where v has moved it to. The quantile is the root of 
 
 import math
 from collections.abc import Callable
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -25,10 +26,11 @@ from bandit_core.beta_arms import BetaArms, checked_parameters, on_shared_mesh, 
 
 type Array = NDArray[np.float64]
 
-SMALLEST: Final = 1e-300
-LARGEST: Final = 1e300
-STRIDE: Final = 4.0
+LARGEST_LOG: Final = 690.0
+"""Numbers are sought between e^−690 and e^690, which floating point can hold."""
+
 UNDERFLOW: Final = -600.0
+"""Logit below which θ^α may be needed where θ is too small for the incomplete beta function."""
 
 FINEST_DETAIL: Final = 1e-12
 """Smallest distance in t to resolve where F_L(σ(t) − v) leaves 0, as steeply as x^α for α below 1."""
@@ -38,7 +40,7 @@ def value_remaining(alpha: ArrayLike, beta: ArrayLike, *, level: float = 0.95, r
     """Quantile `level` of V = max_j θ_j − θ_L for K independent Beta(alpha, beta) arms, parameters (K,).
 
     It is at least 0, in units of reward. With `relative` it is the quantile of V / θ_L: 0.02 then says that with
-    probability `level` no arm is more than 2% better than the leader; beyond 1e300 it is infinite. L is the arm of
+    probability `level` no arm is more than 2% better than the leader; beyond e^690 it is infinite. L is the arm of
     highest P(best), the first one on ties. ValueError as `best_arm`, and unless 0 < level < 1.
     """
     alpha, beta = checked_parameters(alpha, beta, dimensions=1)
@@ -60,15 +62,23 @@ def value_remaining(alpha: ArrayLike, beta: ArrayLike, *, level: float = 0.95, r
 
 
 def _root(decreasing: Callable[[float], float], *, start: float) -> float:
-    """Positive root near `start`, 0 if there is none from SMALLEST on and infinite if there is none up to LARGEST."""
-    low = high = start
-    while low > SMALLEST and decreasing(low) < 0.0:
-        low /= STRIDE
-    while high < LARGEST and decreasing(high) > 0.0:
-        high *= STRIDE
-    if low <= SMALLEST or high >= LARGEST:
-        return 0.0 if low <= SMALLEST else math.inf
-    return float(brentq(decreasing, low, high, xtol=SMALLEST, rtol=1e-12))
+    """Positive root, sought on a log scale from `start` on; 0 below e^−LARGEST_LOG, infinite beyond e^LARGEST_LOG."""
+
+    @cache
+    def on_log_scale(u: float) -> float:
+        return decreasing(math.exp(u))
+
+    low = high = math.log(min(max(start, math.exp(-LARGEST_LOG)), math.exp(LARGEST_LOG)))
+    step = 1.0
+    while low > -LARGEST_LOG and on_log_scale(low) < 0.0:
+        low, step = max(low - step, -LARGEST_LOG), 2.0 * step
+    while high < LARGEST_LOG and on_log_scale(high) > 0.0:
+        high, step = min(high + step, LARGEST_LOG), 2.0 * step
+    if on_log_scale(low) <= 0.0:
+        return 0.0
+    if on_log_scale(high) >= 0.0:
+        return math.inf
+    return math.exp(brentq(on_log_scale, low, high, xtol=1e-13))
 
 
 def _exceedance(leader: BetaArms, others: BetaArms, v: float, *, relative: bool) -> float:
@@ -84,7 +94,7 @@ def _exceedance(leader: BetaArms, others: BetaArms, v: float, *, relative: bool)
     return float((density * _cdf(leader, _moved_back(on_mesh.mesh.nodes, v, relative=relative))).sum())
 
 
-def _moved_back(t: Array, v: float, *, relative: bool, finest: float = SMALLEST) -> Array:
+def _moved_back(t: Array, v: float, *, relative: bool, finest: float = math.exp(-LARGEST_LOG)) -> Array:
     """Logit of σ(t) − v, taken as at least `finest`, or of σ(t) / (1 + v)."""
     log_numerator = log_expit(t) if relative else np.log(np.maximum(expit(t) - v, finest))
     moved: Array = log_numerator - np.log(expit(-t) + v)

@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Iterator
 from functools import partial
 from time import perf_counter
+from typing import cast
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -34,8 +35,7 @@ class _Client(asyncio.Protocol):
         self._buffer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what create_connection makes
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
         self._ask()
 
     def data_received(self, data: bytes) -> None:

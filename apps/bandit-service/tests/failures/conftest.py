@@ -1,11 +1,9 @@
-"""Servers that may be killed: nobody else's tests run on them."""
+"""A platform that may be broken: nobody else's tests run on it."""
 
 from __future__ import annotations
 
-import itertools
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,13 +14,11 @@ from bandit_service import migrations
 # The harness is imported as `failures.…`, from the test files as from one another.
 sys.path.append(str(Path(__file__).parents[1]))
 
-from failures.platform import Platform, running_services
+from failures.platform import Platform, Service
 
-_TEMPLATE = "migrated"
-_times: list[str] = []
-_numbers = itertools.count(1)
+type Report = Callable[[str], None]
 
-StartPlatform = Callable[..., AbstractContextManager[Platform]]
+_lines: list[str] = []
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -33,50 +29,49 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Report what the failures cost."""
-    if _times:
+    if _lines:
         terminalreporter.section("failures")
-        for line in _times:
+        for line in _lines:
             terminalreporter.write_line(line)
 
 
 @pytest.fixture
-def report(request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """Return a function that puts a line below the test session's results."""
+def report(request: pytest.FixtureRequest) -> Report:
+    """Return a function that puts a line below the results."""
 
     def add(line: str) -> None:
-        _times.append(f"{request.node.name}: {line}")
+        _lines.append(f"{request.node.name}: {line}")
 
     return add
 
 
 @pytest.fixture(scope="session")
 def breakable_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    """A Postgres that tests kill and freeze. What it has acknowledged survives its own death, which is all they need."""
-    options = {"fsync": "off", "max_connections": "100"}
-    with PostgresServer(tmp_path_factory.mktemp("breakable"), options=options) as server:
-        migrations.upgrade(server.create_database(_TEMPLATE))
+    """A Postgres that survives its own death, but not the machine's: that is all these tests need."""
+    with PostgresServer(tmp_path_factory.mktemp("breakable"), options={"fsync": "off"}) as server:
+        migrations.upgrade(server.dsn)
         yield server
 
 
+@pytest.fixture(scope="session")
+def two_replicas(
+    breakable_postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory, signing_key: str
+) -> Iterator[Platform]:
+    folder = tmp_path_factory.mktemp("platform")
+    with RedisServer(folder / "redis") as redis:
+        environment = {
+            "BANDIT_REDIS_URL": redis.url,
+            "BANDIT_POSTGRES_DSN": breakable_postgres.dsn,
+            "BANDIT_SIGNING_KEYS": signing_key,
+        }
+        services = [Service(folder / f"service-{number}.log", environment) for number in (1, 2)]
+        platform = Platform(redis, breakable_postgres, breakable_postgres.dsn, services)
+        yield platform
+        platform.end()
+
+
 @pytest.fixture
-def start_platform(
-    breakable_postgres: PostgresServer, tmp_path: Path, signing_key: str
-) -> Iterator[StartPlatform]:
-    """Return a function that runs a platform: `with start_platform(services=2) as platform`."""
-
-    @contextmanager
-    def start(*, services: int = 2, redis_options: dict[str, str] | None = None, redis_url: str = "") -> Iterator[Platform]:
-        database = f"failure_{next(_numbers)}"
-        dsn = breakable_postgres.create_database(database, template=_TEMPLATE)
-        with RedisServer(tmp_path / "redis", options=redis_options) as redis:
-            environment = {
-                "BANDIT_REDIS_URL": redis_url or redis.url,
-                "BANDIT_POSTGRES_DSN": dsn,
-                "BANDIT_SIGNING_KEYS": signing_key,
-                "BANDIT_LOG_LEVEL": "info",
-            }
-            with running_services(services, tmp_path, environment) as running:
-                yield Platform(redis, breakable_postgres, dsn, running)
-        breakable_postgres.drop_database(database)
-
-    return start
+def platform(two_replicas: Platform) -> Platform:
+    """Two service processes on one Redis and one Postgres, with everything running."""
+    two_replicas.mend()
+    return two_replicas

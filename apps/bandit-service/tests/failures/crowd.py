@@ -17,6 +17,7 @@ MICRO = 1_000_000
 _PATIENCE = 5.0
 _IMPATIENCE = 0.004
 _BATCH = 10
+_PROBE_EVERY = 0.02
 
 
 @dataclass
@@ -24,10 +25,11 @@ class Told:
     """What clients were told. A decision counts as acknowledged when it was answered with `recorded: true`."""
 
     decisions: dict[str, int] = field(default_factory=dict)
-    unrecorded: int = 0
     rewards: dict[str, tuple[int, int]] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
+    unrecorded: int = 0
     unavailable: int = 0
+    slowest_selection: float = 0.0
     recorded_since: float = 0.0
     rewarded_since: float = 0.0
 
@@ -37,12 +39,10 @@ class Told:
 
 
 class Crowd:
-    """So many clients at once on one experiment, spread over the services."""
+    """So many clients at once on one experiment, spread over the services, and one that only ever selects."""
 
     def __init__(self, urls: Sequence[str], experiment_id: str, *, clients: int = 8, seed: int = 1) -> None:
         self.told = Told()
-        self.answered_at = time.monotonic()
-        self.longest_silence = 0.0
         self._urls = list(urls)
         self._experiment_id = experiment_id
         self._clients = clients
@@ -56,6 +56,7 @@ class Crowd:
         async with httpx.AsyncClient(timeout=_PATIENCE, limits=httpx.Limits(max_connections=64)) as http:
             self._http = http
             async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._probe())
                 for number in range(self._clients):
                     tasks.create_task(self._client(number))
                 try:
@@ -63,18 +64,30 @@ class Crowd:
                 finally:
                     self._stopping = True
 
-    async def until(self, acknowledged: int, within: float = 120.0) -> None:
+    async def until(self, acknowledged: int, within: float = 180.0) -> None:
         """Wait until clients were told of so many events altogether."""
         async with asyncio.timeout(within):
-            while self.told.acknowledged < acknowledged:
+            while self.told.acknowledged < acknowledged:  # noqa: ASYNC110 (a test may look as often as it likes)
                 await asyncio.sleep(0.01)
 
     async def recovered(self, since: float, within: float = 60.0) -> float:
-        """Wait until a decision and a reward asked for after that moment were taken; return the seconds from then on."""
+        """Wait until a decision and a reward asked for after that moment were taken; return how long that took."""
         async with asyncio.timeout(within):
-            while min(self.told.recorded_since, self.told.rewarded_since) < since:
+            while min(self.told.recorded_since, self.told.rewarded_since) < since:  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
         return time.monotonic() - since
+
+    async def _probe(self) -> None:
+        """Select all the time, and see that every selection is answered."""
+        for number in itertools.count():
+            if self._stopping:
+                return
+            asked = time.monotonic()
+            decision = await self._ask("/select", {"experiment_id": self._experiment_id}, number, patience=_PATIENCE)
+            self.told.slowest_selection = max(self.told.slowest_selection, time.monotonic() - asked)
+            if decision is not None:
+                self._note(decision)
+            await asyncio.sleep(_PROBE_EVERY)
 
     async def _client(self, number: int) -> None:
         while not self._stopping:
@@ -91,14 +104,12 @@ class Crowd:
         if self._random.random() < 0.1:
             body["defer_activation"] = True
         decision = await self._ask("/select", body, number)
-        if decision is None:
-            return
-        if own and not decision["recorded"]:
+        if decision is None or (own and not decision["recorded"]):
             return
         self._note(decision)
         if own:
-            self._compare(decision, await self._ask("/select", body, number))
-        if "defer_activation" in body and not await self._activated(decision["decision_id"], number):
+            self._compare(decision, await self._ask("/select", body, number + 1))
+        if "defer_activation" in body and await self._insist("/activate", self._named(decision), number) is None:
             return
         await self._reward(decision, number)
 
@@ -109,25 +120,24 @@ class Crowd:
         for decision in decisions:
             self._note(decision)
         waiting = {decision["decision_id"]: (decision["arm_index"], self._value()) for decision in decisions}
-        while waiting:
+        for attempt in itertools.count(number):
+            if not waiting:
+                return
             items = [{"decision_id": name, "reward": micro / MICRO} for name, (_, micro) in waiting.items()]
-            answer = await self._ask("/reward/batch", {"items": items}, number)
-            if answer is None:
-                await asyncio.sleep(0.05)
-                continue
-            for name, item in zip(list(waiting), answer["items"], strict=True):
+            answer = await self._ask("/reward/batch", {"items": items}, attempt)
+            answers = [{"status": 503}] * len(items) if answer is None else answer["items"]
+            for name, item in zip(list(waiting), answers, strict=True):
                 if item["status"] == 200:
                     self.told.rewards[name] = waiting.pop(name)
                 elif item["status"] != 503:
                     self.told.wrong.append(f"the reward of {name} was answered with {item}")
                     del waiting[name]
-
-    async def _activated(self, decision_id: str, number: int) -> bool:
-        return await self._insist("/activate", self._named(decision_id), number) is not None
+            if waiting:
+                await asyncio.sleep(0.05)
 
     async def _reward(self, decision: dict[str, Any], number: int) -> None:
         name, micro = decision["decision_id"], self._value()
-        body = self._named(name) | {"reward": micro / MICRO}
+        body = self._named(decision) | {"reward": micro / MICRO}
         if await self._insist("/reward", body, number) is None:
             return
         self.told.rewards[name] = decision["arm_index"], micro
@@ -149,16 +159,15 @@ class Crowd:
             await asyncio.sleep(0.05)
         raise AssertionError
 
-    async def _ask(self, path: str, body: dict[str, Any], number: int) -> dict[str, Any] | None:
-        """Return the answer; None if there was none, or the service could not do it now."""
-        impatient = self._random.random() < 0.02
+    async def _ask(
+        self, path: str, body: dict[str, Any], number: int, patience: float | None = None
+    ) -> dict[str, Any] | None:
+        """Return the answer; None if there was none (some requests do not wait for it), or not now."""
+        if patience is None:
+            patience = _IMPATIENCE if self._random.random() < 0.02 else _PATIENCE
         asked = time.monotonic()
         try:
-            answer = await self._http.post(
-                self._urls[number % len(self._urls)] + path,
-                json=body,
-                timeout=_IMPATIENCE if impatient else _PATIENCE,
-            )
+            answer = await self._http.post(self._urls[number % len(self._urls)] + path, json=body, timeout=patience)
         except httpx.TransportError:
             await asyncio.sleep(0.02)
             return None
@@ -173,15 +182,11 @@ class Crowd:
         return result
 
     def _take_time(self, path: str, result: dict[str, Any], asked: float) -> None:
-        """Note that selection answers, and that what was asked for at that time was recorded."""
+        """Remember that what was asked for at that time was taken."""
         first = result["items"][0].get("result", {}) if "items" in result else result
-        if path.startswith("/select"):
-            now = time.monotonic()
-            self.longest_silence = max(self.longest_silence, now - self.answered_at)
-            self.answered_at = now
-            if first.get("recorded"):
-                self.told.recorded_since = max(self.told.recorded_since, asked)
-        elif path.startswith("/reward") and first:
+        if first.get("recorded"):
+            self.told.recorded_since = max(self.told.recorded_since, asked)
+        if path.startswith("/reward") and first:
             self.told.rewarded_since = max(self.told.rewarded_since, asked)
 
     def _note(self, decision: dict[str, Any]) -> None:
@@ -194,9 +199,9 @@ class Crowd:
         if again is not None and again["recorded"] and again["arm"] != first["arm"]:
             self.told.wrong.append(f"{first['decision_id']} was decided twice: {first} and {again}")
 
-    def _named(self, decision_id: str) -> dict[str, Any]:
-        own = decision_id.startswith("own-")
-        return {"decision_id": decision_id} | ({"experiment_id": self._experiment_id} if own else {})
+    def _named(self, decision: dict[str, Any]) -> dict[str, Any]:
+        own = decision["decision_id"].startswith("own-")
+        return {"decision_id": decision["decision_id"]} | ({"experiment_id": self._experiment_id} if own else {})
 
     def _value(self) -> int:
         """Return a reward in millionths: mostly 0 or 1, sometimes anything between."""

@@ -8,11 +8,10 @@ from collections import Counter
 from dataclasses import dataclass
 
 import httpx
-
 from failures.crowd import MICRO, Told
-from failures.platform import Platform
+from failures.platform import ARMS, Platform
 
-ARMS = 3
+_ARMS = range(len(ARMS))
 _SETTLED_WITHIN = 60.0
 
 
@@ -30,9 +29,9 @@ def in_redis(platform: Platform, name: str) -> Accounts:
         prefix = f"experiment:{{{name}}}:"
         state = client.hgetall(f"{prefix}state")
         return Accounts(
-            {arm: int(client.get(f"{prefix}arm:{arm}:alpha") or 0) for arm in range(ARMS)},
-            {arm: int(client.get(f"{prefix}arm:{arm}:beta") or 0) for arm in range(ARMS)},
-            {arm: int(state.get(f"d:{arm}", 0)) for arm in range(ARMS)},
+            {arm: int(client.get(f"{prefix}arm:{arm}:alpha") or 0) for arm in _ARMS},
+            {arm: int(client.get(f"{prefix}arm:{arm}:beta") or 0) for arm in _ARMS},
+            {arm: int(state.get(f"d:{arm}", 0)) for arm in _ARMS},
         )
 
 
@@ -62,11 +61,10 @@ def as_told(told: Told) -> tuple[dict[int, int], dict[int, int]]:
 
 
 def _accounts(alpha: Counter[int], beta: Counter[int], decisions: Counter[int]) -> Accounts:
-    arms = range(ARMS)
     return Accounts(
-        {arm: MICRO + alpha[arm] for arm in arms},
-        {arm: MICRO + beta[arm] for arm in arms},
-        {arm: decisions[arm] for arm in arms},
+        {arm: MICRO + alpha[arm] for arm in _ARMS},
+        {arm: MICRO + beta[arm] for arm in _ARMS},
+        {arm: decisions[arm] for arm in _ARMS},
     )
 
 
@@ -76,7 +74,7 @@ async def settled(platform: Platform, name: str) -> float:
     async with httpx.AsyncClient(timeout=5.0) as client:
         while not (_is_drained(platform, name) and await _nothing_is_kept(client, platform)):
             if time.monotonic() - started > _SETTLED_WITHIN:
-                raise AssertionError("\n".join(service.log()[-3_000:] for service in platform.services))
+                raise AssertionError("\n".join(service.log_file.read_text()[-3_000:] for service in platform.services))
             await asyncio.sleep(0.05)
     return time.monotonic() - started
 

@@ -8,10 +8,10 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 
 import httpx
 import psycopg
@@ -21,6 +21,7 @@ from bandit_local.servers import PostgresServer, RedisServer
 from bandit_local.servers.local_server import HOST, free_port
 from bandit_local.servers.process import ChildProcess
 
+ARMS = ("a", "b", "c")
 READY_WITHIN = 30.0
 
 
@@ -28,8 +29,7 @@ READY_WITHIN = 30.0
 class Service:
     """One process of the service, started as in a cluster."""
 
-    number: int
-    folder: Path
+    log_file: Path
     environment: dict[str, str]
     port: int = field(default_factory=free_port)
     process: ChildProcess | None = None
@@ -38,15 +38,24 @@ class Service:
     def url(self) -> str:
         return f"http://{HOST}:{self.port}"
 
+    @property
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.running
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
     def start(self) -> None:
         command = [Path(sys.executable).with_name("bandit-service"), "serve", "--port", str(self.port)]
-        self.process = ChildProcess(command, self.folder / f"service-{self.number}.log", environment=self.environment)
+        self.process = ChildProcess(command, self.log_file, environment=self.environment)
 
     def wait_until_ready(self) -> None:
+        assert self.process is not None
         deadline = time.monotonic() + READY_WITHIN
         while not self._is_ready():
-            assert self.process is not None
-            assert self.process.running, self.process.log_tail()
+            assert self.is_running, self.process.log_tail()
             assert time.monotonic() < deadline, self.process.log_tail()
             time.sleep(0.05)
 
@@ -56,12 +65,9 @@ class Service:
         self.process.kill()
 
     def terminate(self) -> int:
-        """Ask it to finish (SIGTERM) and return its exit code."""
+        """Ask it to finish (SIGTERM), and return its exit code."""
         assert self.process is not None
         return self.process.stop()
-
-    def log(self) -> str:
-        return (self.folder / f"service-{self.number}.log").read_text()
 
     def _is_ready(self) -> bool:
         try:
@@ -70,25 +76,60 @@ class Service:
             return False
 
 
-@dataclass
 class Platform:
     """What runs, and what a test may do to it."""
 
-    redis: RedisServer
-    postgres: PostgresServer
-    dsn: str
-    services: list[Service]
+    def __init__(self, redis: RedisServer, postgres: PostgresServer, dsn: str, services: list[Service]) -> None:
+        self.redis = redis
+        self.postgres = postgres
+        self.dsn = dsn
+        self.services = services
+        self._experiments = 0
 
     @property
     def urls(self) -> list[str]:
         return [service.url for service in self.services]
 
+    def mend(self) -> None:
+        """Start whatever an earlier test left lying."""
+        for server in (self.redis, self.postgres):
+            if not server.running:
+                server.kill()
+                server.start()
+        for service in self.services:
+            if not service.is_running:
+                service.start()
+        for service in self.services:
+            service.wait_until_ready()
+
+    def end(self) -> None:
+        """End the services; what they still had to say is not waited for."""
+        for service in self.services:
+            if service.is_running:
+                service.kill()
+
     def store(self) -> redis.Redis[str]:
         return redis.Redis.from_url(self.redis.url, decode_responses=True)
 
-    def rows(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    def rows(self, query: LiteralString, *parameters: Any) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.dsn) as connection:
-            return connection.execute(query.encode(), parameters).fetchall()
+            return connection.execute(query, parameters).fetchall()
+
+    def run(self, statement: LiteralString, parameters: dict[str, Any]) -> None:
+        with psycopg.connect(self.dsn) as connection:
+            connection.execute(statement, parameters)
+
+    async def create(self, **fields: Any) -> str:
+        """Create an experiment, wait until every service has weights for it, and return its id."""
+        self._experiments += 1
+        name = f"experiment-{self._experiments}"
+        body = {"experiment_id": name, "arms": list(ARMS)} | fields
+        async with httpx.AsyncClient(timeout=10.0) as client:
+            answer = await client.post(f"{self.urls[0]}/experiments", json=body)
+            assert answer.status_code == 201, answer.text
+            for url in self.urls:
+                await _until_served(client, f"{url}/experiments/{name}/allocation")
+        return name
 
     def crash_redis(self) -> None:
         """Kill Redis and start it again from its append-only file."""
@@ -98,13 +139,8 @@ class Platform:
     def empty_redis(self) -> None:
         """Kill Redis and start it with nothing."""
         self.redis.kill()
-        for name in ("appendonly.aof", "dump.rdb"):
-            (self.redis.data_dir / name).unlink(missing_ok=True)
+        self.append_only_file.unlink()
         self.redis.start()
-
-    @property
-    def append_only_file(self) -> Path:
-        return self.redis.data_dir / "appendonly.aof"
 
     def age_redis(self, size: int) -> None:
         """Kill Redis and start it from its append-only file as it was when it had that size."""
@@ -112,45 +148,34 @@ class Platform:
         os.truncate(self.append_only_file, size)
         self.redis.start()
 
-    @contextmanager
-    def frozen(self, pid: int) -> Iterator[None]:
-        """Stop a process, and the ones it started, in the middle of whatever they do (SIGSTOP)."""
-        pids = [pid, *_children(pid)]
-        for each in pids:
-            os.kill(each, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            for each in pids:
-                os.kill(each, signal.SIGCONT)
+    @property
+    def append_only_file(self) -> Path:
+        return self.redis.data_dir / "appendonly.aof"
+
+    def configure_redis(self, **settings: str) -> None:
+        with self.store() as client:
+            for name, value in settings.items():
+                client.config_set(name.replace("_", "-"), value)
 
     @contextmanager
     def writers_held_back(self) -> Iterator[None]:
-        """Keep every writer waiting: events pile up in the stream."""
+        """Keep every writer waiting: events pile up in the streams."""
         with psycopg.connect(self.dsn) as connection:
             connection.execute("LOCK TABLE bandit_events IN EXCLUSIVE MODE")
             yield
 
-    async def create(self, **fields: Any) -> str:
-        """Create an experiment, known to every service, and return its id."""
-        body = {"experiment_id": "homepage", "arms": ["a", "b", "c"], "guardrails": {"min_trials": 0}} | fields
-        name = str(body["experiment_id"])
-        async with httpx.AsyncClient(timeout=10.0) as client:
-            answer = await client.post(f"{self.urls[0]}/experiments", json=body)
-            assert answer.status_code == 201, answer.text
-            for url in self.urls:
-                await self._serve(client, url, name)
-        return name
 
-    @staticmethod
-    async def _serve(client: httpx.AsyncClient, url: str, name: str) -> None:
-        """Wait until a service has weights. The decision is left without a reward."""
-        for _ in range(100):
-            answer = await client.get(f"{url}/experiments/{name}/allocation")
-            if answer.is_success:
-                return
-            await asyncio.sleep(0.05)
-        raise AssertionError(answer.text)
+@contextmanager
+def frozen(pid: int) -> Iterator[None]:
+    """Stop a process, and the ones it started, in the middle of whatever they do (SIGSTOP)."""
+    pids = [pid, *_children(pid)]
+    for each in pids:
+        os.kill(each, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for each in pids:
+            os.kill(each, signal.SIGCONT)
 
 
 def _children(pid: int) -> list[int]:
@@ -158,19 +183,10 @@ def _children(pid: int) -> list[int]:
     return [child for each in map(int, found) for child in (each, *_children(each))]
 
 
-@contextmanager
-def running_services(number: int, folder: Path, environment: dict[str, str]) -> Iterator[list[Service]]:
-    """Run so many service processes on the same servers."""
-    services = [Service(each, folder, environment) for each in range(number)]
-    with ExitStack() as stack:
-        for service in services:
-            service.start()
-            stack.callback(_end, service)
-        for service in services:
-            service.wait_until_ready()
-        yield services
-
-
-def _end(service: Service) -> None:
-    if service.process is not None:
-        service.process.kill()
+async def _until_served(client: httpx.AsyncClient, url: str) -> None:
+    for _ in range(100):
+        answer = await client.get(url)
+        if answer.is_success:
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(answer.text)

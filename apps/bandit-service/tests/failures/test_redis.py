@@ -7,15 +7,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
-
 from failures.crowd import Crowd
 from failures.drill import survives
-from failures.platform import Platform
+from failures.platform import Platform, frozen
 
 if TYPE_CHECKING:
-    from failures.conftest import StartPlatform
-
-Report = Callable[[str], None]
+    from failures.conftest import Report
 
 
 def crash(platform: Platform, _: Crowd) -> None:
@@ -57,16 +54,16 @@ def forget_the_scripts(platform: Platform, _: Crowd) -> None:
 
 
 def stand_still(platform: Platform, _: Crowd) -> None:
-    with platform.frozen(platform.redis.pid):
+    with frozen(platform.redis.pid):
         time.sleep(3.0)
 
 
 @pytest.mark.parametrize("appendfsync", ["always", "everysec"])
 async def test_redis_is_killed_and_reads_its_append_only_file(
-    start_platform: StartPlatform, events: int, appendfsync: str, report: Report
+    platform: Platform, events: int, appendfsync: str, report: Report
 ) -> None:
-    with start_platform(redis_options={"appendfsync": appendfsync}) as platform:
-        await survives(platform, events, crash, report)
+    platform.configure_redis(appendfsync=appendfsync)
+    await survives(platform, events, crash, report)
 
 
 @pytest.mark.parametrize(
@@ -74,8 +71,7 @@ async def test_redis_is_killed_and_reads_its_append_only_file(
     [forget_everything, forget_what_postgres_lacks, forget_what_postgres_has, forget_the_scripts, stand_still],
 )
 async def test_redis_comes_back_with_less_or_stands_still(
-    start_platform: StartPlatform, events: int, failure: Callable[[Platform, Crowd], None], report: Report
+    platform: Platform, events: int, failure: Callable[[Platform, Crowd], None], report: Report
 ) -> None:
-    with start_platform() as platform:
-        crowd = await survives(platform, events, failure, report)
-        assert crowd.longest_silence < 3.0
+    crowd = await survives(platform, events, failure, report)
+    assert crowd.told.slowest_selection < 3.0

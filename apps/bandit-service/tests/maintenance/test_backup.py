@@ -29,7 +29,7 @@ def postgres_program(name: str, dsn: str, *arguments: str) -> None:
     """Run a program of Postgres against a database; the password goes by the environment, as it should."""
     parts = conninfo_to_dict(dsn)
     environment = {**os.environ, "PGPASSWORD": str(parts.pop("password"))}
-    address = psycopg.conninfo.make_conninfo("", **parts)  # type: ignore[arg-type]  # strings and numbers
+    address = psycopg.conninfo.make_conninfo("", **parts)
     command = [str(postgres_binary(name)), "--dbname", address, *arguments]
     subprocess.run(command, env=environment, check=True, capture_output=True, timeout=60)
 

@@ -2,9 +2,13 @@
 
 import csv
 import gzip
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import IO, LiteralString
 
+import psycopg
 import pytest
 
 from bandit_service.maintenance.archive import FolderArchive, NoArchive
@@ -69,9 +73,9 @@ def files(folder: Path) -> list[Path]:
     return list(folder.iterdir())
 
 
-async def scalar(pool: Pool, query: str) -> object:
+async def scalar(pool: Pool, query: LiteralString) -> object:
     async with connected(pool) as connection:
-        [value] = await (await connection.execute(query)).fetchone() or [None]  # type: ignore[arg-type]
+        [value] = await (await connection.execute(query)).fetchone() or [None]
         return value
 
 
@@ -171,18 +175,31 @@ async def test_old_events_of_the_default_partition_are_exported_and_deleted(
     assert await scalar(pool, "SELECT count(*) FROM bandit_events") == 2
 
 
-async def test_an_event_that_comes_during_the_export_is_not_lost(stream: Stream, pool: Pool, tmp_path: Path) -> None:
+class BusyFolder(FolderArchive):
+    """An event of the month is written just when the month's export is complete."""
+
+    def __init__(self, folder: Path, dsn: str) -> None:
+        super().__init__(folder)
+        self._dsn = dsn
+
+    @contextmanager
+    def file(self, name: str) -> Iterator[IO[bytes]]:
+        with super().file(name) as file:
+            yield file
+        with psycopg.connect(self._dsn) as connection:
+            connection.execute(
+                "INSERT INTO bandit_events (experiment_id, decision_id, kind, decision_time, event_time, epoch, seq,"
+                " arm_index, stratum) VALUES ('homepage', 'd1', 'late', %(at)s, %(at)s, 0, 4, 0, 'bandit')",
+                {"at": JANUARY},
+            )
+
+
+async def test_an_event_that_comes_during_the_export_is_not_lost(
+    stream: Stream, pool: Pool, postgres_dsn: str, tmp_path: Path
+) -> None:
     await snapshot(pool, stream)
-    store = RetentionStore(pool)
-    drop = store._drop
-
-    async def late_event_then_drop(*arguments: object) -> bool:
-        await stream.write(stream.event("d1", "late", JANUARY))
-        return await drop(*arguments)  # type: ignore[arg-type]
-
-    store._drop = late_event_then_drop  # type: ignore[method-assign]
-    result = await store.month(Month(2026, 1), FolderArchive(tmp_path), NOW)
-    assert list(result.needed) == ["events that came while it was exported; run it again"]
+    month, *_ = await run(pool, BusyFolder(tmp_path, postgres_dsn))
+    assert list(month.needed) == ["events that came while it was exported; run it again"]
     assert await scalar(pool, "SELECT count(*) FROM bandit_events") == 4
 
 

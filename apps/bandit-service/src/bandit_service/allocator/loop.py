@@ -180,6 +180,9 @@ class Allocator:
         """Let the outcome of every decision whose window has closed enter the beliefs, oldest first."""
         now_ms = round(self._clock() * 1_000)
         lane = self._committer.lane(serving.experiment.id, serving.experiment.reward_window)
+        if lane.recovering:
+            # A reward that was acknowledged may still have to be sent again: closed now, its decision would get a zero.
+            return
         members = await self._store.due(serving.experiment.id, now_ms, _CLOSE_BATCH)
         try:
             waiting = [self._committer.submit(lane, close_of(member, now_ms)) for member in members]

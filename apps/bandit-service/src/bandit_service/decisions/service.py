@@ -196,6 +196,15 @@ class Decisions:
             raise Unavailable("the store does not answer", retry_after=1)
         return outcome
 
+    def check_recovered(self, serving: Serving) -> None:
+        """Return if what the store does not know did not happen.
+
+        Raises:
+            Unavailable: another process may still have to tell the store again what it had forgotten.
+        """
+        if self.lane(serving).recovering:
+            raise Unavailable("the store is being refilled", retry_after=1)
+
     def lane(self, serving: Serving) -> Lane:
         return self._committer.lane(serving.experiment.id, serving.experiment.reward_window)
 
@@ -248,7 +257,7 @@ class Decisions:
             value = await self._store.get(ExperimentKeys(experiment_id).own_decision(decision_id))
             stamp, _, record = (value or "").partition("|")
             if stamp != str(epoch):
-                await self._check_complete(experiment_id, epoch)
+                await self._check_complete(serving, epoch)
                 raise NotFound(f"there is no decision {decision_id!r} in experiment {experiment_id!r}")
         except StoreUnavailableError:
             raise Unavailable("the store does not answer", retry_after=1) from None
@@ -263,14 +272,15 @@ class Decisions:
             weights_version=own.weights_version,
         )
 
-    async def _check_complete(self, experiment_id: str, epoch: int | None) -> None:
+    async def _check_complete(self, serving: Serving, epoch: int | None) -> None:
         """Return if what the store lacks does not exist: a store that was emptied may merely have forgotten it.
 
         Raises:
             Unavailable: it is to be refilled, is being refilled, or was since this process last looked.
         """
-        state = await self._store.head(experiment_id)
-        if state.epoch is None or state.epoch != epoch:
+        self.check_recovered(serving)
+        head = await self._store.head(serving.experiment.id)
+        if head.epoch is None or head.epoch != epoch:
             raise Unavailable("the store is being refilled from Postgres", retry_after=1)
 
 

@@ -40,8 +40,8 @@ class Committer:
     """Owns the lanes and the one connection their batches travel on.
 
     `on_reply` hears every successful answer of the store (new weights, a new revision). `on_doubt` hears that a lane
-    and the store may not agree any more: the store is not ready or in another epoch, or the connection is a new one,
-    behind which the store may have been restarted. Nothing is committed on a new one before every lane was doubted.
+    and the store may not agree any more: the store is not ready or in another epoch, or there was a new connection and
+    the store was restarted, as far as can be seen. Nothing is committed then before every lane has been doubted.
     """
 
     def __init__(
@@ -141,8 +141,9 @@ class Committer:
                 lane.release(int(answer[1] or 0))
 
     async def _open(self) -> None:
-        if await self._connection.open():
-            self.available = True
+        is_another = await self._connection.open()
+        self.available = True
+        if is_another:
             for lane in self.lanes.values():
                 self._on_doubt(lane)
 

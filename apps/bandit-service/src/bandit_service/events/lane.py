@@ -52,9 +52,8 @@ class Lane:
 
     `settling`: that agreement is being looked for. `unverified`: Postgres could not be asked for it. `resting`: the
     store refused a batch a moment ago. `recovering`: an agreement that was in doubt was found again only just now, and
-    other processes may not have sent again yet what the store had lost; decisions that must not be made before they have
-    are `held`. `touched`: something was committed since this
-    was last looked at.
+    other processes may not have sent again yet what the store had lost; decisions that must not be made before they
+    have are `held`. `touched`: something was committed since this was last looked at.
     """
 
     def __init__(self, experiment_id: str, producer: str, *, marker_life_ms: int, retain_limit: int) -> None:

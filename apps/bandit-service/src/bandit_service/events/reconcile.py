@@ -48,7 +48,7 @@ class Reconciler:
         events: EventLog,
         refiller: Refiller,
         wake: Callable[[], None],
-        recovery_seconds: float = 10.0,
+        recovery_seconds: float = 5.0,
     ) -> None:
         self._directory = directory
         self._definition = definition

@@ -17,7 +17,7 @@ _SECONDS: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    """A snapshot that waits until Postgres has the events it stands for, and the connection it was read over."""
+    """A snapshot that waits until Postgres has the events it stands for, and which store it was read from."""
 
     generation: int
     epoch: int

@@ -61,7 +61,7 @@ def partitions(dsn: Dsn) -> None:
     """Make this month's and the next three months' partitions of bandit_events.
 
     The service does so by itself while it runs. By hand it is needed after many events have gone to the default
-    partition: they are moved, however many they are, and writers wait for about a second per gigabyte.
+    partition: they are moved, however many they are, and writers wait while Postgres reads through it.
     """
 
     async def run(pool: Pool) -> None:

@@ -24,8 +24,8 @@ _HANDSHAKES = 6
 class PipelinedConnection:
     """A connection that sends a list of commands at once and reads all their answers.
 
-    Only `open` connects, never `execute`: whoever relies on what an earlier connection saw must look again on a new
-    one, since the server may have come back with less than it had. `generation` counts the connections.
+    Only `open` connects, never `execute`: whoever relies on what an earlier connection saw must look again if the store
+    behind the new one may have been restarted, since it may have come back with less. `generation` counts those stores.
     """
 
     def __init__(self, url: str, *, timeout: float, scripts: Sequence[str] = ()) -> None:
@@ -35,10 +35,11 @@ class PipelinedConnection:
         self._timeout = timeout
         self._scripts = scripts
         self._connection: AbstractConnection | None = None
+        self._identity: tuple[str, ...] = ()
         self.generation = 0
 
     async def open(self) -> bool:
-        """Connect unless connected; say whether the connection is a new one.
+        """Connect unless connected; say whether the store may be another one than before, or has been restarted.
 
         Raises:
             StoreUnavailableError: the store cannot be reached.
@@ -49,7 +50,9 @@ class PipelinedConnection:
         try:
             async with asyncio.timeout(_HANDSHAKES * self._timeout):
                 await cast("Any", connection).connect()
-                await _round_trip(connection, self._loads())
+                *_, server, replication = await _round_trip(
+                    connection, [*self._loads(), ("INFO", "server"), ("INFO", "replication")]
+                )
         except (RedisError, OSError, TimeoutError) as error:
             await connection.disconnect(nowait=True)
             raise StoreUnavailableError(type(error).__name__) from error
@@ -57,6 +60,9 @@ class PipelinedConnection:
             await connection.disconnect(nowait=True)
             raise
         self._connection = connection
+        before, self._identity = self._identity, _identity(server, replication)
+        if before and before == self._identity:
+            return False
         self.generation += 1
         return True
 
@@ -102,6 +108,16 @@ async def _round_trip(connection: AbstractConnection, commands: Sequence[Command
         [hiredis.pack_command(cast("Any", command)) for command in commands], check_health=False
     )
     return [await _answer(connection) for _ in commands]
+
+
+def _identity(*sections: bytes | Exception) -> tuple[str, ...]:
+    """Return what stays the same only while a server keeps its data: its run, and its history of replication.
+
+    Empty if the server does not say: then every connection counts as one to another store.
+    """
+    lines = [line for section in sections if isinstance(section, bytes) for line in section.decode().splitlines()]
+    found = tuple(line for line in lines if line.startswith(("run_id:", "master_replid:")))
+    return found if len(found) == len(sections) else ()
 
 
 async def _answer(connection: AbstractConnection) -> Any:  # noqa: ANN401 (a Redis reply has no narrower type)

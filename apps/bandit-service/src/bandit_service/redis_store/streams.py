@@ -30,7 +30,7 @@ class Streams:
 
     @property
     def generation(self) -> int:
-        """Which connection this is: what was read over another one may no longer hold."""
+        """Which store this is: what was read from another one, or before it was restarted, may no longer hold."""
         return self._connection.generation
 
     async def open(self) -> None:

@@ -1,0 +1,64 @@
+"""Postgres is away; selection and rewards go on, and it gets everything once it is back."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from failures.crowd import Crowd
+from failures.drill import survives
+from failures.platform import Platform, frozen
+
+if TYPE_CHECKING:
+    from failures.conftest import Report
+
+
+async def test_postgres_is_killed_and_stays_away(platform: Platform, events: int, report: Report) -> None:
+    away = 10.0 if events > 1_500 else 2.0
+
+    def failure(platform: Platform, crowd: Crowd) -> None:
+        platform.postgres.kill()
+        before = crowd.told.unavailable, crowd.told.unrecorded
+        time.sleep(away)
+        assert (crowd.told.unavailable, crowd.told.unrecorded) == before
+        platform.postgres.start()
+
+    await survives(platform, events, failure, report)
+
+
+async def test_postgres_stands_still(platform: Platform, events: int, report: Report) -> None:
+    def failure(platform: Platform, crowd: Crowd) -> None:
+        before = crowd.told.unavailable, crowd.told.unrecorded
+        with frozen(platform.postgres.pid):
+            time.sleep(3.0)
+        assert (crowd.told.unavailable, crowd.told.unrecorded) == before
+
+    await survives(platform, events, failure, report)
+
+
+async def test_redis_reaches_its_memory_limit_while_postgres_is_away(
+    platform: Platform, events: int, report: Report
+) -> None:
+    """Rewards get 503, selections are answered unrecorded, and all of it ends when Postgres is back."""
+
+    def failure(platform: Platform, crowd: Crowd) -> None:
+        platform.postgres.kill()
+        with platform.store() as client:
+            used = client.info("memory")["used_memory"]
+        platform.configure_redis(maxmemory=str(used + 300_000))
+        _wait_until_full(crowd)
+        # Longer than a lease lasts: it has to be renewed although the memory is full.
+        time.sleep(6.0)
+        platform.postgres.start()
+
+    try:
+        await survives(platform, events, failure, report)
+    finally:
+        platform.configure_redis(maxmemory="0")
+
+
+def _wait_until_full(crowd: Crowd) -> None:
+    deadline = time.monotonic() + 30.0
+    while not (crowd.told.unavailable and crowd.told.unrecorded):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

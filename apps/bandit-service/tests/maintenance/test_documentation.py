@@ -1,0 +1,44 @@
+"""What docs/operations.md tells the person on call to look for exists under that name."""
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import bandit_service
+from bandit_service.cli import app
+from bandit_service.metrics import Metrics
+
+SOURCE = Path(bandit_service.__file__).parent
+PAGE = Path(__file__).parents[4] / "docs" / "operations.md"
+
+
+@pytest.fixture(scope="module")
+def quoted() -> set[str]:
+    """Everything the page puts in backticks."""
+    return set(re.findall(r"`([^`\n]+)`", PAGE.read_text()))
+
+
+def test_every_metric_exists(quoted: set[str]) -> None:
+    tables = {"bandit_events", "bandit_events_default"}
+    named = {match[0] for text in quoted if (match := re.match(r"bandit_\w+", text))} - tables
+    exported = set(re.findall(r"# TYPE (\w+)", Metrics().render().decode()))
+    assert named
+    assert named <= exported
+
+
+def test_every_log_event_exists(quoted: set[str]) -> None:
+    logged = {event for file in SOURCE.rglob("*.py") for event in re.findall(r'log\.\w+\(\s*"(\w+)"', file.read_text())}
+    events = {
+        "api_keys_not_refreshed", "commit_refused", "events_sent_again", "partition_not_created", "postgres_away",
+        "refilled", "store_available", "store_unavailable", "stream_refused",
+    }  # fmt: skip
+    assert events <= quoted, "the page and this list belong together"
+    assert events <= logged
+
+
+def test_every_command_exists() -> None:
+    shown = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200"}).stdout
+    for name in set(re.findall(r"bandit-service (\w[\w-]*)", PAGE.read_text())):
+        assert re.search(rf"\b{name}\b", shown), name
