@@ -26,6 +26,9 @@ ORDER: Final = 16
 MOST_PER_PANEL: Final = 1.5
 """How many panels' worth a single panel may be left to carry."""
 
+FINEST_PANEL: Final = 1e-13
+"""Width relative to its place of a panel whose nodes floating point can still tell apart."""
+
 
 def _running_integral_matrix(nodes: Array, weights: Array) -> Array:
     """Matrix M such that values @ M are the integrals of the interpolating polynomial from −1 to each node.
@@ -75,13 +78,21 @@ def adapted_mesh(edges: Array, panels_needed: Callable[[Array], Array]) -> Mesh:
     """Mesh over the range of `edges` (S, Q + 1) in which no panel carries more than MOST_PER_PANEL.
 
     `panels_needed` maps edges (S, Q + 1) to the positive number of panels (S, Q) that each interval deserves; it is
-    additive over intervals.
+    additive over intervals. What floating point cannot divide further is left as it is.
     """
     needed = panels_needed(edges)
     edges = _equidistributed(edges, needed, _panel_count(needed))
-    while (needed := panels_needed(edges)).max() > MOST_PER_PANEL:
+    while _too_coarse(edges, needed := panels_needed(edges)):
         edges = _equidistributed(edges, needed, max(_panel_count(needed), needed.shape[1]))
     return Mesh.between(edges)
+
+
+def _too_coarse(edges: Array, needed: Array) -> bool:
+    overloaded = needed > MOST_PER_PANEL
+    if not overloaded.any():
+        return False
+    divisible = edges[:, 1:] - edges[:, :-1] > FINEST_PANEL * np.abs(edges[:, 1:])
+    return bool((overloaded & divisible).any())
 
 
 def _panel_count(needed: Array) -> int:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bandit_service import openapi, problems
 from bandit_service.allocator import endpoints as allocator_endpoints
@@ -35,6 +36,20 @@ TAGS = [
 ]
 
 
+class Application(FastAPI):
+    """FastAPI, with a short cut past its middleware and routing for the hot endpoints."""
+
+    short_cuts: Mapping[str, ASGIApp]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "POST":
+            short_cut = self.short_cuts.get(scope["path"])
+            if short_cut is not None:
+                await short_cut(scope, receive, send)
+                return
+        await super().__call__(scope, receive, send)
+
+
 def create_app(
     settings: Settings, *, clock: Callable[[], float] = time.time, rng: np.random.Generator | None = None
 ) -> FastAPI:
@@ -46,16 +61,20 @@ def create_app(
         async with replica.running():
             yield
 
-    app = FastAPI(
+    app = Application(
         title="bandit-service",
         version=version("bandit-service"),
         description=DESCRIPTION,
         openapi_tags=TAGS,
         lifespan=lifespan,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     hot = Hot(replica.keyring, replica.metrics)
-    app.router.routes += decision_endpoints.routes(hot, replica.decisions)
-    app.router.routes += reward_endpoints.routes(hot, replica.rewards)
+    routes = [*decision_endpoints.routes(hot, replica.decisions), *reward_endpoints.routes(hot, replica.rewards)]
+    app.router.routes += routes
+    app.short_cuts = {
+        route.path: RequestMiddleware(route.app, max_body_bytes=settings.max_body_bytes) for route in routes
+    }
     app.include_router(experiment_endpoints.router(replica.experiments, replica.keyring))
     app.include_router(allocator_endpoints.router(replica.reports, replica.decisions, replica.keyring))
     app.include_router(health_router(replica.metrics, replica.readiness))

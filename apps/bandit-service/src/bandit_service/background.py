@@ -18,6 +18,7 @@ from bandit_service.events.committer import Committer
 from bandit_service.events.reconcile import Reconciler
 from bandit_service.events.snapshots import Snapshots
 from bandit_service.events.writer import Writer
+from bandit_service.maintenance.partitions import PartitionKeeper
 from bandit_service.metrics import Metrics
 from bandit_service.postgres_store.errors import PostgresUnavailableError
 from bandit_service.postgres_store.events import Refusal
@@ -32,6 +33,7 @@ JUDGE_EVERY: Final = 1.0
 DRAIN_EVERY: Final = 0.2
 SWEEP_EVERY: Final = 1.0
 MIRROR_EVERY: Final = 2.0
+PARTITIONS_EVERY: Final = 600.0
 FORGET_PRODUCERS_EVERY: Final = 600.0
 FORGET_PRODUCERS_AFTER: Final = 86_400.0
 BUSY_FOR: Final = 2.0
@@ -57,6 +59,7 @@ class Background:
         snapshots: Snapshots,
         history: History,
         reconciler: Reconciler,
+        partitions: PartitionKeeper,
         metrics: Metrics,
         clock: Callable[[], float],
         monotonic: Callable[[], float],
@@ -72,6 +75,7 @@ class Background:
         self._snapshots = snapshots
         self._history = history
         self._reconciler = reconciler
+        self._partitions = partitions
         self._metrics = metrics
         self._clock = clock
         self._monotonic = monotonic
@@ -92,6 +96,7 @@ class Background:
             tasks.create_task(self._every(SWEEP_EVERY, self._sweep))
             tasks.create_task(self._every(MIRROR_EVERY, self._look_at_postgres))
             tasks.create_task(self._every(FORGET_PRODUCERS_EVERY, self._forget_producers))
+            tasks.create_task(self._every(PARTITIONS_EVERY, self._partitions.keep_ahead))
 
     @property
     def has_started(self) -> bool:
@@ -104,6 +109,7 @@ class Background:
             "redis": not self._committer.available,
             "redis_memory": self._committer.full,
             "postgres": self._postgres_away,
+            "postgres_is_older": self._reconciler.postgres_is_older,
         }
 
     def stop(self) -> None:

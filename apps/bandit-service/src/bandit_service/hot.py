@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from time import perf_counter
 from typing import Annotated, Any, cast
 
 import msgspec
-from starlette.requests import Request
-from starlette.responses import Response
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 from structlog.contextvars import bind_contextvars
 
 from bandit_service.auth import KeyRing, Principal
@@ -80,29 +81,62 @@ class Hot:
 
     def _route(self, endpoint: HotEndpoint, handler: Callable[[Any, Principal], Awaitable[Any]]) -> Route:
         self.endpoints.append(endpoint)
-        principal_of = self.keyring.principal
-        seconds = self.metrics.requests
-        answered, failed = seconds.labels(endpoint.path, "200"), seconds.labels(endpoint.path, "500")
+        serving = _Serving(endpoint, handler, self.keyring, self.metrics)
+        return Route(endpoint.path, serving, methods=["POST"], name=endpoint.path)
 
-        async def serve(request: Request) -> Response:
-            started = perf_counter()
-            try:
-                principal = principal_of(request.headers)
-                principal.require("writer")
-                command = decode_item(endpoint.request, await request.body())
-                _bind(command)
-                answer = await handler(command, principal)
-                _bind(answer)
-                response, measured = Response(_encode(answer), media_type="application/json"), answered
-            except Problem as problem:
-                response, measured = problem_response(problem), seconds.labels(endpoint.path, str(problem.status))
-            except Exception:
-                failed.observe(perf_counter() - started)
-                raise
-            measured.observe(perf_counter() - started)
-            return response
 
-        return Route(endpoint.path, serve, methods=["POST"], name=endpoint.path)
+class _Serving:
+    """One hot endpoint as a plain ASGI application: a Request and a Response object would cost more than its work."""
+
+    def __init__(
+        self,
+        endpoint: HotEndpoint,
+        handler: Callable[[Any, Principal], Awaitable[Any]],
+        keyring: KeyRing,
+        metrics: Metrics,
+    ) -> None:
+        self._request = endpoint.request
+        self._handler = handler
+        self._principal_of = keyring.principal
+        self._seconds = partial(metrics.requests.labels, endpoint.path)
+        self._answered, self._failed = self._seconds("200"), self._seconds("500")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = perf_counter()
+        try:
+            principal = self._principal_of(Headers(scope=scope))
+            principal.require("writer")
+            command = decode_item(self._request, await _body(receive))
+            _bind(command)
+            answer = await self._handler(command, principal)
+            _bind(answer)
+            measured = self._answered
+            await _send_json(_encode(answer), send)
+        except Problem as problem:
+            measured = self._seconds(str(problem.status))
+            await problem_response(problem)(scope, receive, send)
+        except Exception:
+            self._failed.observe(perf_counter() - started)
+            raise
+        measured.observe(perf_counter() - started)
+
+
+async def _body(receive: Receive) -> bytes:
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    while message.get("more_body", False):
+        message = await receive()
+        body += message.get("body", b"")
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
+    return body
+
+
+async def _send_json(content: bytes, send: Send) -> None:
+    length = str(len(content)).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", length)]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": content})
 
 
 def decode_item[T: msgspec.Struct](kind: type[T], raw: Sequence[int]) -> T:

@@ -32,12 +32,15 @@ from bandit_service.events.writer import Writer
 from bandit_service.experiments.definition import Experiment
 from bandit_service.experiments.service import Experiments
 from bandit_service.health import Readiness
+from bandit_service.maintenance import doctor
+from bandit_service.maintenance.partitions import PartitionKeeper
 from bandit_service.metrics import Metrics
 from bandit_service.postgres_store.api_keys import ApiKeysRepository
 from bandit_service.postgres_store.errors import PostgresUnavailableError
 from bandit_service.postgres_store.events import EventLog
 from bandit_service.postgres_store.experiments import ExperimentsRepository
 from bandit_service.postgres_store.history import History
+from bandit_service.postgres_store.partitions import Partitions
 from bandit_service.postgres_store.pool import make_pool
 from bandit_service.redis_store.api_keys import MirroredApiKeys
 from bandit_service.redis_store.clock import StoreClock
@@ -59,6 +62,7 @@ class Replica:
         self.metrics = Metrics()
         store_clock = StoreClock(clock)
         self._settings = settings
+        self._clock = clock
         self._draining = False
         token = uuid.uuid4().hex
         redis_url = settings.redis_url.get_secret_value()
@@ -146,6 +150,7 @@ class Replica:
             snapshots=Snapshots(self._streams, self._events, clock=store_clock),
             history=history,
             reconciler=self._reconciler,
+            partitions=PartitionKeeper(Partitions(self._pool), clock=store_clock),
             metrics=self.metrics,
             clock=store_clock,
             monotonic=time.monotonic,
@@ -160,11 +165,13 @@ class Replica:
         committing = asyncio.create_task(self._committer.run())
         turning = asyncio.create_task(self._background.run())
         refreshing = asyncio.create_task(self.keyring.keep_fresh(self._settings.keyring_refresh))
+        looking = asyncio.create_task(doctor.warn(self._settings, clock=self._clock))
         try:
             yield
         finally:
             self._draining = True
             refreshing.cancel()
+            looking.cancel()
             await self._drain(committing, turning)
             await self._reconciler.close()
             await self._connection.close()

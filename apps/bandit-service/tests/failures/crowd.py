@@ -18,6 +18,7 @@ _PATIENCE = 5.0
 _IMPATIENCE = 0.004
 _BATCH = 10
 _PROBE_EVERY = 0.02
+_GONE = 410
 
 
 @dataclass
@@ -29,6 +30,7 @@ class Told:
     wrong: list[str] = field(default_factory=list)
     unrecorded: int = 0
     unavailable: int = 0
+    late: int = 0
     slowest_selection: float = 0.0
     recorded_since: float = 0.0
     rewarded_since: float = 0.0
@@ -41,8 +43,22 @@ class Told:
 class Crowd:
     """So many clients at once on one experiment, spread over the services, and one that only ever selects."""
 
-    def __init__(self, urls: Sequence[str], experiment_id: str, *, clients: int = 8, seed: int = 1) -> None:
+    def __init__(
+        self,
+        urls: Sequence[str],
+        experiment_id: str,
+        *,
+        clients: int = 8,
+        seed: int = 1,
+        rewarding: float = 1.0,
+        deferring: float = 0.1,
+        may_be_late: bool = False,
+    ) -> None:
+        """Shares of decisions get a reward or are deferred; what comes too late is wrong unless it may be late."""
         self.told = Told()
+        self._rewarding = rewarding
+        self._deferring = deferring
+        self._may_be_late = may_be_late
         self._urls = list(urls)
         self._experiment_id = experiment_id
         self._clients = clients
@@ -101,7 +117,7 @@ class Crowd:
         body: dict[str, Any] = {"experiment_id": self._experiment_id}
         if own:
             body["decision_id"] = f"own-{next(self._numbers)}"
-        if self._random.random() < 0.1:
+        if self._random.random() < self._deferring:
             body["defer_activation"] = True
         decision = await self._ask("/select", body, number)
         if decision is None or (own and not decision["recorded"]):
@@ -111,7 +127,8 @@ class Crowd:
             self._compare(decision, await self._ask("/select", body, number + 1))
         if "defer_activation" in body and await self._insist("/activate", self._named(decision), number) is None:
             return
-        await self._reward(decision, number)
+        if self._random.random() < self._rewarding:
+            await self._reward(decision, number)
 
     async def _batch(self, number: int) -> None:
         items = [{"experiment_id": self._experiment_id}] * _BATCH
@@ -119,7 +136,11 @@ class Crowd:
         decisions = [item["result"] for item in (answer or {"items": []})["items"] if item["status"] == 200]
         for decision in decisions:
             self._note(decision)
-        waiting = {decision["decision_id"]: (decision["arm_index"], self._value()) for decision in decisions}
+        waiting = {
+            decision["decision_id"]: (decision["arm_index"], self._value())
+            for decision in decisions
+            if self._random.random() < self._rewarding
+        }
         for attempt in itertools.count(number):
             if not waiting:
                 return
@@ -130,7 +151,7 @@ class Crowd:
                 if item["status"] == 200:
                     self.told.rewards[name] = waiting.pop(name)
                 elif item["status"] != 503:
-                    self.told.wrong.append(f"the reward of {name} was answered with {item}")
+                    self._refused(item["status"], f"the reward of {name} was answered with {item}")
                     del waiting[name]
             if waiting:
                 await asyncio.sleep(0.05)
@@ -152,7 +173,7 @@ class Crowd:
             try:
                 answer = await self._ask(path, body, attempt)
             except httpx.HTTPStatusError as error:
-                self.told.wrong.append(f"{path} {body} was answered with {error.response.text}")
+                self._refused(error.response.status_code, f"{path} {body} was answered with {error.response.text}")
                 return None
             if answer is not None:
                 return answer
@@ -180,6 +201,12 @@ class Crowd:
         result: dict[str, Any] = answer.json()
         self._take_time(path, result, asked)
         return result
+
+    def _refused(self, status: int, what: str) -> None:
+        if status == _GONE and self._may_be_late:
+            self.told.late += 1
+        else:
+            self.told.wrong.append(what)
 
     def _take_time(self, path: str, result: dict[str, Any], asked: float) -> None:
         """Remember that what was asked for at that time was taken."""

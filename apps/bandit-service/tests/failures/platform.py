@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 import sys
@@ -23,6 +24,7 @@ from bandit_local.servers.process import ChildProcess
 
 ARMS = ("a", "b", "c")
 READY_WITHIN = 30.0
+_experiment_numbers = itertools.count(1)
 
 
 @dataclass
@@ -84,7 +86,6 @@ class Platform:
         self.postgres = postgres
         self.dsn = dsn
         self.services = services
-        self._experiments = 0
 
     @property
     def urls(self) -> list[str]:
@@ -121,8 +122,7 @@ class Platform:
 
     async def create(self, **fields: Any) -> str:
         """Create an experiment, wait until every service has weights for it, and return its id."""
-        self._experiments += 1
-        name = f"experiment-{self._experiments}"
+        name = f"experiment-{next(_experiment_numbers)}"
         body = {"experiment_id": name, "arms": list(ARMS)} | fields
         async with httpx.AsyncClient(timeout=10.0) as client:
             answer = await client.post(f"{self.urls[0]}/experiments", json=body)

@@ -33,6 +33,8 @@ log = structlog.get_logger(__name__)
 class Reconciler:
     """Brings a lane and the store back into agreement, one task per lane at a time.
 
+    A store that was told of commits which Postgres does not know is not touched: Postgres is the older one then.
+
     A store that is not in the experiment's epoch, or has fewer events than Postgres has committed, is refilled. In a
     new epoch, what this process acknowledged and Postgres does not have is sent again; in the same epoch, what neither
     the stream nor Postgres has. `definition` asks Postgres. A lane that was open before counts as recovering for
@@ -61,6 +63,7 @@ class Reconciler:
         self._ask_postgres_from = 0.0
         self._doubted: set[str] = set()
         self._condemned: set[str] = set()
+        self._ahead: set[str] = set()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._recoveries: dict[str, asyncio.TimerHandle] = {}
 
@@ -79,6 +82,11 @@ class Reconciler:
             task = asyncio.create_task(self._until_settled(lane))
             self._tasks[name] = task
             task.add_done_callback(lambda _: self._tasks.pop(name, None))
+
+    @property
+    def postgres_is_older(self) -> bool:
+        """Whether Postgres lacks events of some experiment that it had committed once."""
+        return bool(self._ahead)
 
     async def settled(self, lane: Lane) -> None:
         """Wait until the lane is in agreement with the store."""
@@ -107,6 +115,7 @@ class Reconciler:
         finally:
             patience.cancel()
         lane.settling = lane.unverified = False
+        self._ahead.discard(lane.experiment_id)
         self._recover(lane)
         self._wake()
 
@@ -165,6 +174,9 @@ class Reconciler:
             raise PostgresUnavailableError("Postgres did not answer a moment ago")
         # Postgres is asked first, and waits for whoever is writing: what it has then, the store must have had before.
         position = await self._events.position(lane.experiment_id)
+        if position is not None and await self._is_ahead_of_postgres(lane, position):
+            await self._spare(lane)
+            return False
         lane.settling = True
         if lane.in_flight:
             return False
@@ -184,6 +196,23 @@ class Reconciler:
         else:
             await self._verify(lane)
         return True
+
+    async def _is_ahead_of_postgres(self, lane: Lane, position: Position) -> bool:
+        """Say whether Postgres lacks what it had committed: restored, or failed over to a copy that was behind."""
+        head = await self._store.head(lane.experiment_id)
+        if not _is_past(head, position):
+            return False
+        again = await self._events.position(lane.experiment_id)
+        return again is not None and _is_past(head, again)
+
+    async def _spare(self, lane: Lane) -> None:
+        """Leave the store's newer beliefs alone, and serve from them, until somebody decides what is true."""
+        name = lane.experiment_id
+        self._condemned.discard(name)
+        if name not in self._ahead:
+            log.error("postgres_is_older_than_the_store", experiment_id=name)
+            self._ahead.add(name)
+        await self._go_on_unverified(lane)
 
     async def _refill(self, lane: Lane, *, above: int) -> None:
         experiment = await self._definition(lane.experiment_id)
@@ -232,6 +261,11 @@ class Reconciler:
     def _tell(lane: Lane, epoch: int | None, lost: int) -> None:
         if lost:
             log.warning("events_sent_again", experiment_id=lane.experiment_id, epoch=epoch, events=lost)
+
+
+def _is_past(head: Head, position: Position) -> bool:
+    """Say whether the store was told of commits that Postgres does not know."""
+    return head.epoch is not None and (head.epoch, head.committed) > (position.epoch, position.committed_seq)
 
 
 def _continues(head: Head, position: Position | None) -> bool:

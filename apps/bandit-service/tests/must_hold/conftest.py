@@ -1,32 +1,23 @@
-"""After a mixed run over real HTTP, beliefs equal what clients were told, to the millionth; and so after a rebuild.
+"""Clients that do all kinds of things at the same time, and a ledger of what they were told.
 
-Clients select, activate and reward at the same time: with retries, duplicates, requests cut off and sent again, late,
-unknown and wrong ones, fractional and ignored outcomes, direct rewards, ids of their own and batches. Meanwhile an arm
-joins, one retires, and an experiment pauses. A ledger notes what they were told, and folds it on its own.
+They select, activate and reward: with retries, duplicates, requests cut off and sent again, late, unknown and wrong
+ones, fractional and ignored outcomes, direct rewards, ids of their own and batches. Meanwhile an arm joins, two retire,
+and an experiment pauses.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import defaultdict
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
 import numpy as np
-import psycopg
 import pytest
-import redis
-
-if TYPE_CHECKING:
-    from conftest import Serve
-
-    from bandit_service.settings import Settings
 
 MICRO = 1_000_000
-CLIENTS, ACTIONS = 6, 40
+VISITORS, ACTIONS = 6, 25
 PRIORS = {"a": (1_000_000, 1_000_000), "b": (2_000_000, 20_000_000), "c": (500_000, 333_333), "d": (4_000_000, 1)}
 ARMS = [{"id": arm, "prior": {"alpha": alpha / MICRO, "beta": beta / MICRO}} for arm, (alpha, beta) in PRIORS.items()]
 # "d" joins while the experiment runs.
@@ -257,71 +248,65 @@ class Visitor:
         return f"{kind}-{self._number}-{self._names}"
 
 
-class Witness:
-    """Reads what the service believes and has logged, past the service."""
+class Clients:
+    """All visitors together, and whoever changes the experiments meanwhile."""
 
-    def __init__(self, settings: Settings, url: str) -> None:
-        self._redis = redis.Redis.from_url(settings.redis_url.get_secret_value(), decode_responses=True)
-        self._dsn = settings.postgres_dsn.get_secret_value()
-        self._url = url
+    def __init__(self) -> None:
+        self.ledger = Ledger()
 
-    def beliefs(self, experiments: list[str]) -> Beliefs:
-        """Return alpha and beta from their documented keys, and the counts that go with them."""
-        return {
-            (experiment, arm["arm"]): Belief(
-                *(
-                    int(self._redis.get(f"experiment:{{{experiment}}}:arm:{arm['index']}:{name}") or 0)
-                    for name in NAMES
-                ),
-                arm["decisions"],
-                arm["rewards"],
-            )
-            for experiment in experiments
-            for arm in httpx.get(f"{self._url}/experiments/{experiment}/posterior").raise_for_status().json()["arms"]
-        }
+    async def mix(self, url: str) -> None:
+        """Create the experiments, visit and change them."""
+        async with _client(url) as http:
+            for name, fields in EXPERIMENTS.items():
+                body = {"experiment_id": name, "arms": ARMS[:3], **fields}
+                assert (await http.post("/experiments", json=body)).status_code == 201
+            visitors = [Visitor(number, http, self.ledger) for number in range(VISITORS)]
+            await asyncio.gather(self._change(http), *(_stroll(visitor) for visitor in visitors))
 
-    def wait(self, experiments: list[str], *, keys: tuple[str, ...], seconds: float = 40.0) -> None:
-        """Wait until no window is open (`pending`) and no event is on its way to Postgres (`events`)."""
-        deadline = time.monotonic() + seconds
-        names = [f"experiment:{{{experiment}}}:{key}" for experiment in experiments for key in keys]
-        while any(self._redis.exists(name) and self._left(name) for name in names):
-            assert time.monotonic() < deadline, "windows stay open, or events do not reach Postgres"
-            time.sleep(0.05)
+    async def leave_windows_open(self, url: str) -> None:
+        """Make decisions whose windows are still open when this returns, some of them rewarded."""
+        async with _client(url) as http:
+            for number in range(30):
+                told = (await http.post("/select", json={"experiment_id": "open"})).json()
+                self.ledger.decided(told, deferred=False)
+                if number % 3 == 0:
+                    body = {"decision_id": told["decision_id"], "reward": number / 100}
+                    self.ledger.rewarded((await http.post("/reward", json=body)).json())
 
-    def forget_everything(self) -> None:
-        self._redis.flushall()
+    async def repeat(self, url: str) -> None:
+        """Send again what was sent before: nothing may count a second time, nor be answered differently."""
+        async with _client(url) as http:
+            for experiment, decision_id in [*self.ledger.outcomes][:100]:
+                body = {"experiment_id": experiment, "decision_id": decision_id, "reward": 1}
+                answer = await http.post("/reward", json=body)
+                assert (answer.status_code, answer.json().get("status")) == (200, "duplicate")
+            for experiment, decision_id in self.ledger.late:
+                body = {"experiment_id": experiment, "decision_id": decision_id, "reward": 1}
+                assert (await http.post("/reward", json=body)).status_code in (409, 410)
+            for (experiment, decision_id), told in self.ledger.decisions.items():
+                if decision_id.startswith("order-"):
+                    body = {"experiment_id": experiment, "decision_id": decision_id, "unit_id": "anybody"}
+                    assert (await http.post("/select", json=body)).json() == told
 
-    def rows(self, query: str) -> list[tuple[Any, ...]]:
-        with psycopg.connect(self._dsn) as connection:
-            return connection.execute(query.encode()).fetchall()
-
-    def _left(self, name: str) -> Any:
-        return self._redis.xlen(name) if name.endswith(":events") else self._redis.zcard(name)
-
-
-NAMES = ("alpha", "beta")
-CLOSED = ["plain", "graded", "zeros", "brief", "shop.sticky"]
-
-
-@dataclass
-class Run:
-    """What clients were told, what was believed before and after the rebuild, and what was logged."""
-
-    ledger: Ledger
-    before: Beliefs
-    after: Beliefs
-    after_closing: Beliefs
-    events: list[tuple[Any, ...]]
-    weights: dict[tuple[str, int], dict[str, float]]
+    async def _change(self, http: httpx.AsyncClient) -> None:
+        why = {"reason": "the run is mixed"}
+        for path, more in (
+            ("graded/pause", {}),
+            ("plain/arms", ARMS[3]),
+            ("graded/arms/b/retire", {}),
+            ("graded/resume", {}),
+            ("plain/arms/d/retire", {}),
+        ):
+            await asyncio.sleep(0.2)
+            assert (await http.post(f"/experiments/{path}", json=why | more)).is_success
+            if path == "plain/arms":
+                body = {"experiment_id": "plain", "arm": "d", "reward": 0.25}
+                assert (await http.post("/reward", json=body)).is_success
+                self.ledger.direct["plain", "d", "by whoever added it"] = MICRO // 4
 
 
-async def mixed(url: str, ledger: Ledger) -> None:
-    async with httpx.AsyncClient(base_url=url, timeout=60.0) as http:
-        for name, fields in EXPERIMENTS.items():
-            body = {"experiment_id": name, "arms": ARMS[:3], **fields}
-            assert (await http.post("/experiments", json=body)).status_code == 201
-        visitors = [Visitor(number, http, ledger) for number in range(CLIENTS)]
-        await asyncio.gather(change(http), *(_stroll(visitor) for visitor in visitors))
+def _client(url: str) -> httpx.AsyncClient:
+    return httpx.AsyncClient(base_url=url, timeout=60.0)
 
 
 async def _stroll(visitor: Visitor) -> None:
@@ -329,133 +314,6 @@ async def _stroll(visitor: Visitor) -> None:
         await visitor.act()
 
 
-async def change(http: httpx.AsyncClient) -> None:
-    """Change experiments while they are visited."""
-    why = {"reason": "the run is mixed"}
-    for path, more in (
-        ("graded/pause", {}),
-        ("plain/arms", ARMS[3]),
-        ("graded/arms/b/retire", {}),
-        ("graded/resume", {}),
-        ("plain/arms/d/retire", {}),
-    ):
-        await asyncio.sleep(0.2)
-        assert (await http.post(f"/experiments/{path}", json=why | more)).is_success
-        if path == "plain/arms":
-            told = await http.post("/reward", json={"experiment_id": "plain", "arm": "d", "reward": 0.25})
-            assert told.is_success
-
-
-async def leave_windows_open(url: str, ledger: Ledger) -> None:
-    """Make decisions whose windows close after the rebuild, some of them rewarded."""
-    async with httpx.AsyncClient(base_url=url, timeout=60.0) as http:
-        for number in range(30):
-            told = (await http.post("/select", json={"experiment_id": "open"})).json()
-            ledger.decided(told, deferred=False)
-            if number % 3 == 0:
-                body = {"decision_id": told["decision_id"], "reward": number / 100}
-                ledger.rewarded((await http.post("/reward", json=body)).json())
-
-
 @pytest.fixture(scope="module")
-async def run(serve: Serve, module_settings: Settings) -> AsyncIterator[Run]:
-    ledger = Ledger()
-    with serve(module_settings) as url:
-        witness = Witness(module_settings, url)
-        await mixed(url, ledger)
-        ledger.direct["plain", "d", "by change"] = MICRO // 4
-        witness.wait(CLOSED, keys=("pending", "events"))
-        before = witness.beliefs(CLOSED)
-        await leave_windows_open(url, ledger)
-    witness.forget_everything()
-    with serve(module_settings) as url:
-        witness = Witness(module_settings, url)
-        after = witness.beliefs(CLOSED)
-        await repeat(url, ledger)
-        witness.wait(list(EXPERIMENTS), keys=("pending", "events"))
-        yield Run(
-            ledger,
-            before,
-            after,
-            witness.beliefs(list(EXPERIMENTS)),
-            witness.rows(
-                "SELECT experiment_id, decision_id, kind, arm_index, stratum, propensity, weights_version, "
-                "believed FROM bandit_events"
-            ),
-            {
-                (name, version): weights
-                for name, version, weights in witness.rows(
-                    "SELECT experiment_id, weights_version, weights FROM allocations"
-                )
-            },
-        )
-
-
-async def repeat(url: str, ledger: Ledger) -> None:
-    """Send again what was sent before the rebuild: nothing may count a second time."""
-    async with httpx.AsyncClient(base_url=url, timeout=60.0) as http:
-        for experiment, decision_id in [*ledger.outcomes][:100]:
-            if experiment != "open":
-                body = {"experiment_id": experiment, "decision_id": decision_id, "reward": 1}
-                answer = await http.post("/reward", json=body)
-                assert (answer.status_code, answer.json().get("status")) == (200, "duplicate")
-        for (experiment, decision_id), told in ledger.decisions.items():
-            if decision_id.startswith("order-"):
-                body = {"experiment_id": experiment, "decision_id": decision_id, "unit_id": "anybody"}
-                assert (await http.post("/select", json=body)).json() == told
-
-
-def test_the_run_was_mixed(run: Run) -> None:
-    ledger = run.ledger
-    strata = {told["stratum"] for told in ledger.decisions.values()}
-    assert strata == {"bandit", "holdout", "paused"}
-    assert len(ledger.decisions) > 500
-    assert ledger.late
-    assert ledger.deferred - ledger.activated
-    assert ledger.activated
-    assert None in ledger.outcomes.values()
-    assert any(micro not in (0, MICRO, None) for micro in ledger.outcomes.values())
-    assert any(told["weights_version"] > 10 for told in ledger.decisions.values())
-
-
-def test_beliefs_are_what_clients_were_told_to_the_millionth(run: Run) -> None:
-    assert run.before == run.ledger.fold(CLOSED)
-
-
-def test_beliefs_rebuilt_from_postgres_are_the_same(run: Run) -> None:
-    assert run.after == run.ledger.fold(CLOSED)
-
-
-def test_windows_that_were_open_at_the_rebuild_close_as_if_nothing_had_happened(run: Run) -> None:
-    assert run.after_closing == run.ledger.fold(list(EXPERIMENTS))
-
-
-def test_every_decision_is_logged_once_with_what_the_client_was_told(run: Run) -> None:
-    logged = {
-        (event[0], event[1]): (event[3], event[4], event[5], event[6]) for event in run.events if event[2] == "decision"
-    }
-    told = {
-        key: (each["arm_index"], each["stratum"], each["propensity"], each["weights_version"])
-        for key, each in run.ledger.decisions.items()
-    }
-    assert told.items() <= logged.items()
-
-
-def test_the_logged_propensity_is_the_weight_that_was_published_under_its_version(run: Run) -> None:
-    compared = 0
-    for experiment, decision_id, kind, arm_index, stratum, propensity, version, _ in run.events:
-        weights = run.weights.get((experiment, version))
-        if kind == "decision" and stratum == "bandit" and weights is not None:
-            arm = list(PRIORS)[arm_index]
-            active = sum(weight for name, weight in weights.items() if name not in RETIRED.get(experiment, ()))
-            assert propensity in (pytest.approx(weights[arm]), pytest.approx(weights[arm] / active)), decision_id
-            compared += 1
-    assert compared > 100
-
-
-RETIRED = {"graded": ("b",), "plain": ("d",)}
-
-
-def test_exactly_the_rewards_that_count_changed_beliefs(run: Run) -> None:
-    believed = sum(event[7] for event in run.events)
-    assert believed == sum(belief.rewards for belief in run.after_closing.values())
+def clients() -> Clients:
+    return Clients()
