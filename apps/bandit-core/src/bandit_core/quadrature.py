@@ -78,36 +78,32 @@ def adapted_mesh(edges: Array, panels_needed: Callable[[Array], Array]) -> Mesh:
     """Mesh over the range of `edges` (S, Q + 1) in which no panel carries more than MOST_PER_PANEL.
 
     `panels_needed` maps edges (S, Q + 1) to the positive number of panels (S, Q) that each interval deserves; it is
-    additive over intervals. What floating point cannot divide further is left as it is.
+    additive over intervals. What is known about them grows until the mesh planned from it stands the check. Panels that
+    floating point cannot divide pass it.
     """
-    needed = panels_needed(edges)
-    edges = _equidistributed(edges, needed, _panel_count(needed))
-    while _too_coarse(edges, needed := panels_needed(edges)):
-        edges = _equidistributed(edges, needed, max(_panel_count(needed), needed.shape[1]))
-    return Mesh.between(edges)
+    while True:
+        planned = _equidistributed(edges, panels_needed(edges))
+        if _fine_enough(planned, panels_needed(planned)):
+            return Mesh.between(planned)
+        edges = np.sort(np.concatenate([edges, planned], axis=1), axis=1)
 
 
-def _too_coarse(edges: Array, needed: Array) -> bool:
-    overloaded = needed > MOST_PER_PANEL
-    if not overloaded.any():
-        return False
+def _fine_enough(edges: Array, needed: Array) -> bool:
+    if needed.max() <= MOST_PER_PANEL:
+        return True
     divisible = edges[:, 1:] - edges[:, :-1] > FINEST_PANEL * np.abs(edges[:, 1:])
-    return bool((overloaded & divisible).any())
+    return bool((needed[divisible] <= MOST_PER_PANEL).all())
 
 
-def _panel_count(needed: Array) -> int:
-    """Panels for the most demanding of the S meshes; all get the same number, so that arrays stay rectangular."""
-    return int(np.ceil(needed.sum(axis=1).max()))
+def _equidistributed(edges: Array, needed: Array) -> Array:
+    """Edges (S, P + 1) over the same range that spread `needed` evenly, as if constant in each old interval.
 
-
-def _equidistributed(edges: Array, needed: Array, count: int) -> Array:
-    """Edges (S, count + 1) over the same range that spread `needed` evenly, as if constant in each old interval.
-
-    All S inverse interpolations are done as one: mesh s lies on the stretch [2s, 2s + 1] of a single axis.
+    P is what the most demanding of the S meshes needs: all get the same, so that arrays stay rectangular. All inverse
+    interpolations are done as one: mesh s lies on the stretch [2s, 2s + 1] of a single axis.
     """
     carried = np.zeros_like(edges)
     np.cumsum(needed, axis=1, out=carried[:, 1:])
     stretch = 2.0 * np.arange(len(edges))[:, None]
-    wanted = np.linspace(0.0, 1.0, count + 1) + stretch
+    wanted = np.linspace(0.0, 1.0, int(np.ceil(carried.max())) + 1) + stretch
     placed = np.interp(wanted.ravel(), (carried / carried[:, -1:] + stretch).ravel(), edges.ravel())
     return placed.reshape(wanted.shape)

@@ -192,7 +192,7 @@ async def test_one_experiment_that_cannot_be_computed_holds_nobody_else_up(
         await report(sound, **CLEAR)
 
         async def moved() -> bool:
+            assert (await broken.report("a", 1))["status"] == "applied"
             return (await weights(sound))["a"] > 0.9
 
         await api.until(moved)
-        assert (await broken.select())["recorded"]
