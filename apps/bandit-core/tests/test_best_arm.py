@@ -216,9 +216,9 @@ def test_ten_arms_take_less_than_a_millisecond() -> None:
     assert min(seconds) < 1e-3
 
 
-@pytest.mark.parametrize("extreme", [1e-9, 1e15])
+@pytest.mark.parametrize("extreme", [2e-9, 1e15])
 def test_parameters_at_their_limits_still_work(extreme: float) -> None:
-    result = best_arm([extreme, extreme, 1.0], [extreme, 2 * extreme, 1.0])
+    result = best_arm([extreme, extreme / 2, 1.0], [extreme, extreme, 1.0])
     assert result.prob_best.sum() == pytest.approx(1.0)
     assert (result.expected_loss >= 0.0).all()
     assert result.prob_best[0] > 0.4

@@ -45,7 +45,7 @@ Near t = 0 softplus changes from e^t to t, near −log β the factor exp(−β e
 mirror image. Further away these changes are as small as e^−distance; z alone would pass over them for small α or β.
 """
 
-START_CELLS: Final = 20
+START_CELLS: Final = 32
 START_SCALE: Final = 8.0
 """The first mesh: this many intervals on either side, at first in steps that reach this many widths of an arm."""
 

@@ -90,8 +90,10 @@ def _exceedance(leader: BetaArms, others: BetaArms, v: float, *, relative: bool)
         count=others.alpha.shape[1],
         also_needed=lambda edges: _panels_to_follow_leader(leader, edges, v, relative=relative),
     )
+    nodes = on_mesh.mesh.nodes
+    beaten = _cdf(leader, _moved_back(nodes, v, relative=relative)) * (relative | (expit(nodes) > v))
     density = on_mesh.hazard.sum(axis=1) * on_mesh.cdf.prod(axis=1) * on_mesh.mesh.weights
-    return float((density * _cdf(leader, _moved_back(on_mesh.mesh.nodes, v, relative=relative))).sum())
+    return float((density * beaten).sum())
 
 
 def _moved_back(t: Array, v: float, *, relative: bool, finest: float = math.exp(-LARGEST_LOG)) -> Array:

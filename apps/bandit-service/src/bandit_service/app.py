@@ -76,7 +76,7 @@ def create_app(
         route.path: RequestMiddleware(route.app, max_body_bytes=settings.max_body_bytes) for route in routes
     }
     app.include_router(experiment_endpoints.router(replica.experiments, replica.keyring))
-    app.include_router(allocator_endpoints.router(replica.reports, replica.decisions, replica.keyring))
+    app.include_router(allocator_endpoints.router(replica.reports, replica.intake, replica.keyring))
     app.include_router(health_router(replica.metrics, replica.readiness))
     app.add_middleware(RequestMiddleware, max_body_bytes=settings.max_body_bytes)
     problems.install(app)

@@ -21,7 +21,9 @@ from bandit_service.auth import KeyRing
 from bandit_service.background import Background
 from bandit_service.decisions.decision_id import DecisionIds
 from bandit_service.decisions.directory import Directory
+from bandit_service.decisions.intake import Intake
 from bandit_service.decisions.service import Decisions
+from bandit_service.decisions.tickets import Tickets
 from bandit_service.decisions.uniforms import Uniforms
 from bandit_service.events.committer import Committer, Limits
 from bandit_service.events.lane import Lane, Reply
@@ -125,18 +127,23 @@ class Replica:
             self.reports,
             clock=store_clock,
         )
+        ids = DecisionIds(settings.decision_keys, secrets.token_bytes)
+        self.intake = Intake(directory=self._directory, committer=self._committer, settled=self._settled)
+        tickets = Tickets(intake=self.intake, ids=ids, directory=self._directory, store=self._store)
         self.decisions = Decisions(
-            directory=self._directory,
-            store=self._store,
-            committer=self._committer,
-            ids=DecisionIds(settings.decision_keys, secrets.token_bytes),
+            intake=self.intake,
+            tickets=tickets,
+            ids=ids,
             uniforms=Uniforms(rng),
             clock=store_clock,
             metrics=self.metrics,
-            settled=self._settled,
         )
         self.rewards = Rewards(
-            decisions=self.decisions, clock=store_clock, new_id=lambda: uuid.uuid4().hex, metrics=self.metrics
+            intake=self.intake,
+            tickets=tickets,
+            clock=store_clock,
+            new_id=lambda: uuid.uuid4().hex,
+            metrics=self.metrics,
         )
         self._background = Background(
             store=self._store,
@@ -170,8 +177,9 @@ class Replica:
             yield
         finally:
             self._draining = True
-            refreshing.cancel()
-            looking.cancel()
+            for task in (refreshing, looking):
+                task.cancel()
+            await asyncio.gather(refreshing, looking, return_exceptions=True)
             await self._drain(committing, turning)
             await self._reconciler.close()
             await self._connection.close()

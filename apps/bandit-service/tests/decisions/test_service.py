@@ -159,20 +159,6 @@ async def test_another_replica_masks_a_retired_arm_as_soon_as_it_hears_of_it(sta
         assert {decision["arm"] for decision in await there.select_many(100)} == {"a", "c"}
 
 
-async def test_a_decision_for_an_arm_that_another_replica_has_not_heard_of_is_understood(start_api: StartApi) -> None:
-    async with start_api() as first, start_api() as second:
-        live = await first.create("a", "b")
-        there = type(live)(second, live.id)
-        await there.read("posterior")
-        await live.patch(policy={"name": "fixed", "params": {"weights": {"a": 1}}})
-        await live.change("arms", 201, id="c")
-        await live.patch(policy={"name": "fixed", "params": {"weights": {"c": 1}}}, guardrails={"min_weight": 0})
-        decision, mine = await live.select(), await live.select(decision_id="mine")
-        assert (decision["arm"], mine["arm"]) == ("c", "c")
-        assert (await there.reward(decision, 1))["arm"] == "c"
-        assert await there.select(decision_id="mine") == mine
-
-
 async def test_a_new_experiment_can_be_selected_from_the_moment_it_exists(api: Api) -> None:
     await api.post("/select", {"experiment_id": "soon"}, 404)
     live = await api.create(experiment_id="soon")

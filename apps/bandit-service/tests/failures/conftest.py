@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from bandit_local.servers import PostgresServer, RedisServer
 from bandit_service import migrations
 
-# The harness is imported as `failures.…`, from the test files as from one another.
-sys.path.append(str(Path(__file__).parents[1]))
-
-from failures.platform import Platform, Service
+from .platform import Platform, Service
 
 type Report = Callable[[str], None]
 

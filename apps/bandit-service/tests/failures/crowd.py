@@ -83,13 +83,13 @@ class Crowd:
     async def until(self, acknowledged: int, within: float = 180.0) -> None:
         """Wait until clients were told of so many events altogether."""
         async with asyncio.timeout(within):
-            while self.told.acknowledged < acknowledged:  # noqa: ASYNC110 (a test may look as often as it likes)
+            while self.told.acknowledged < acknowledged:
                 await asyncio.sleep(0.01)
 
     async def recovered(self, since: float, within: float = 60.0) -> float:
         """Wait until a decision and a reward asked for after that moment were taken; return how long that took."""
         async with asyncio.timeout(within):
-            while min(self.told.recorded_since, self.told.rewarded_since) < since:  # noqa: ASYNC110
+            while min(self.told.recorded_since, self.told.rewarded_since) < since:
                 await asyncio.sleep(0.005)
         return time.monotonic() - since
 

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from failures.crowd import Crowd
-from failures.ledger import assert_nothing_lost_or_doubled, assert_same_weights, settled
-from failures.platform import Platform
+from .crowd import Crowd
+from .ledger import assert_nothing_lost_or_doubled, assert_same_weights, settled
+from .platform import Platform
 
 
 async def survives(

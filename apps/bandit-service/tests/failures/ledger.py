@@ -8,8 +8,9 @@ from collections import Counter
 from dataclasses import dataclass
 
 import httpx
-from failures.crowd import MICRO, Told
-from failures.platform import ARMS, Platform
+
+from .crowd import MICRO, Told
+from .platform import ARMS, Platform
 
 _ARMS = range(len(ARMS))
 _SETTLED_WITHIN = 60.0

@@ -6,12 +6,12 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from failures.crowd import Crowd
-from failures.ledger import in_postgres, in_redis, settled
-from failures.platform import Platform
+from .crowd import Crowd
+from .ledger import in_postgres, in_redis, settled
+from .platform import Platform
 
 if TYPE_CHECKING:
-    from failures.conftest import Report
+    from .conftest import Report
 
 WINDOW = 4.0
 

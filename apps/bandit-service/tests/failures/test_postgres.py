@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from failures.crowd import Crowd
-from failures.drill import survives
-from failures.platform import Platform, frozen
+from .crowd import Crowd
+from .drill import survives
+from .platform import Platform, frozen
 
 if TYPE_CHECKING:
-    from failures.conftest import Report
+    from .conftest import Report
 
 
 async def test_postgres_is_killed_and_stays_away(platform: Platform, events: int, report: Report) -> None:

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
-from failures.crowd import Crowd
-from failures.drill import survives
-from failures.platform import Platform, frozen
+
+from .crowd import Crowd
+from .drill import survives
+from .platform import Platform, frozen
 
 if TYPE_CHECKING:
-    from failures.conftest import Report
+    from .conftest import Report
 
 
 def crash(platform: Platform, _: Crowd) -> None:

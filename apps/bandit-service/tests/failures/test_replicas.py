@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from failures.crowd import Crowd
-from failures.drill import survives
+from .crowd import Crowd
+from .drill import survives
 
 if TYPE_CHECKING:
-    from failures.conftest import Report
-    from failures.platform import Platform
+    from .conftest import Report
+    from .platform import Platform
 
 
 def nothing(_: Platform, __: Crowd) -> None:

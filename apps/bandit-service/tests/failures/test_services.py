@@ -7,13 +7,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
-from failures.crowd import Crowd
-from failures.drill import survives
-from failures.ledger import in_postgres, in_redis, settled
-from failures.platform import ARMS, Platform, frozen
+
+from .crowd import Crowd
+from .drill import survives
+from .ledger import in_postgres, in_redis, settled
+from .platform import ARMS, Platform, frozen
 
 if TYPE_CHECKING:
-    from failures.conftest import Report
+    from .conftest import Report
 
 LEASE_SECONDS = 5.0
 

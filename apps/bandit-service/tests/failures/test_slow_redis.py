@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from failures.crowd import Crowd
-from failures.drill import survives
-from failures.platform import Platform, Service
-from failures.proxy import SlowProxy
+
+from .crowd import Crowd
+from .drill import survives
+from .platform import Platform, Service
+from .proxy import SlowProxy
 
 if TYPE_CHECKING:
-    from failures.conftest import Report
+    from .conftest import Report
 
 
 @pytest.fixture

@@ -6,12 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import redis.asyncio
-
-from bandit_service.redis_store.keys import ExperimentKeys
 
 if TYPE_CHECKING:
-    from conftest import Api, LiveExperiment, StartApi
+    from conftest import Api, LiveExperiment
 
 FIXED_ON_A = {"name": "fixed", "params": {"weights": {"a": 1}}}
 
@@ -304,27 +301,3 @@ async def test_an_outcome_of_a_concluded_experiment_still_enters_when_its_window
         return await live.added(decision["arm"]) == (1_000_000, 0)
 
     await api.until(closed)
-
-
-async def test_a_store_that_was_emptied_makes_a_caller_wait_and_never_denies_a_decision(
-    start_api: StartApi, redis_url: str
-) -> None:
-    async with start_api() as api, redis.asyncio.Redis.from_url(redis_url) as client:
-        live = await api.create()
-        mine = await live.select(decision_id="mine")
-
-        async def written() -> bool:
-            return await client.xlen(ExperimentKeys(live.id).events) == 0
-
-        await api.until(written)
-        await client.flushall()
-        statuses = []
-
-        async def applied() -> bool:
-            body = {"decision_id": "mine", "experiment_id": live.id, "reward": 1}
-            statuses.append((await api.http.post("/reward", json=body)).status_code)
-            return statuses[-1] == 200
-
-        await api.until(applied, seconds=20.0)
-        assert set(statuses) <= {503, 200}
-        assert await live.added(mine["arm"]) == (1_000_000, 0)

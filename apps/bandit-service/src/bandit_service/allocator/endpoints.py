@@ -6,13 +6,13 @@ from fastapi import APIRouter, Depends
 
 from bandit_service.allocator.report import AllocationReport, ConclusionReport, PosteriorReport, Reports
 from bandit_service.auth import KeyRing
-from bandit_service.decisions.service import Decisions
+from bandit_service.decisions.intake import Intake
 from bandit_service.decisions.serving import Serving
 from bandit_service.experiments.endpoints import DOCUMENTED_KEYS, READING, Caller, ExperimentId, guarded
 from bandit_service.problems import responses
 
 
-def router(reports: Reports, decisions: Decisions, keyring: KeyRing) -> APIRouter:
+def router(reports: Reports, intake: Intake, keyring: KeyRing) -> APIRouter:
     """Return the routes of this room."""
     routes = APIRouter(
         prefix="/experiments/{experiment_id}",
@@ -24,7 +24,7 @@ def router(reports: Reports, decisions: Decisions, keyring: KeyRing) -> APIRoute
     )
 
     async def serving(experiment_id: ExperimentId, principal: Caller) -> Serving:
-        return await decisions.serving(experiment_id, principal)
+        return await intake.serving(experiment_id, principal)
 
     Known = Annotated[Serving, Depends(serving)]  # noqa: N806 (a type)
 

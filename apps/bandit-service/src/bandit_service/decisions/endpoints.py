@@ -74,7 +74,6 @@ def routes(hot: Hot, decisions: Decisions) -> list[Route]:
 
 async def _begin(decisions: Decisions, raw: Sequence[int], principal: Principal) -> Settled[Begun]:
     try:
-        request = decode_item(SelectRequest, raw)
-        return decisions.begin(request, await decisions.serving(request.experiment_id, principal))
+        return await decisions.begin(decode_item(SelectRequest, raw), principal)
     except Problem as problem:
         return problem

@@ -33,12 +33,12 @@ log = structlog.get_logger(__name__)
 class Reconciler:
     """Brings a lane and the store back into agreement, one task per lane at a time.
 
-    A store that was told of commits which Postgres does not know is not touched: Postgres is the older one then.
-
     A store that is not in the experiment's epoch, or has fewer events than Postgres has committed, is refilled. In a
     new epoch, what this process acknowledged and Postgres does not have is sent again; in the same epoch, what neither
-    the stream nor Postgres has. `definition` asks Postgres. A lane that was open before counts as recovering for
-    `recovery_seconds` afterwards.
+    the stream nor Postgres has. A store that was told of commits which Postgres does not know is not touched: Postgres
+    is the older one then.
+
+    `definition` asks Postgres. A lane that was open before counts as recovering for `recovery_seconds` afterwards.
     """
 
     def __init__(
@@ -174,22 +174,18 @@ class Reconciler:
             raise PostgresUnavailableError("Postgres did not answer a moment ago")
         # Postgres is asked first, and waits for whoever is writing: what it has then, the store must have had before.
         position = await self._events.position(lane.experiment_id)
-        if position is not None and await self._is_ahead_of_postgres(lane, position):
-            await self._spare(lane)
-            return False
-        lane.settling = True
-        if lane.in_flight:
-            return False
-        head = await self._store.head(lane.experiment_id)
         if position is None:
             log.error("experiment_unknown_to_postgres", experiment_id=lane.experiment_id)
             return False
-        if head.epoch is not None and head.epoch > position.epoch:
-            position = await self._events.position(lane.experiment_id)
-            if position is not None and position.epoch >= head.epoch:
-                return False  # It was refilled between the two questions.
+        if await self._is_ahead_of_postgres(lane, position):
+            await self._spare(lane)
+            return False
+        lane.settling = True
+        head = await self._store.head(lane.experiment_id)
+        if lane.in_flight or _is_past(head, position):
+            return False  # What was under way, or another process' refill, has overtaken the answer of Postgres.
         if lane.experiment_id in self._condemned or not _continues(head, position):
-            await self._refill(lane, above=head.epoch or 0)
+            await self._refill(lane)
             return False
         if head.epoch is not None and lane.epoch != head.epoch:
             await self._enter_epoch(lane, head.epoch)
@@ -214,12 +210,12 @@ class Reconciler:
             self._ahead.add(name)
         await self._go_on_unverified(lane)
 
-    async def _refill(self, lane: Lane, *, above: int) -> None:
+    async def _refill(self, lane: Lane) -> None:
         experiment = await self._definition(lane.experiment_id)
         if experiment is None:
             return
         known = self._directory.get(lane.experiment_id)
-        epoch = await self._refiller.refill(experiment, known.allocation if known else None, above=above)
+        epoch = await self._refiller.refill(experiment, known.allocation if known else None)
         if epoch is not None:
             self._condemned.discard(lane.experiment_id)
             await self._directory.refresh(lane.experiment_id)
@@ -268,6 +264,6 @@ def _is_past(head: Head, position: Position) -> bool:
     return head.epoch is not None and (head.epoch, head.committed) > (position.epoch, position.committed_seq)
 
 
-def _continues(head: Head, position: Position | None) -> bool:
+def _continues(head: Head, position: Position) -> bool:
     """Say whether the store holds everything that Postgres has committed."""
-    return position is not None and head.epoch == position.epoch and head.seq >= position.committed_seq
+    return head.epoch == position.epoch and head.seq >= position.committed_seq

@@ -26,6 +26,7 @@ from bandit_service.redis_store.store import RedisStore
 
 MARKER_GRACE_MS = 3_600_000
 _PIECE = 1_000
+_MARKED: tuple[Kind, ...] = ("late", "activation", "reward")
 # More than what other processes can have published since this one last looked.
 _UNSEEN_VERSIONS = 1_000
 _encode = msgspec.json.Encoder().encode
@@ -66,15 +67,12 @@ class Refiller:
         self._clock = clock
         self._turn_seconds = turn_seconds
 
-    async def refill(
-        self, experiment: Experiment, allocation: AllocationRecord | None, *, above: int = 0
-    ) -> int | None:
+    async def refill(self, experiment: Experiment, allocation: AllocationRecord | None) -> int | None:
         """Rebuild the experiment under a new epoch and return that; None if another process has the turn.
 
         Args:
             experiment: Its definition as Postgres has it.
             allocation: The weights that this process serves, if any.
-            above: The epoch the store is in: the new one will be later, even if Postgres has lost the memory of it.
 
         Raises:
             PostgresUnavailableError, StoreUnavailableError, StoreFullError: not done; try again later.
@@ -83,7 +81,7 @@ class Refiller:
             return None
         keeping = asyncio.create_task(self._keep_turn(experiment.id))
         try:
-            return await self._rebuild(experiment, allocation, above)
+            return await self._rebuild(experiment, allocation)
         finally:
             keeping.cancel()
             await self._store.end_refill_turn(experiment.id, self._token)
@@ -95,9 +93,9 @@ class Refiller:
             with suppress(StoreUnavailableError, StoreFullError):
                 await self._store.take_refill(experiment_id, self._token, self._turn_seconds)
 
-    async def _rebuild(self, experiment: Experiment, allocation: AllocationRecord | None, above: int) -> int | None:
+    async def _rebuild(self, experiment: Experiment, allocation: AllocationRecord | None) -> int | None:
         started = self._clock()
-        position = await self._events.raise_epoch(experiment.id, above)
+        position = await self._events.raise_epoch(experiment.id)
         if position is None or not await self._store.refill_begin(experiment.id, position.epoch):
             return None
         writer = _Pieces(self._store, experiment.id, position.epoch)
@@ -134,20 +132,38 @@ class Refiller:
 
     async def _remembered(self, experiment: Experiment, writer: _Pieces) -> None:
         """Write what scripts look up: markers and callers' own decisions of open windows, pending windows, units."""
-        life_ms = round(experiment.reward_window * 1_000) + MARKER_GRACE_MS
+        window_ms = round(experiment.reward_window * 1_000)
+        life_ms = window_ms + MARKER_GRACE_MS
         since_ms = round(self._clock() * 1_000) - life_ms
-        markers = await self._events.markers(experiment.id, since_ms)
-        await writer.values(_markers(writer, markers, life_ms))
-        own = await self._events.own_decisions(experiment.id, since_ms)
-        await writer.values(
-            (writer.keys.own_decision(name), writer.stamp + _encode(decision).decode(), life_ms)
-            for name, decision in own
-        )
-        if experiment.missing_reward == "zero":
-            window_ms = round(experiment.reward_window * 1_000)
-            await writer.pending(await self._events.open_windows(experiment.id), window_ms)
+        windows = await self._events.open_windows(experiment.id) if experiment.missing_reward == "zero" else []
+        await writer.pending(windows, window_ms)
+        await self._markers(experiment.id, writer, windows, since_ms, life_ms)
+        async for page in self._events.own_decisions(experiment.id, since_ms):
+            await writer.values(
+                (writer.keys.own_decision(name), writer.stamp + _encode(decision).decode(), life_ms)
+                for name, decision in page
+            )
         if experiment.assignment == "sticky":
-            await writer.units(await self._events.exposed_units(experiment.id))
+            async for units in self._events.exposed_units(experiment.id):
+                await writer.units(units)
+
+    async def _markers(
+        self, experiment_id: str, writer: _Pieces, windows: Sequence[OpenWindow], since_ms: int, life_ms: int
+    ) -> None:
+        # While a window is open its reward is kept, however late the closing may come.
+        waiting = {window.decision_id for window in windows}
+        since_ms = min([since_ms, *(window.decision_ms for window in windows)])
+        # A reward that was taken comes after one that was too late, and so outweighs it.
+        for kind in _MARKED:
+            async for page in self._events.markers(experiment_id, kind, since_ms):
+                await writer.values(
+                    (
+                        writer.marker(kind, decision_id),
+                        writer.stamp + _marker_value(kind, micro),
+                        None if decision_id in waiting else life_ms,
+                    )
+                    for decision_id, micro in page
+                )
 
 
 class _Pieces:
@@ -168,6 +184,10 @@ class _Pieces:
             for _, value, life_ms in piece:
                 arguments += ("S", value, "" if life_ms is None else life_ms)
             await self._write([key for key, _, _ in piece], arguments)
+
+    def marker(self, kind: Kind, decision_id: str) -> str:
+        """Name the key that says that an event of this kind has happened to a decision."""
+        return self.keys.activated(decision_id) if kind == "activation" else self.keys.rewarded(decision_id)
 
     async def pending(self, windows: Sequence[OpenWindow], window_ms: int) -> None:
         for piece in batched(windows, _PIECE):
@@ -194,19 +214,10 @@ def _posteriors(experiment: Experiment, totals: dict[int, ArmTotals]) -> Iterato
         yield keys.beta(arm.index), str(posterior.beta_micro), None
 
 
-def _markers(
-    writer: _Pieces, markers: Iterable[tuple[str, Kind, int | None]], life_ms: int
-) -> Iterator[tuple[str, str, int]]:
-    values: dict[str, str] = {}
-    for decision_id, kind, micro in markers:
-        if kind == "activation":
-            values[writer.keys.activated(decision_id)] = "1"
-        elif kind == "reward":
-            values[writer.keys.rewarded(decision_id)] = "" if micro is None else str(micro)
-        else:
-            values.setdefault(writer.keys.rewarded(decision_id), "late")
-    for key, value in values.items():
-        yield key, writer.stamp + value, life_ms
+def _marker_value(kind: Kind, micro: int | None) -> str:
+    if kind != "reward":
+        return "late" if kind == "late" else "1"
+    return "" if micro is None else str(micro)
 
 
 def _counters(totals: dict[int, ArmTotals]) -> dict[str, int]:

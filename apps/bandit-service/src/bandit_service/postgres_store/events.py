@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Any
@@ -19,6 +19,7 @@ from bandit_service.postgres_store.pool import Pool, connected, statement
 # Writing a batch and rebuilding from millions of events take longer than a caller of the API would wait.
 _WRITE_TIMEOUT = 15.0
 _REBUILD_TIMEOUT = 600.0
+_PAGE = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,15 +120,11 @@ class EventLog:
             row = await cursor.fetchone()
             return None if row is None else Position(*row)
 
-    async def raise_epoch(self, experiment_id: str, above: int = 0) -> Position | None:
-        """Fence off every writer of the current epoch and return a new one, later than `above` too.
-
-        None for an unknown experiment.
-        """
+    async def raise_epoch(self, experiment_id: str) -> Position | None:
+        """Fence off every writer of the current epoch and return the new one; None for an unknown experiment."""
         # The row is locked by a writer that is still at work: that is what has to be waited for.
         async with connected(self._pool, timeout=_WRITE_TIMEOUT) as connection:
-            parameters = {"experiment_id": experiment_id, "above": above}
-            cursor = await connection.execute(statement("raise_epoch"), parameters)
+            cursor = await connection.execute(statement("raise_epoch"), {"experiment_id": experiment_id})
             row = await cursor.fetchone()
             return None if row is None else Position(*row)
 
@@ -185,22 +182,27 @@ class EventLog:
                 setattr(arm, name, getattr(arm, name) + amount)
         return totals
 
-    async def markers(self, experiment_id: str, since_ms: int) -> list[tuple[str, Kind, int | None]]:
-        """Return decision id, kind and reward of every reward, activation and late reward since a decision time."""
-        rows = await self._rows("recent_markers", experiment_id=experiment_id, since_ms=since_ms)
-        return [(row["decision_id"], row["kind"], row["reward_micro"]) for row in rows]
+    async def markers(
+        self, experiment_id: str, kind: Kind, since_ms: int
+    ) -> AsyncIterator[list[tuple[str, int | None]]]:
+        """Yield, page by page, decision id and reward of every event of a kind on decisions since then."""
+        parameters = {"experiment_id": experiment_id, "kind": kind, "since_ms": since_ms}
+        async for page in self._pages("recent_markers", parameters):
+            yield page
 
-    async def own_decisions(self, experiment_id: str, since_ms: int) -> list[tuple[str, OwnDecision]]:
-        rows = await self._rows("recent_own_decisions", experiment_id=experiment_id, since_ms=since_ms)
-        return [(row.pop("decision_id"), OwnDecision(**row)) for row in rows]
+    async def own_decisions(self, experiment_id: str, since_ms: int) -> AsyncIterator[list[tuple[str, OwnDecision]]]:
+        """Yield, page by page, the decisions since then that carry ids of their callers'."""
+        parameters = {"experiment_id": experiment_id, "since_ms": since_ms}
+        async for page in self._pages("recent_own_decisions", parameters):
+            yield [(decision_id, OwnDecision(*fields)) for decision_id, *fields in page]
 
     async def open_windows(self, experiment_id: str) -> list[OpenWindow]:
         return [OpenWindow(**row) for row in await self._rows("open_windows", experiment_id=experiment_id)]
 
-    async def exposed_units(self, experiment_id: str) -> list[str]:
-        async with connected(self._pool, timeout=_REBUILD_TIMEOUT) as connection:
-            cursor = await connection.execute(statement("exposed_units"), {"experiment_id": experiment_id})
-            return [name for (name,) in await cursor.fetchall()]
+    async def exposed_units(self, experiment_id: str) -> AsyncIterator[list[str]]:
+        """Yield, page by page, the hashes of all units that the bandit has decided for."""
+        async for page in self._pages("exposed_units", {"experiment_id": experiment_id}):
+            yield [name for (name,) in page]
 
     async def save_snapshot(self, rows: Sequence[SnapshotRow]) -> None:
         async with connected(self._pool) as connection, connection.cursor() as cursor:
@@ -242,6 +244,16 @@ class EventLog:
             prob_best=row["prob_best"],
             expected_loss=row["expected_loss"],
         )
+
+    async def _pages(self, name: str, parameters: dict[str, object]) -> AsyncIterator[list[Any]]:
+        """Read with a cursor of the server's: there may be more rows than memory has room for."""
+        async with (
+            connected(self._pool, timeout=_REBUILD_TIMEOUT) as connection,
+            connection.cursor(name=name) as cursor,
+        ):
+            await cursor.execute(statement(name), parameters)
+            while page := await cursor.fetchmany(_PAGE):
+                yield page
 
     async def _rows(self, name: str, **parameters: object) -> list[dict[str, Any]]:
         async with (

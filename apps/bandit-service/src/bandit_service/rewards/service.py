@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from bandit_service.auth import Principal
 from bandit_service.decisions.decision_id import Ticket
-from bandit_service.decisions.service import Decisions
+from bandit_service.decisions.intake import Intake
 from bandit_service.decisions.serving import Serving
+from bandit_service.decisions.tickets import Tickets
 from bandit_service.events.operations import DUPLICATE, LATE, NOT_ACTIVATED, Reward, RewardMode
 from bandit_service.events.record import EventRecord
 from bandit_service.experiments.definition import MICRO, ArmDefinition
@@ -34,12 +35,14 @@ class Rewards:
     def __init__(
         self,
         *,
-        decisions: Decisions,
+        intake: Intake,
+        tickets: Tickets,
         clock: Callable[[], float],
         new_id: Callable[[], str],
         metrics: Metrics,
     ) -> None:
-        self._decisions = decisions
+        self._intake = intake
+        self._tickets = tickets
         self._clock = clock
         self._new_id = new_id
         self._metrics = metrics
@@ -57,7 +60,7 @@ class Rewards:
         _check(request)
         if request.decision_id is None:
             return await self._direct(request, principal)
-        ticket, serving = await self._decisions.ticket(request.decision_id, request.experiment_id, principal)
+        ticket, serving = await self._tickets.find(request.decision_id, request.experiment_id, principal)
         micro = _micro(request, serving)
         operation = Reward(
             self._record(request.decision_id, ticket, micro),
@@ -66,18 +69,18 @@ class Rewards:
             needs_activation=ticket.deferred,
         )
         arm = serving.experiment.arms[ticket.arm_index]
-        return Begun(request, serving, arm, micro, self._decisions.submit(operation, serving))
+        return Begun(request, serving, arm, micro, self._intake.submit(operation, serving))
 
     async def finish(self, begun: Begun) -> RewardResponse:
         """Wait for the outcome of a reward that was handed in."""
         request, serving, arm, micro, future = begun
-        outcome = await self._decisions.outcome(future)
+        outcome = await self._intake.outcome(future)
         experiment = serving.experiment
         if outcome == LATE:
             self._metrics.rewarded(experiment.id, arm.id, "late")
             raise Expired(f"the reward window of {experiment.reward_window:g} s is over; the reward was kept as late")
         if outcome == NOT_ACTIVATED:
-            self._decisions.check_recovered(serving)
+            self._intake.check_recovered(serving)
             raise Conflict("the decision was deferred: it needs POST /activate before its reward")
         status: RewardStatus = "duplicate" if outcome == DUPLICATE else "ignored" if micro is None else "applied"
         self._metrics.rewarded(experiment.id, arm.id, status)
@@ -90,7 +93,7 @@ class Rewards:
         )
 
     async def _direct(self, request: RewardRequest, principal: Principal) -> Begun:
-        serving = await self._decisions.serving(request.experiment_id or "", principal)
+        serving = await self._intake.serving(request.experiment_id or "", principal)
         if serving.experiment.status == "archived":
             raise Conflict(f"experiment {serving.experiment.id!r} is archived")
         arm = _known_arm(serving, request.arm or "")
@@ -104,7 +107,7 @@ class Rewards:
             deadline_ms=None,
             marked=request.reward_id is not None,
         )
-        return Begun(request, serving, arm, micro, self._decisions.submit(operation, serving))
+        return Begun(request, serving, arm, micro, self._intake.submit(operation, serving))
 
     def _record(self, decision_id: str, ticket: Ticket, micro: int | None) -> EventRecord:
         return EventRecord(
