@@ -30,9 +30,10 @@ lint: $(READY) ## Check style, and that the code is formatted
 	@$(BIN)/ruff format --check .
 
 # Tests are checked app by app: each has a conftest.py of its own, and mypy wants one module of a name.
+# What a test waits for changes behind the type checker's back: it would call the lines after it unreachable.
 types: $(READY) ## Check types strictly
 	@MYPYPATH=$(MYPYPATH) $(BIN)/mypy $(SOURCES)
-	@$(foreach app,$(APPS),MYPYPATH=$(MYPYPATH):$(app)/tests $(BIN)/mypy $(app)/tests &&) true
+	@$(foreach app,$(APPS),MYPYPATH=$(MYPYPATH):$(app)/tests $(BIN)/mypy --no-warn-unreachable $(app)/tests &&) true
 
 check: lint types test ## Everything a change has to pass: lint, types, test
 

@@ -81,7 +81,7 @@ def reference_module() -> ModuleType:
     return loaded
 
 
-@pytest.mark.parametrize("name", ["two small samples", "U-shaped, nearly equal", "mass at 0, ten arms"])
+@pytest.mark.parametrize("name", ["two small samples", "U-shaped, nearly equal"])
 def test_the_stored_truth_is_what_its_script_computes(name: str) -> None:
     case = next(case for case in CASES if case["name"] == name)
     arms = list(zip(case["alpha"], case["beta"], strict=True))

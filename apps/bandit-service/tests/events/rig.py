@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import redis.asyncio
 
@@ -188,7 +188,7 @@ class Rig:
             case b"zset":
                 return await self.redis.zrange(key, 0, -1, withscores=True)
             case _:
-                value = bytes(await self.redis.get(key) or b"")
+                value = cast("bytes", await self.redis.get(key) or b"")
                 # Markers and callers' own decisions are stamped with the epoch.
                 is_kept_for_ever = await self.redis.pttl(key) == -1
                 return value.removeprefix(stamp), is_kept_for_ever

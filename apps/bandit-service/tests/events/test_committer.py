@@ -17,7 +17,7 @@ from bandit_service.redis_store.clock import StoreClock
 from bandit_service.redis_store.connection import PipelinedConnection
 from bandit_service.redis_store.store import RedisStore
 
-from ..failures.proxy import SlowProxy  # noqa: TID252 (the tests are no installed package)
+from ..failures.proxy import SlowProxy  # type: ignore[import-not-found]  # noqa: TID252 (no installed package)
 from .rig import ID, decide, reward, until
 
 TIMEOUT = 0.3

@@ -18,7 +18,7 @@ from bandit_service.experiments.definition import MICRO
 from bandit_service.postgres_store.events import EventLog
 from bandit_service.redis_store.keys import ExperimentKeys
 
-from .rig import HOUR_MS, ID, Process, Rig, activate, decide, now_ms, record, reward
+from .rig import HOUR_MS, ID, Process, Rig, activate, decide, now_ms, reward
 
 ALLOCATION = AllocationRecord(
     version=7,
@@ -62,30 +62,35 @@ async def rebuilt(rig: Rig, process: Process) -> tuple[dict[str, Any], dict[str,
 def window(name: str, *, arm: int = 0, age_ms: int = 0, **more: Any) -> Decide:
     """A decision of that age whose window of ten seconds is open, or due to be closed."""
     at = now_ms() - age_ms
-    return decide(name, arm=arm, at=at, closes_ms=at + 10_000, **more)
+    return decide(signed(name), arm=arm, at=at, closes_ms=at + 10_000, **more)
+
+
+def signed(name: str) -> str:
+    """An id that looks like one of the service's."""
+    return f"d1.{name}"
 
 
 async def test_everything_at_once(rig: Rig) -> None:
     process = await rig.process()
-    old = window("closed", age_ms=20_000)
+    old, shown = window("closed", age_ms=20_000), now_ms()
     await process.commit(
         old,
-        reward("closed", 300_000, mode="z", at=old.record.decision_ms),
+        reward(signed("closed"), 300_000, mode="z", at=old.record.decision_ms),
         window("rewarded", arm=1),
-        reward("rewarded", 700_000, arm=1, mode="z"),
+        reward(signed("rewarded"), 700_000, arm=1, mode="z"),
         window("silent"),
-        decide("unit", unit_hash="ab" * 16, remembers_unit=True, arm=1),
-        decide("deferred", deferred=True, counter=""),
-        decide("shown", deferred=True, counter=""),
-        activate("shown"),
-        decide("mine", own_record=b'[0,0.5,1,"bandit",false,1]'),
-        decide("held", stratum="holdout", counter="hd:", arm=1),
-        reward("held", 10, stratum="holdout", mode="h", arm=1),
-        reward("ignored", None),
-        reward("late", 5, deadline_ms=now_ms() - 1),
-        reward("direct", 999_999, stratum="direct", deadline_ms=None),
-        decide("paused", stratum="paused", counter=""),
-        reward("paused", 1, stratum="paused", mode="n"),
+        window("unit", unit_hash="ab" * 16, remembers_unit=True, arm=1),
+        decide(signed("deferred"), deferred=True, counter=""),
+        decide(signed("shown"), at=shown, deferred=True, counter=""),
+        activate(signed("shown"), at=shown, closes_ms=shown + 10_000),
+        decide("mine", own_record=b'[0,0.5,1,"holdout",false,1]', stratum="holdout", counter="hd:"),
+        decide(signed("held"), stratum="holdout", counter="hd:", arm=1),
+        reward(signed("held"), 10, stratum="holdout", mode="h", arm=1),
+        reward(signed("ignored"), None),
+        reward(signed("late"), 5, deadline_ms=now_ms() - 1),
+        reward("direct/x", 999_999, stratum="direct", deadline_ms=None),
+        decide(signed("paused"), stratum="paused", counter=""),
+        reward(signed("paused"), 1, stratum="paused", mode="n"),
     )
     await process.commit(close_of(pending_member(old.record), now_ms()))
     before, after = await rebuilt(rig, process)
@@ -101,55 +106,45 @@ _OPERATIONS = st.lists(
 )
 
 
-def operation(kind: str, number: int, arm: int, micro: int) -> Operation:
-    """One of the things that can happen; the same number twice is a repetition."""
-    name = f"{kind}{number}"
+def operation(kind: str, number: int, arm: int, micro: int, position: int) -> Operation:
+    """One of the things that can happen. The same number again is a repetition, except of decisions: each is new."""
+    name = signed(f"{kind}{number}")
     match kind:
         case "D":
-            return window(name, arm=arm)
+            return window(f"D{position}", arm=arm)
         case "R":
             return reward(name, micro or None, arm=arm)
         case "Z":
-            return reward(f"D{number}", micro, arm=arm, mode="z")
+            return reward(signed(f"D{number}"), micro, arm=arm, mode="z")
         case "H":
-            return decide(name, arm=arm, stratum="holdout", counter="hd:")
+            return decide(signed(f"H{position}"), arm=arm, stratum="holdout", counter="hd:")
         case "X":
             return reward(name, micro, arm=arm, deadline_ms=now_ms() - HOUR_MS)
         case "A":
-            return activate(name, arm=arm)
+            return activate(name, arm=arm, closes_ms=now_ms() + 10_000)
         case _:
-            return decide(name, arm=arm, unit_hash=f"{number:032x}", remembers_unit=True)
+            return window(f"U{position}", arm=arm, unit_hash=f"{number:032x}", remembers_unit=True)
 
 
 @given(first=_OPERATIONS, later=_OPERATIONS, snapshot=st.booleans())
 @hypothesis_settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_whatever_happened(
-    rig: Rig, first: list[tuple[str, int, int, int]], later: list[tuple[str, int, int, int]], snapshot: bool,  # noqa: FBT001 (drawn by hypothesis)
+    rig: Rig,
+    first: list[tuple[str, int, int, int]],
+    later: list[tuple[str, int, int, int]],
+    snapshot: bool,  # noqa: FBT001 (drawn by hypothesis)
 ) -> None:
     await rig.redis.flushall()
     async with rig.pool.connection() as connection:
         await connection.execute("TRUNCATE bandit_events, posterior_snapshots")
     process = await rig.process(f"process-{time.monotonic_ns()}")
     for number, each in enumerate(first + later):
-        await process.commit(_unique(operation(*each), number))
+        await process.commit(operation(*each, number))
         if snapshot and number == len(first):
             await process.drain()
             await process.snapshots.keep(rig.experiment, (await process.streams.heads([ID]))[ID])
     before, after = await rebuilt(rig, process)
     assert after == before
-
-
-def _unique(operation: Operation, number: int) -> Operation:
-    """A signed decision is never handed in twice, so that neither is one of ours."""
-    if isinstance(operation, Decide):
-        operation.record = record(
-            f"{operation.record.decision_id}-{number}" if number % 2 else operation.record.decision_id + f"+{number}",
-            arm=operation.record.arm_index,
-            stratum=operation.record.stratum,
-            unit_hash=operation.record.unit_hash,
-            at=operation.record.decision_ms,
-        )
-    return operation
 
 
 async def test_callers_own_decisions_are_known_again(rig: Rig) -> None:
@@ -165,9 +160,9 @@ async def test_the_reward_of_an_open_window_is_kept_however_old_it_is(rig: Rig) 
     """Nobody may have closed windows for a day; what was rewarded in time still counts."""
     process = await rig.process()
     old = window("old", age_ms=24 * HOUR_MS)
-    await process.commit(old, reward("old", 400_000, mode="z", at=old.record.decision_ms))
+    await process.commit(old, reward(signed("old"), 400_000, mode="z", at=old.record.decision_ms))
     await rebuilt(rig, process)
-    assert await rig.redis.pttl(ExperimentKeys(ID).rewarded("old")) == -1
+    assert await rig.redis.pttl(ExperimentKeys(ID).rewarded(signed("old"))) == -1
     await process.settle()
     await process.commit(close_of(pending_member(old.record), now_ms()))
     assert await rig.posterior() == (400_000, 600_000)

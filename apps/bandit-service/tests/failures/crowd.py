@@ -144,9 +144,11 @@ class Crowd:
         for attempt in itertools.count(number):
             if not waiting:
                 return
-            items = [{"decision_id": name, "reward": micro / MICRO} for name, (_, micro) in waiting.items()]
-            answer = await self._ask("/reward/batch", {"items": items}, attempt)
-            answers = [{"status": 503}] * len(items) if answer is None else answer["items"]
+            rewards: list[dict[str, object]] = [
+                {"decision_id": name, "reward": micro / MICRO} for name, (_, micro) in waiting.items()
+            ]
+            answer = await self._ask("/reward/batch", {"items": rewards}, attempt)
+            answers = [{"status": 503}] * len(rewards) if answer is None else answer["items"]
             for name, item in zip(list(waiting), answers, strict=True):
                 if item["status"] == 200:
                     self.told.rewards[name] = waiting.pop(name)

@@ -50,7 +50,12 @@ class Service:
         return self.process.pid
 
     def start(self) -> None:
-        command = [Path(sys.executable).with_name("bandit-service"), "serve", "--port", str(self.port)]
+        command: list[str | Path] = [
+            Path(sys.executable).with_name("bandit-service"),
+            "serve",
+            "--port",
+            str(self.port),
+        ]
         self.process = ChildProcess(command, self.log_file, environment=self.environment)
 
     def wait_until_ready(self) -> None:
@@ -109,7 +114,7 @@ class Platform:
             if service.is_running:
                 service.kill()
 
-    def store(self) -> redis.Redis[str]:
+    def store(self) -> redis.Redis:
         return redis.Redis.from_url(self.redis.url, decode_responses=True)
 
     def rows(self, query: LiteralString, *parameters: Any) -> list[tuple[Any, ...]]:

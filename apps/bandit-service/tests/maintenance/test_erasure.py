@@ -54,7 +54,7 @@ async def test_the_unit_is_taken_out_of_what_sticky_experiments_remember(
         erased = await erasure.erase("default", ["alice", "carol"])
         assert client.smembers(key) == {BOB}
     assert erased.exposures == 1
-    assert await EventLog(pool).exposed_units("homepage") == []
+    assert [name async for page in EventLog(pool).exposed_units("homepage") for name in page] == []
 
 
 async def test_the_same_id_in_another_namespace_is_somebody_else(

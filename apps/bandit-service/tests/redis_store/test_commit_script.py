@@ -44,7 +44,8 @@ def record(
 
 def reward(name: str, micro: int | None, **options: Any) -> Reward:
     arm = options.pop("arm", 0)
-    return Reward(record(name, arm=arm, micro=micro), **{"mode": "b", "deadline_ms": now_ms() + HOUR_MS} | options)
+    usual: dict[str, Any] = {"mode": "b", "deadline_ms": now_ms() + HOUR_MS}
+    return Reward(record(name, arm=arm, micro=micro), **usual | options)
 
 
 async def connected(redis_url: str) -> PipelinedConnection:

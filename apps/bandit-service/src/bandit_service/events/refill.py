@@ -160,7 +160,7 @@ class Refiller:
                     (
                         writer.marker(kind, decision_id),
                         writer.stamp + _marker_value(kind, micro),
-                        None if decision_id in waiting else life_ms,
+                        None if decision_id in waiting and kind != "activation" else life_ms,
                     )
                     for decision_id, micro in page
                 )
