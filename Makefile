@@ -37,8 +37,9 @@ types: $(READY) ## Check types strictly
 
 check: lint types test ## Everything a change has to pass: lint, types, test
 
-verify: $(READY) ## Run the long simulations
+verify: $(READY) ## Run the long simulations and write their tables into docs/statistics.md
 	@$(BIN)/pytest -m verify $(ARGS)
+	@$(BIN)/python apps/bandit-core/tests/verify/write_tables.py
 
 bench: $(READY) ## Measure speed against named references in one run (options: ARGS="--help")
 	@PYTHONPATH=apps/bandit-service $(BIN)/python -m benchmarks $(ARGS)

@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import time
 from pathlib import Path
 from types import ModuleType
 from typing import TypedDict
@@ -203,17 +202,6 @@ def test_a_thousand_arms_work() -> None:
     anything = best_arm(*np.exp(np.random.default_rng(3).uniform(np.log(0.05), np.log(1e6), (2, 1000))))
     assert anything.prob_best.sum() == pytest.approx(1.0, abs=1e-13)
     assert (anything.expected_loss >= 0.0).all()
-
-
-def test_ten_arms_take_less_than_a_millisecond() -> None:
-    rng = np.random.default_rng(1)
-    alpha, beta = rng.uniform(50, 150, 10), rng.uniform(900, 1100, 10)
-    seconds = []
-    for _ in range(50):
-        start = time.perf_counter()
-        prob_best(alpha, beta)
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 1e-3
 
 
 @pytest.mark.parametrize("extreme", [2e-9, 1e15])

@@ -106,16 +106,16 @@ _OPERATIONS = st.lists(
 )
 
 
-def operation(kind: str, number: int, arm: int, micro: int, position: int) -> Operation:
+def operation(kind: str, number: int, arm: int, micro: int, position: int, at: int) -> Operation:
     """One of the things that can happen. The same number again is a repetition, except of decisions: each is new."""
     name = signed(f"{kind}{number}")
     match kind:
         case "D":
-            return window(f"D{position}", arm=arm)
+            return decide(signed(f"D{position}"), at=at, closes_ms=at + 10_000)
         case "R":
             return reward(name, micro or None, arm=arm)
         case "Z":
-            return reward(signed(f"D{number}"), micro, arm=arm, mode="z")
+            return reward(signed(f"D{number}"), micro, at=at, mode="z")
         case "H":
             return decide(signed(f"H{position}"), arm=arm, stratum="holdout", counter="hd:")
         case "X":
@@ -137,9 +137,9 @@ async def test_whatever_happened(
     await rig.redis.flushall()
     async with rig.pool.connection() as connection:
         await connection.execute("TRUNCATE bandit_events, posterior_snapshots")
-    process = await rig.process(f"process-{time.monotonic_ns()}")
+    process, at = await rig.process(f"process-{time.monotonic_ns()}"), now_ms()
     for number, each in enumerate(first + later):
-        await process.commit(operation(*each, number))
+        await process.commit(operation(*each, number, at))
         if snapshot and number == len(first):
             await process.drain()
             await process.snapshots.keep(rig.experiment, (await process.streams.heads([ID]))[ID])
