@@ -181,6 +181,8 @@ class Replica:
                 task.cancel()
             await asyncio.gather(refreshing, looking, return_exceptions=True)
             await self._drain(committing, turning)
+            # A look-up that outlived the store's connections would open one that nobody closes.
+            await asyncio.gather(*self._refreshes, return_exceptions=True)
             await self._reconciler.close()
             await self._connection.close()
             await self._streams.close()

@@ -55,8 +55,8 @@ def counts(
     rewards: tuple[int, ...] = (),
     **fields: Any,
 ) -> BeliefCounts:
-    defaults = {"epoch": 1, "seq": 9, "committed": 0, "version": 5, "weights_version": 3, "revision": 1}
-    holdout = {"holdout_decisions": 0, "holdout_rewards": 0, "holdout_reward_micro": 0}
+    defaults: dict[str, Any] = {"epoch": 1, "seq": 9, "committed": 0, "version": 5, "weights_version": 3, "revision": 1}
+    holdout: dict[str, Any] = {"holdout_decisions": {}, "holdout_rewards": 0, "holdout_reward_micro": 0}
     state = State(**defaults | holdout | fields, decisions=dict(enumerate(decisions)), rewards=dict(enumerate(rewards)))
     return BeliefCounts(state, tuple(alpha for alpha, _ in posteriors), tuple(beta for _, beta in posteriors))
 

@@ -117,3 +117,42 @@ async def test_what_a_stream_no_longer_holds_is_sent_again_in_order(lane: Lane) 
     lane.resend(list(lane.retained)[1:])
     assert names(lane) == ["a"]
     assert [operation.record.decision_id for operation in lane.queue] == ["b", "c"]
+
+
+async def test_a_lane_knows_how_far_the_stream_has_come(lane: Lane) -> None:
+    assert lane.known_seq == 0
+    lane.queue.extend([decide("a"), decide("b")])
+    lane.next_batch(10)
+    lane.succeed(reply(1, 2))
+    assert lane.known_seq == 2
+    lane.release(committed=9)
+    assert lane.known_seq == 9
+    lane.restart(2, [])
+    assert lane.known_seq == 0
+
+
+async def test_what_was_accepted_is_not_judged_again(lane: Lane) -> None:
+    accepted, refused = reward("a"), reward("b")
+    for operation in (accepted, refused):
+        operation.deadline_ms, operation.needs_activation = 5, True
+        lane.queue.append(operation)
+    lane.next_batch(10)
+    lane.succeed(reply(1, -1))
+    assert (accepted.deadline_ms, accepted.needs_activation) == (None, False)
+    assert (refused.deadline_ms, refused.needs_activation) == (5, True)
+
+
+async def test_what_is_held_waits_until_the_lane_has_recovered(lane: Lane) -> None:
+    lane.recovering = True
+    held = decide("mine")
+    outcome = waited_for(held)
+    lane.queue.append(held)
+    lane.next_batch(10)
+    assert held.tentative
+    lane.succeed(reply(-3))
+    assert outcome.result() == UNRECORDED
+    assert (lane.is_empty, lane.waiting) == (True, 1)
+    lane.recovered()
+    assert list(lane.queue) == [held]
+    lane.next_batch(10)
+    assert not held.tentative

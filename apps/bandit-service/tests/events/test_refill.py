@@ -121,13 +121,13 @@ def operation(kind: str, number: int, arm: int, micro: int, position: int, at: i
         case "X":
             return reward(name, micro, arm=arm, deadline_ms=now_ms() - HOUR_MS)
         case "A":
-            return activate(name, arm=arm, closes_ms=now_ms() + 10_000)
+            return activate(name, arm=arm, at=at, closes_ms=at + 10_000)
         case _:
             return window(f"U{position}", arm=arm, unit_hash=f"{number:032x}", remembers_unit=True)
 
 
 @given(first=_OPERATIONS, later=_OPERATIONS, snapshot=st.booleans())
-@hypothesis_settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_whatever_happened(
     rig: Rig,
     first: list[tuple[str, int, int, int]],

@@ -14,6 +14,7 @@ from bandit_service.events.operations import (
     DUPLICATE,
     LATE,
     NOT_ACTIVATED,
+    UNKNOWN,
     Activate,
     Decide,
     Operation,
@@ -43,9 +44,9 @@ def record(
 
 
 def reward(name: str, micro: int | None, **options: Any) -> Reward:
-    arm = options.pop("arm", 0)
+    arm, at = options.pop("arm", 0), options.pop("at", None)
     usual: dict[str, Any] = {"mode": "b", "deadline_ms": now_ms() + HOUR_MS}
-    return Reward(record(name, arm=arm, micro=micro), **usual | options)
+    return Reward(record(name, arm=arm, micro=micro, at=at), **usual | options)
 
 
 async def connected(redis_url: str) -> PipelinedConnection:
@@ -161,6 +162,33 @@ async def test_with_missing_rewards_as_zero_outcomes_enter_when_the_window_close
     assert await experiment.posterior() == (PRIOR + 400_000, PRIOR + 600_000 + 2 * 1_000_000)
 
 
+async def test_a_reward_is_kept_for_as_long_as_its_window_is_open(experiment: Experiment) -> None:
+    """Whatever keeps windows from being closed in time must not turn an acknowledged reward into a zero."""
+    key = f"experiment:{{{ID}}}:rewarded:"
+    at = now_ms() - 1_000
+    decisions = [Decide(record(name, at=at), counter="d:", closes_ms=at + 500) for name in ("before", "after")]
+    rewards = [reward(name, 400_000, mode="z", at=at) for name in ("before", "after")]
+    await experiment.commit(decisions[0], rewards[0], rewards[1], decisions[1], reward("unknown", 1, mode="z"))
+    life = experiment.store.client.pttl
+    assert [await life(key + name) for name in ("before", "after")] == [-1, -1]
+    assert await life(f"{key}unknown") > 0
+    members = await experiment.store.due(ID, now_ms(), 10)
+    await experiment.commit(*[close_of(member, now_ms()) for member in members])
+    assert all([await life(key + name) > 0 for name in ("before", "after")])
+    assert await experiment.posterior() == (PRIOR + 800_000, PRIOR + 1_200_000)
+
+
+async def test_a_tentative_decision_under_a_callers_own_id_is_only_looked_up(experiment: Experiment) -> None:
+    experiment.lane.recovering = True
+    first = Decide(record("mine"), counter="d:", own_record=b"[0]")
+    assert await experiment.commit(first) == (UNKNOWN,)
+    assert await experiment.kinds() == []
+    experiment.lane.recovered()
+    assert await experiment.commit() == (1,)
+    experiment.lane.recovering = True
+    assert await experiment.commit(Decide(record("mine"), counter="d:", own_record=b"[0]")) == (DUPLICATE,)
+
+
 async def test_a_callers_own_decision_id_is_decided_once(experiment: Experiment) -> None:
     own = [Decide(record("mine", arm=arm), counter="d:", own_record=b"[%d]" % arm) for arm in (0, 1)]
     assert await experiment.commit(*own) == (1, DUPLICATE)
@@ -179,6 +207,17 @@ async def test_a_batch_sent_again_is_answered_from_memory(experiment: Experiment
     first, again = await experiment.send(batch), await experiment.send(batch)
     assert first.results == again.results == (1,)
     assert await experiment.kinds() == ["reward"]
+
+
+async def test_a_batch_that_was_overtaken_on_its_way_is_not_applied(experiment: Experiment) -> None:
+    """Sent twice because the first was delayed: when that arrives in the end, later batches have been answered."""
+    experiment.lane.queue.append(Decide(record("a"), counter="d:"))
+    delayed = experiment.lane.next_batch(10)
+    experiment.lane.succeed(await experiment.send(delayed))
+    await experiment.commit(Decide(record("b"), counter="d:"))
+    assert (await experiment.send(delayed)).status == 3
+    assert await experiment.kinds() == ["decision", "decision"]
+    assert (await experiment.store.beliefs(ID, 1)).state.decisions == {0: 2}
 
 
 async def test_two_processes_number_their_batches_apart(experiment: Experiment) -> None:
@@ -220,6 +259,29 @@ async def test_events_are_numbered_without_a_gap_and_carry_what_was_handed_in(ex
     entries = await experiment.store.events(ID, 1, 1, 10)
     assert [seq for seq, _ in entries] == [1, 2]
     assert [decode_record(fields["p"]).arm_index for _, fields in entries] == [2, 2]
+
+
+async def test_trimming_and_leases_work_when_the_memory_is_full(experiment: Experiment) -> None:
+    """They are what frees the memory: events leave it once the holder of the lease has written them."""
+    await experiment.commit(reward("a", 0), reward("b", 0))
+    await experiment.store.client.config_set("maxmemory", 1)
+    try:
+        assert await experiment.store.lease([ID], "holder", 5.0) == [True]
+        assert await experiment.store.lease([ID], "holder", 5.0) == [True]
+        assert await experiment.store.lease([ID], "other", 5.0) == [False]
+        await experiment.streams.trim(ID, 1, 2)
+    finally:
+        await experiment.store.client.config_set("maxmemory", 0)
+    assert await experiment.store.events(ID, 1, 1, 10) == []
+
+
+async def test_more_is_not_trimmed_than_there_is(experiment: Experiment) -> None:
+    """A number beyond the stream's was counted in another one, before the store came back older."""
+    await experiment.commit(reward("a", 0))
+    await experiment.streams.trim(ID, 1, 2)
+    await experiment.streams.trim(ID, 2, 1)
+    assert [seq for seq, _ in await experiment.store.events(ID, 1, 1, 10)] == [1]
+    assert (await experiment.store.head(ID)).committed == 0
 
 
 async def test_trimming_forgets_only_what_postgres_has(experiment: Experiment) -> None:

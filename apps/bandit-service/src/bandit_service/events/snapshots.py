@@ -86,7 +86,7 @@ class Snapshots:
 
 def _rows(experiment: Experiment, counts: BeliefCounts, epoch: int, now: float) -> list[SnapshotRow]:
     state = counts.state
-    # The holdout is counted as a whole: its numbers stand with the arm that it is served.
+    # Rewards of the holdout are counted as a whole: they stand with the arm that it is served.
     control = experiment.arm(experiment.control_arm or experiment.default_arm).index
     return [
         SnapshotRow(
@@ -100,7 +100,7 @@ def _rows(experiment: Experiment, counts: BeliefCounts, epoch: int, now: float) 
             beta_micro=beta,
             decisions=state.decisions.get(arm.index, 0),
             rewards=state.rewards.get(arm.index, 0),
-            holdout_decisions=state.holdout_decisions if arm.index == control else 0,
+            holdout_decisions=state.holdout_decisions.get(arm.index, 0),
             holdout_rewards=state.holdout_rewards if arm.index == control else 0,
             holdout_reward_micro=state.holdout_reward_micro if arm.index == control else 0,
         )

@@ -10,9 +10,9 @@ import hiredis
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import RedisError, ResponseError
 
-from bandit_service.redis_store.errors import StoreUnavailableError
+from bandit_service.redis_store.errors import StoreUnavailableError, means_read_only
 from bandit_service.redis_store.scripts import script
 
 type Command = tuple[str | bytes | int, ...]
@@ -84,7 +84,7 @@ class PipelinedConnection:
             # Answers of the cancelled round trip are still on their way: the connection cannot be used again.
             await self.close()
             raise
-        if any(isinstance(answer, ReadOnlyError) for answer in answers):
+        if any(isinstance(answer, Exception) and means_read_only(answer) for answer in answers):
             # The server has become a replica: another one is the store now.
             await self.close()
             raise StoreUnavailableError("ReadOnlyError")

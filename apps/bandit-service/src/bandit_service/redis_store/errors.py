@@ -12,5 +12,10 @@ class StoreFullError(Exception):
 
 
 def means_full(error: Exception) -> bool:
-    """Say whether an error answer means that the memory limit is reached; inside a script it comes as its own kind."""
-    return "OOM command not allowed" in str(error)
+    """Say whether an error answer means that the memory limit is reached; out of a script it comes as another kind."""
+    return "command not allowed when used memory > 'maxmemory'" in str(error)
+
+
+def means_read_only(error: Exception) -> bool:
+    """Say whether an error answer means that the server is a replica; out of a script it comes as another kind."""
+    return "You can't write against a read only replica" in str(error)

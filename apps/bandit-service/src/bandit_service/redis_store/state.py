@@ -41,7 +41,7 @@ class State(Head):
 
     decisions: dict[int, int]
     rewards: dict[int, int]
-    holdout_decisions: int
+    holdout_decisions: dict[int, int]
     holdout_rewards: int
     holdout_reward_micro: int
 
@@ -58,7 +58,7 @@ class State(Head):
             head.revision,
             decisions=_by_arm(fields, "d:"),
             rewards=_by_arm(fields, "n:"),
-            holdout_decisions=sum(_by_arm(fields, "hd:").values()),
+            holdout_decisions=_by_arm(fields, "hd:"),
             holdout_rewards=int(fields.get("holdout_rewards", 0)),
             holdout_reward_micro=int(fields.get("holdout_reward_micro", 0)),
         )
