@@ -1,7 +1,8 @@
-"""Real Redis and Postgres servers from Python wheels, run as children of this process."""
+"""Real Redis, Postgres and S3 servers from Python wheels, run as children of this process."""
 
 from bandit_local.servers.postgres import PostgresServer
 from bandit_local.servers.process import ServerError
 from bandit_local.servers.redis import RedisServer
+from bandit_local.servers.s3 import S3Server
 
-__all__ = ["PostgresServer", "RedisServer", "ServerError"]
+__all__ = ["PostgresServer", "RedisServer", "S3Server", "ServerError"]
