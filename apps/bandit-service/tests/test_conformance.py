@@ -57,7 +57,7 @@ def _aim(case: Case[Any]) -> None:
 
 
 @CONTRACT.parametrize()
-@settings(max_examples=15, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 def test_an_answer_is_one_that_the_contract_describes(case: Case[Any], url: str, module_admin: str) -> None:
     check(case, url, module_admin)
 

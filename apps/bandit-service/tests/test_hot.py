@@ -170,6 +170,24 @@ async def test_a_foreign_namespaces_decision_does_not_exist(start_api: StartApi,
             await api.post("/reward", body | {"reward": 1}, 404)
 
 
+@pytest.mark.parametrize("path", ["/select", "/experiments"])
+async def test_a_client_that_leaves_before_its_request_is_complete_is_no_failure(api: Api, path: str) -> None:
+    app = api.http._transport.app  # type: ignore[attr-defined]
+    length = (b"content-length", b"100")
+    scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": [length]}
+    said: list[Any] = []
+    left = iter([{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}])
+
+    async def receive() -> Any:
+        return next(left)
+
+    async def send(message: Any) -> None:
+        said.append(message)
+
+    await app(scope, receive, send)
+    assert said == []
+
+
 async def test_many_clients_at_once_are_all_answered(api: Api) -> None:
     live = await api.create()
     decisions = await asyncio.gather(*(live.select() for _ in range(300)))

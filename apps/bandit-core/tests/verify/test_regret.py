@@ -19,7 +19,7 @@ CHUNK = 500
 
 STRATEGIES: dict[str, tuple[Strategy, int]] = {
     "plain Thompson sampling": (PlainThompson(), 16_000),
-    "published every 10": (Published(Thompson(), every=10), 2_000),
+    "published every 10": (Published(Thompson(), every=10), 1_000),
     "published every 100": (Published(Thompson(), every=100), 8_000),
     "published every 500": (Published(Thompson(), every=500), 8_000),
 }

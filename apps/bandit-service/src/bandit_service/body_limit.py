@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bandit_service.problems import TooLarge, problem_response
@@ -12,6 +13,9 @@ class BodyLimit:
 
     A body is read to its end before the application is called: so nothing is half done when it proves too large, and a
     slow client occupies no more than the limit.
+
+    Raises:
+        ClientDisconnect: the client left before its body was complete; the application is not called.
     """
 
     def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
@@ -33,7 +37,7 @@ class BodyLimit:
         await self._app(scope, _Replayed(read, receive), send)
 
     async def _read(self, receive: Receive) -> Message | None:
-        """Return the whole body as one message (or the client's early departure); None once it is too large."""
+        """Return the whole body as one message; None once it is too large."""
         message = await receive()
         chunks = [message.get("body", b"")]
         size = len(chunks[0])
@@ -43,7 +47,9 @@ class BodyLimit:
             size += len(chunks[-1])
         if size > self._limit:
             return None
-        if message["type"] != "http.request" or len(chunks) == 1:
+        if message["type"] != "http.request":
+            raise ClientDisconnect
+        if len(chunks) == 1:
             return message
         return {"type": "http.request", "body": b"".join(chunks), "more_body": False}
 

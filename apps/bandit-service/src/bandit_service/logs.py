@@ -6,11 +6,13 @@ import logging
 import re
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from secrets import token_hex
 from time import perf_counter
 from typing import Any, Final, Literal
 
 import structlog
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars, clear_contextvars
 from structlog.typing import Processor
@@ -84,7 +86,9 @@ class RequestMiddleware:
         answer = _Answer(send, request_id.encode())
         started = perf_counter()
         try:
-            await self._bounded(scope, receive, answer)
+            # A client that leaves early is no failure: nobody is there to be answered.
+            with suppress(ClientDisconnect):
+                await self._bounded(scope, receive, answer)
         except Exception:
             log.exception("request_failed", method=scope["method"], path=scope["path"])
             if answer.status is None:

@@ -159,6 +159,18 @@ async def test_a_broken_connection_is_noticed_even_when_there_is_nothing_to_comm
         await until(lambda: process.doubted == [ID])
 
 
+async def test_who_answers_is_the_store_that_is_known_if_its_connection_outlived_the_answer(
+    redis_url: str, prepared: RedisStore
+) -> None:
+    async with running(redis_url, prepared) as process:
+        assert await process.committer.is_the_same_store()
+        await _cut(prepared)
+        assert not await process.committer.is_the_same_store()
+        await until(lambda: process.committer.available)
+        assert await process.committer.is_the_same_store()
+    assert not await process.committer.is_the_same_store()
+
+
 async def test_what_postgres_has_is_released_even_when_there_is_nothing_to_commit(
     redis_url: str, prepared: RedisStore
 ) -> None:
@@ -181,11 +193,10 @@ async def test_a_full_store_is_waited_out(redis_url: str, prepared: RedisStore) 
         try:
             waiting = [process.committer.submit(process.lane, operation) for operation in (decide("a"), reward("a"))]
             assert await asyncio.gather(*waiting) == [UNRECORDED, UNRECORDED]
-            assert process.committer.full
+            await until(lambda: process.committer.full)
         finally:
             await prepared.client.config_set("maxmemory", 0)
-        await until(lambda: process.lane.is_empty)
-        assert not process.committer.full
+        await until(lambda: process.lane.is_empty and not process.committer.full)
         assert await process.seqs() == [1, 2]
 
 

@@ -6,8 +6,9 @@ import time
 import pytest
 
 from bandit_service.events.lane import Lane, Reply
-from bandit_service.events.operations import UNRECORDED, Decide, Operation, Reward
+from bandit_service.events.operations import UNKNOWN, UNRECORDED, Decide, Operation, Reward
 from bandit_service.events.record import EventRecord
+from bandit_service.redis_store.connection import Command
 
 
 def decide(name: str) -> Decide:
@@ -132,14 +133,46 @@ async def test_a_lane_knows_how_far_the_stream_has_come(lane: Lane) -> None:
 
 
 async def test_what_was_accepted_is_not_judged_again(lane: Lane) -> None:
-    accepted, refused = reward("a"), reward("b")
-    for operation in (accepted, refused):
-        operation.deadline_ms, operation.needs_activation = 5, True
-        lane.queue.append(operation)
+    """Sent again to a store that forgot it, a reward has no deadline, needs no activation and pre-empts nobody."""
+    accepted = Reward(_record("a"), mode="b", deadline_ms=5, needs_activation=True)
+    lane.queue.append(accepted)
+    first = lane.next_batch(10).command
+    lane.succeed(reply(1))
+    lane.recovering = True
+    lane.resend(list(lane.retained))
+    again = lane.next_batch(10).command
+    activation = lane.keys.activated("a")
+    assert (activation in first, activation in again) == (True, False)
+    assert (_deadline(first), _deadline(again)) == (5, "")
+    assert (_tentative(first), _tentative(again)) == (0, 0)
+
+
+async def test_a_batch_made_before_a_doubt_is_tentative_when_it_is_sent_again(lane: Lane) -> None:
+    lane.queue.append(reward("a"))
+    before = lane.next_batch(10)
+    lane.recovering = True
+    after = lane.next_batch(10)
+    assert (after.number, after.operations) == (before.number, before.operations)
+    assert (_tentative(before.command), _tentative(after.command)) == (0, 1)
+
+
+async def test_a_reward_that_may_have_been_forgotten_is_given_back(lane: Lane) -> None:
+    lane.recovering = True
+    unsure = reward("a")
+    outcome = waited_for(unsure)
+    lane.queue.append(unsure)
     lane.next_batch(10)
-    lane.succeed(reply(1, -1))
-    assert (accepted.deadline_ms, accepted.needs_activation) == (None, False)
-    assert (refused.deadline_ms, refused.needs_activation) == (5, True)
+    lane.succeed(reply(UNKNOWN))
+    assert outcome.result() == UNRECORDED
+    assert (lane.is_empty, lane.waiting) == (True, 0)
+
+
+def _deadline(command: Command) -> str | bytes | int:
+    return command[command.index("R") + 4]
+
+
+def _tentative(command: Command) -> str | bytes | int:
+    return command[command.index("R") + 10]
 
 
 async def test_what_is_held_waits_until_the_lane_has_recovered(lane: Lane) -> None:
@@ -149,7 +182,7 @@ async def test_what_is_held_waits_until_the_lane_has_recovered(lane: Lane) -> No
     lane.queue.append(held)
     lane.next_batch(10)
     assert held.tentative
-    lane.succeed(reply(-3))
+    lane.succeed(reply(UNKNOWN))
     assert outcome.result() == UNRECORDED
     assert (lane.is_empty, lane.waiting) == (True, 1)
     lane.recovered()

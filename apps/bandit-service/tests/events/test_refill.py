@@ -223,7 +223,7 @@ async def test_a_slower_refiller_is_fenced_off_by_a_later_one(rig: Rig) -> None:
     await rig.redis.delete(ExperimentKeys(ID).refill)
     assert await refiller(rig, "fast").refill(rig.experiment, None) == 3
     await process.settle()
-    await process.commit(reward("b"))
+    await process.commit(reward("b", marked=False))
     events.go_on.set()
     assert await slow is None
     assert (await rig.store.head(ID)).epoch == 3

@@ -26,6 +26,7 @@ class Told:
     """What clients were told. A decision counts as acknowledged when it was answered with `recorded: true`."""
 
     decisions: dict[str, int] = field(default_factory=dict)
+    decided_at: dict[str, float] = field(default_factory=dict)
     rewards: dict[str, tuple[int, int]] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
     unrecorded: int = 0
@@ -65,6 +66,7 @@ class Crowd:
         self._random = random.Random(seed)
         self._numbers = itertools.count()
         self._stopping = False
+        self._given_up = False
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[Crowd]:
@@ -79,6 +81,10 @@ class Crowd:
                     yield self
                 finally:
                     self._stopping = True
+
+    def give_up(self) -> None:
+        """Have no client insist on an answer any longer."""
+        self._stopping = self._given_up = True
 
     async def until(self, acknowledged: int, within: float = 180.0) -> None:
         """Wait until clients were told of so many events altogether."""
@@ -142,7 +148,7 @@ class Crowd:
             if self._random.random() < self._rewarding
         }
         for attempt in itertools.count(number):
-            if not waiting:
+            if not waiting or self._given_up:
                 return
             rewards: list[dict[str, object]] = [
                 {"decision_id": name, "reward": micro / MICRO} for name, (_, micro) in waiting.items()
@@ -177,7 +183,7 @@ class Crowd:
             except httpx.HTTPStatusError as error:
                 self._refused(error.response.status_code, f"{path} {body} was answered with {error.response.text}")
                 return None
-            if answer is not None:
+            if answer is not None or self._given_up:
                 return answer
             await asyncio.sleep(0.05)
         raise AssertionError
@@ -221,6 +227,7 @@ class Crowd:
     def _note(self, decision: dict[str, Any]) -> None:
         if decision["recorded"]:
             self.told.decisions[decision["decision_id"]] = decision["arm_index"]
+            self.told.decided_at[decision["decision_id"]] = time.monotonic()
         else:
             self.told.unrecorded += 1
 

@@ -79,6 +79,28 @@ async def test_the_only_process_is_killed_in_the_middle_of_a_refill(platform: Pl
     assert in_redis(platform, name).decisions == dict.fromkeys(range(len(ARMS)), 10_000)
 
 
+async def test_the_double_failure_costs_at_most_what_postgres_had_not_been_given(
+    platform: Platform, report: Report
+) -> None:
+    """Redis emptied, and with it every process killed that still kept what it had acknowledged."""
+    name = await platform.create()
+    async with Crowd(platform.urls, name).working() as crowd:
+        await crowd.until(1_000)
+        died_at = time.monotonic()
+        for service in platform.services:
+            service.kill()
+        platform.empty_redis()
+        crowd.give_up()
+    platform.mend()
+    await settled(platform, name)
+    kept = {row[0] for row in platform.rows("SELECT decision_id FROM bandit_events WHERE experiment_id = %s", name)}
+    lost = crowd.told.decisions.keys() - kept
+    ages = [died_at - crowd.told.decided_at[decision_id] for decision_id in lost]
+    report(f"{len(lost)} of {len(crowd.told.decisions)} decisions lost, of the last {max(ages, default=0.0):.2f} s")
+    assert max(ages, default=0.0) < 2.0
+    assert in_redis(platform, name) == in_postgres(platform, name)
+
+
 def _seed(platform: Platform, name: str, events: int) -> None:
     """Write so many decisions and their rewards into Postgres, as if they had come by the stream."""
     platform.run(

@@ -189,6 +189,18 @@ async def test_a_tentative_decision_under_a_callers_own_id_is_only_looked_up(exp
     assert await experiment.commit(Decide(record("mine"), counter="d:", own_record=b"[0]")) == (DUPLICATE,)
 
 
+async def test_a_tentative_reward_is_only_looked_up(experiment: Experiment) -> None:
+    """Whether another process has taken one for the same decision is known once everybody has sent again."""
+    experiment.lane.recovering = True
+    assert await experiment.commit(reward("a", 400_000)) == (UNKNOWN,)
+    assert await experiment.posterior() == (PRIOR, PRIOR)
+    assert await experiment.commit(reward("direct/x", 400_000, marked=False)) == (1,)
+    experiment.lane.recovered()
+    assert await experiment.commit(reward("a", 400_000)) == (2,)
+    experiment.lane.recovering = True
+    assert await experiment.commit(reward("a", 400_000)) == (DUPLICATE,)
+
+
 async def test_a_callers_own_decision_id_is_decided_once(experiment: Experiment) -> None:
     own = [Decide(record("mine", arm=arm), counter="d:", own_record=b"[%d]" % arm) for arm in (0, 1)]
     assert await experiment.commit(*own) == (1, DUPLICATE)

@@ -43,7 +43,7 @@ SELECT_BATCH = HotEndpoint(
     request=Batch,
     item=SelectRequest,
     response=SelectResponse,
-    problems=(401, 403, 413, 422),
+    problems=(401, 403, 413, 422, 429, 503),
     request_example={"items": [{"experiment_id": "homepage"}, {"experiment_id": "checkout", "unit_id": "visitor-17"}]},
 )
 ACTIVATE = HotEndpoint(

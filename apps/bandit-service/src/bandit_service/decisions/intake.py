@@ -71,13 +71,13 @@ class Intake:
             raise Unavailable("the store does not answer", retry_after=1)
         return outcome
 
-    def check_recovered(self, serving: Serving) -> None:
-        """Return if what the store does not know did not happen.
+    async def check_remembers(self, serving: Serving) -> None:
+        """Return if what the store has just said it does not know did not happen.
 
         Raises:
-            Unavailable: another process may still have to tell the store again what it had forgotten.
+            Unavailable: it may have forgotten; another process may still have to tell it again.
         """
-        if self.lane(serving).recovering:
+        if not await self._committer.is_the_same_store() or self.lane(serving).recovering:
             raise Unavailable("the store is being refilled", retry_after=1)
 
     async def _open(self, experiment_id: str) -> Serving | None:

@@ -102,10 +102,10 @@ class Tickets:
         Raises:
             Unavailable: it is to be refilled, is being refilled, or was since this process last looked.
         """
-        self._intake.check_recovered(serving)
         head = await self._store.head(serving.experiment.id)
         if head.epoch is None or head.epoch != epoch:
             raise Unavailable("the store is being refilled from Postgres", retry_after=1)
+        await self._intake.check_remembers(serving)
 
 
 def remembered(ticket: Ticket) -> bytes:

@@ -61,7 +61,9 @@ class Committer:
         self._on_reply = on_reply
         self._on_doubt = on_doubt
         self._wake = asyncio.Event()
-        self._look_is_due = False
+        self._look_is_due = True
+        self._next_look: asyncio.TimerHandle | None = None
+        self._asking: list[asyncio.Future[bool]] = []
         self._closing = False
         self.available = True
         self.full = False
@@ -107,9 +109,26 @@ class Committer:
     def wake(self) -> None:
         self._wake.set()
 
+    async def is_the_same_store(self) -> bool:
+        """Say whether whoever answered just now, on any connection, is the store that the lanes know.
+
+        If a round trip on the commits' connection succeeds after that answer, it is; otherwise that is in doubt.
+        """
+        if not self.available or self._closing:
+            return False
+        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._asking.append(answer)
+        self._ask_for_look()
+        return await answer
+
     async def run(self) -> None:
         """Commit until closed; returns once nothing is left to commit, or the store is away then."""
-        self._plan_look()
+        try:
+            await self._until_closed()
+        finally:
+            self._answer_asking(same=False)
+
+    async def _until_closed(self) -> None:
         while not (self._closing and all(lane.is_empty for lane in self.lanes.values())):
             try:
                 await self._open()
@@ -133,10 +152,12 @@ class Committer:
             StoreUnavailableError: the connection is broken. Not to be called from outside while `run` runs.
         """
         lanes = [lane for lane in self.lanes.values() if lane.retained]
-        answers = await self._connection.execute(
-            [("PING",), *(("HMGET", lane.keys.state, "epoch", "committed") for lane in lanes)]
+        asked = self._clock.local()
+        (seconds, micros), *answers = await self._connection.execute(
+            [("TIME",), *(("HMGET", lane.keys.state, "epoch", "committed") for lane in lanes)]
         )
-        for lane, answer in zip(lanes, answers[1:], strict=True):
+        self._clock.observe(int(seconds) * 1_000 + int(micros) // 1_000, asked, self._clock.local())
+        for lane, answer in zip(lanes, answers, strict=True):
             if isinstance(answer, list) and answer[0] is not None and int(answer[0]) == lane.epoch:
                 lane.release(int(answer[1] or 0))
 
@@ -152,6 +173,7 @@ class Committer:
             self._look_is_due = False
             self._plan_look()
             await self.look()
+            self._answer_asking(same=True)
         lanes = [lane for lane in self.lanes.values() if lane.has_work]
         if lanes:
             await self._commit(lanes)
@@ -160,11 +182,19 @@ class Committer:
             await self._wake.wait()
 
     def _plan_look(self) -> None:
-        asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._ask_for_look)
+        if self._next_look is not None:
+            self._next_look.cancel()
+        self._next_look = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._ask_for_look)
 
     def _ask_for_look(self) -> None:
         self._look_is_due = True
         self._wake.set()
+
+    def _answer_asking(self, *, same: bool) -> None:
+        for answer in self._asking:
+            if not answer.done():
+                answer.set_result(same)
+        self._asking.clear()
 
     async def _commit(self, lanes: list[Lane]) -> None:
         batches = [lane.next_batch(self._limits.batch) for lane in lanes]
@@ -214,6 +244,7 @@ class Committer:
         """Answer everybody now, then try the store again until it is back."""
         log.warning("store_unavailable", reason=reason)
         self.available = False
+        self._answer_asking(same=False)
         for lane in self.lanes.values():
             lane.unanswered()
         delay = 0.05

@@ -53,7 +53,7 @@ class Lane:
     `settling`: that agreement is being looked for. `unverified`: Postgres could not be asked for it. `resting`: the
     store refused a batch a moment ago. `recovering`: an agreement that was in doubt was found again only just now, and
     other processes may not have sent again yet what the store had lost; decisions that must not be made before they
-    have are `held`. `touched`: something was committed since this was last looked at.
+    have are `held`, rewards are given back. `touched`: something was committed since this was last looked at.
     """
 
     def __init__(self, experiment_id: str, producer: str, *, marker_life_ms: int, retain_limit: int) -> None:
@@ -111,9 +111,10 @@ class Lane:
         if self.under_way is None:
             self._number += 1
             operations = [self.queue.popleft() for _ in range(min(limit, len(self.queue)))]
-            for operation in operations:
-                operation.tentative = self.recovering
-            self.under_way = Batch(self._number, operations, self._command(self._number, operations))
+            self.under_way = self._batch(operations)
+        elif self.recovering:
+            # It was made before the store came into doubt, and could pre-empt what another process has to send again.
+            self.under_way = self._batch(self.under_way.operations)
         return self.under_way
 
     def succeed(self, reply: Reply) -> None:
@@ -122,9 +123,9 @@ class Lane:
         self.touched = True
         for operation, result in zip(batch.operations if batch else (), reply.results, strict=True):
             if result > 0:
-                operation.accepted()
+                operation.is_accepted = True
                 self.retained.append((result, operation))
-            elif result == UNKNOWN:
+            elif result == UNKNOWN and operation.waits_out_outages:
                 self.held.append(operation)
             operation.settle(UNRECORDED if result == UNKNOWN else result)
         self.release(reply.committed)
@@ -181,9 +182,12 @@ class Lane:
         self.retained = deque(item for item in self.retained if id(item[1]) not in gone)
         self.queue.extendleft(operation for _, operation in reversed(lost))
 
-    def _command(self, number: int, operations: list[Operation]) -> Command:
+    def _batch(self, operations: list[Operation]) -> Batch:
+        """Encode operations under the current number, for the store as it is known now."""
         keys = list(self.keys.committed_by_script)
-        arguments: list[str | bytes | int] = [str(self.epoch), self._producer, number, self.marker_life_ms]
+        arguments: list[str | bytes | int] = [str(self.epoch), self._producer, self._number, self.marker_life_ms]
         for operation in operations:
+            operation.tentative = self.recovering
             operation.encode(self.keys, keys, arguments)
-        return ("EVALSHA", script("commit").sha, len(keys), *keys, *arguments)
+        command = ("EVALSHA", script("commit").sha, len(keys), *keys, *arguments)
+        return Batch(self._number, operations, command)

@@ -25,10 +25,11 @@ Counter = Literal["d:", "hd:", ""]
 class Operation(ABC):
     """One event to commit, and whoever waits for its outcome.
 
-    `tentative`: sent while another process may still have to send again what it acknowledged before.
+    `tentative`: sent while another process may still have to send again what it acknowledged before. `is_accepted`:
+    the store has said yes before; sent again, it is not judged anew, though it may be late by then.
     """
 
-    __slots__ = ("future", "record", "tentative")
+    __slots__ = ("future", "is_accepted", "record", "tentative")
     kind: ClassVar[Kind]
     waits_out_outages: ClassVar[bool] = False
 
@@ -36,14 +37,17 @@ class Operation(ABC):
         self.record = record
         self.future: asyncio.Future[int] | None = None
         self.tentative = False
+        self.is_accepted = False
 
     @property
     def key(self) -> EventKey:
         record = self.record
         return EventKey(record.decision_id, self.kind, record.position, record.decision_ms)
 
-    def accepted(self) -> None:  # noqa: B027 (most operations are never judged)
-        """Note that the store has said yes: sent again, it is not judged anew, though it may be late by then."""
+    @property
+    def is_uncertain(self) -> bool:
+        """Whether the store may have forgotten that this was done already."""
+        return self.tentative and not self.is_accepted
 
     def settle(self, outcome: int) -> None:
         """Tell whoever waits; nobody may be waiting any more."""
@@ -63,7 +67,7 @@ class Decide(Operation):
     another process may have answered for that id already.
     """
 
-    __slots__ = ("closes_ms", "counter", "is_accepted", "own_record", "remembers_unit")
+    __slots__ = ("closes_ms", "counter", "own_record", "remembers_unit")
     kind = "decision"
     waits_out_outages = True
 
@@ -81,10 +85,6 @@ class Decide(Operation):
         self.counter = counter
         self.closes_ms = closes_ms
         self.own_record = own_record
-        self.is_accepted = False
-
-    def accepted(self) -> None:
-        self.is_accepted = True
 
     def encode(self, names: ExperimentKeys, keys: list[str], arguments: list[str | bytes | int]) -> None:
         record = self.record
@@ -104,7 +104,7 @@ class Decide(Operation):
             pending_member(record),
             rewarded,
             own_key,
-            "" if self.tentative and not self.is_accepted else self.own_record or "",
+            "" if self.is_uncertain else self.own_record or "",
             encode_record(record),
         )
 
@@ -123,9 +123,6 @@ class Activate(Operation):
         self.closes_ms = closes_ms
         self.deadline_ms = deadline_ms
 
-    def accepted(self) -> None:
-        self.deadline_ms = None
-
     def encode(self, names: ExperimentKeys, keys: list[str], arguments: list[str | bytes | int]) -> None:
         record = self.record
         keys += (names.rewarded(record.decision_id), names.activated(record.decision_id))
@@ -136,7 +133,7 @@ class Activate(Operation):
             "" if self.closes_ms is None else self.closes_ms,
             pending_member(record),
             len(keys) - 1,
-            "" if self.deadline_ms is None else self.deadline_ms,
+            "" if self.is_accepted or self.deadline_ms is None else self.deadline_ms,
             len(keys),
             encode_record(record),
         )
@@ -145,7 +142,8 @@ class Activate(Operation):
 class Reward(Operation):
     """A reward, or None in its record for an outcome that is ignored.
 
-    `mode`: b enters the beliefs at once, z when its window closes, h counts for the holdout, n is only kept.
+    `mode`: b enters the beliefs at once, z when its window closes, h counts for the holdout, n is only kept. A
+    tentative one is not taken: another process may have taken a reward of the same decision already.
     """
 
     __slots__ = ("deadline_ms", "marked", "mode", "needs_activation")
@@ -166,17 +164,13 @@ class Reward(Operation):
         self.marked = marked
         self.needs_activation = needs_activation
 
-    def accepted(self) -> None:
-        self.deadline_ms = None
-        self.needs_activation = False
-
     def encode(self, names: ExperimentKeys, keys: list[str], arguments: list[str | bytes | int]) -> None:
         record = self.record
         marker = activation = 0
         if self.marked:
             keys.append(names.rewarded(record.decision_id))
             marker = len(keys)
-        if self.needs_activation:
+        if self.needs_activation and not self.is_accepted:
             keys.append(names.activated(record.decision_id))
             activation = len(keys)
         keys += (names.alpha(record.arm_index), names.beta(record.arm_index))
@@ -185,12 +179,13 @@ class Reward(Operation):
             record.arm_index,
             self.mode,
             "" if record.reward_micro is None else record.reward_micro,
-            "" if self.deadline_ms is None else self.deadline_ms,
+            "" if self.is_accepted or self.deadline_ms is None else self.deadline_ms,
             marker,
             activation,
             len(keys) - 1,
             len(keys),
             pending_member(record) if self.mode == "z" else "",
+            int(self.is_uncertain),
             encode_record(record),
         )
 

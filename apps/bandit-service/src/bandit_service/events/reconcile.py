@@ -130,7 +130,7 @@ class Reconciler:
 
     def _recovered(self, lane: Lane) -> None:
         del self._recoveries[lane.experiment_id]
-        if not (lane.settling or lane.unverified):
+        if lane.experiment_id in self._ahead or not (lane.settling or lane.unverified):
             lane.recovered()
             self._wake()
 
@@ -208,6 +208,7 @@ class Reconciler:
         if name not in self._ahead:
             log.error("postgres_is_older_than_the_store", experiment_id=name)
             self._ahead.add(name)
+            self._recover(lane)
         await self._go_on_unverified(lane)
 
     async def _refill(self, lane: Lane) -> None:

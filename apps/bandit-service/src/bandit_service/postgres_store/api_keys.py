@@ -34,7 +34,7 @@ class ApiKeysRepository:
         async with connected(self._pool) as connection:
             cursor = await connection.execute(statement("active_api_keys"))
             return [
-                ApiKey(key_id, bytes(digest), Principal(name, role, namespace))
+                ApiKey(key_id, bytes(digest), Principal(name, role, namespace, key_id))
                 for key_id, digest, name, role, namespace in await cursor.fetchall()
             ]
 

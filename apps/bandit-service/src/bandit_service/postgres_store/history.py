@@ -6,6 +6,7 @@ from collections import deque
 
 from bandit_core.allocation import Allocation
 from bandit_service.allocator.record import AllocationRecord
+from bandit_service.postgres_store.errors import PostgresUnavailableError
 from bandit_service.postgres_store.events import EventLog
 
 _PENDING = 1_000
@@ -29,7 +30,11 @@ class History:
             PostgresUnavailableError: the rest waits for the next call.
         """
         while self._allocations:
-            experiment_id, record, allocation = self._allocations[0]
-            explanation = allocation.explanation
-            await self._events.save_allocation(experiment_id, record, explanation.to_dict(), explanation.paragraph())
-            self._allocations.popleft()
+            noted = self._allocations.popleft()
+            experiment_id, record, allocation = noted
+            why = allocation.explanation
+            try:
+                await self._events.save_allocation(experiment_id, record, why.to_dict(), why.paragraph())
+            except PostgresUnavailableError:
+                self._allocations.appendleft(noted)
+                raise

@@ -23,6 +23,8 @@ CONNECT_TIMEOUT = 2
 STATEMENT_TIMEOUT = 5.0
 RECONNECT_TIMEOUT = 5.0
 _GRACE = 0.5
+# Errors that say nothing about the statement, although they are none of the client library's operational ones.
+_INTERRUPTIONS = (errors.ReadOnlySqlTransaction, errors.IdleInTransactionSessionTimeout)
 
 type Pool = AsyncConnectionPool[AsyncConnection[Any]]
 
@@ -119,5 +121,5 @@ def _translated() -> Iterator[None]:
         raise MissingSchemaError("the database lacks migrations: run `bandit-service migrate`") from error
     except (PoolTimeout, PoolClosed, TooManyRequests) as error:
         raise PostgresUnavailableError("no connection to Postgres is free") from error
-    except (psycopg.OperationalError, errors.ReadOnlySqlTransaction, psycopg.InterfaceError) as error:
+    except (psycopg.OperationalError, psycopg.InterfaceError, *_INTERRUPTIONS) as error:
         raise PostgresUnavailableError(f"Postgres: {type(error).__name__}") from error

@@ -45,4 +45,4 @@ def _format(key: ApiKey) -> str:
 
 def _parse(name: str, value: str) -> ApiKey:
     digest, owner, role, namespace = json.loads(value)
-    return ApiKey(name, bytes.fromhex(digest), Principal(owner, role, namespace))
+    return ApiKey(name, bytes.fromhex(digest), Principal(owner, role, namespace, name))

@@ -41,7 +41,7 @@ REWARD_BATCH = HotEndpoint(
     request=Batch,
     item=RewardRequest,
     response=RewardResponse,
-    problems=(401, 403, 413, 422),
+    problems=(401, 403, 413, 422, 429, 503),
     request_example={"items": [{"decision_id": EXAMPLE_ID, "reward": 1}]},
 )
 

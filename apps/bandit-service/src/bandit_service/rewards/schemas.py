@@ -12,6 +12,9 @@ RewardValue = Annotated[float, msgspec.Meta(ge=0, le=1)]
 # Arms are named like experiments, rewards like decisions.
 ArmId = Annotated[str, msgspec.Meta(pattern=EXPERIMENT_ID)]
 RewardId = Annotated[str, msgspec.Meta(pattern=OWN_DECISION_ID)]
+# As long as a reward model may name an outcome.
+OutcomeText = Annotated[str, msgspec.Meta(max_length=200)]
+NamedOutcome = Annotated[dict[OutcomeText, bool | float | OutcomeText], msgspec.Meta(max_length=10)]
 
 RewardStatus = Literal["applied", "duplicate", "ignored"]
 
@@ -24,7 +27,7 @@ class RewardRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     arm: ArmId | None = None
     reward_id: RewardId | None = None
     reward: RewardValue | None = None
-    outcome: bool | float | str | dict[str, bool | float | str] | None = None
+    outcome: bool | float | OutcomeText | NamedOutcome | None = None
 
 
 class RewardResponse(msgspec.Struct, frozen=True, kw_only=True):

@@ -80,7 +80,6 @@ class Rewards:
             self._metrics.rewarded(experiment.id, arm.id, "late")
             raise Expired(f"the reward window of {experiment.reward_window:g} s is over; the reward was kept as late")
         if outcome == NOT_ACTIVATED:
-            self._intake.check_recovered(serving)
             raise Conflict("the decision was deferred: it needs POST /activate before its reward")
         status: RewardStatus = "duplicate" if outcome == DUPLICATE else "ignored" if micro is None else "applied"
         self._metrics.rewarded(experiment.id, arm.id, status)

@@ -4,12 +4,12 @@
 -- ARGV  1 epoch the caller believes in, 2 producer, 3 the producer's batch number, 4 life of markers (ms), then the operations:
 --   D arm counts close_ms unit member rewarded own_key own_record payload     a decision
 --   A arm counts close_ms member rewarded deadline_ms marker payload          an activation of a deferred decision
---   R arm mode micro deadline_ms marker activation alpha beta member payload  a reward
+--   R arm mode micro deadline_ms marker activation alpha beta member tentative payload  a reward
 --   C arm member marker alpha beta payload                                    the closing of a decision's reward window
 -- `counts` is the counter a decision raises, less its arm: d: for the bandit, hd: for the holdout.
 -- `member` names the decision among those whose window is open, `rewarded` and `marker` of R and C the key of its reward.
 -- An empty string means "none"; a key position of 0 means "no key". With an own_key but no own_record it is only asked
--- whether the caller's own decision is known.
+-- whether the caller's own decision is known. A tentative reward is taken only if its marker says what became of it.
 --
 -- Reply: status, epoch, committed, weights version, revision, now (ms), results joined by commas
 --   status   0 done, 1 not ready (no epoch here: refill first), 2 another epoch, 3 overtaken by a later batch
@@ -104,12 +104,13 @@ local function refuse_late(marker, payload)
 end
 
 -- mode: b enters the beliefs now, z when the window closes, h counts for the holdout, n is only kept
-local function reward(arm, mode, micro, deadline_ms, marker, activation, alpha, beta, member, payload)
+local function reward(arm, mode, micro, deadline_ms, marker, activation, alpha, beta, member, tentative, payload)
   marker, activation = tonumber(marker), tonumber(activation)
+  local seen = marker > 0 and marked(marker)
+  if seen then return seen == 'late' and LATE or 0 end
+  if marker > 0 and tentative == '1' then return UNKNOWN end
   if activation > 0 and not marked(activation) then return NOT_ACTIVATED end
   if marker > 0 then
-    local seen = marked(marker)
-    if seen then return seen == 'late' and LATE or 0 end
     if deadline_ms ~= '' and now > tonumber(deadline_ms) then return refuse_late(marker, payload) end
     mark(marker, micro)
     if member ~= '' and redis.call('ZSCORE', KEYS[3], member) then redis.call('PERSIST', KEYS[marker]) end
@@ -136,7 +137,7 @@ local function close(arm, member, marker, alpha, beta, payload)
   return number
 end
 
-local operations = {D = {decide, 9}, A = {activate, 8}, R = {reward, 10}, C = {close, 6}}
+local operations = {D = {decide, 9}, A = {activate, 8}, R = {reward, 11}, C = {close, 6}}
 local results, at = {}, 5
 while at <= #ARGV do
   local operation, arity = unpack(operations[ARGV[at]])
