@@ -1,0 +1,1 @@
+"""Dagster code location: ingest, replay, off-policy evaluation, regret, snapshots, conclusions, export."""

@@ -1,0 +1,30 @@
+"""Where the raw files and the rounds lie in the bucket, and how other assets read them."""
+
+import polars as pl
+
+from bandit_pipeline.resources import Bucket
+from bandit_pipeline.resources.tracking import LoggedData
+
+
+def raw_key(campaign: str, policy: str, file: str) -> str:
+    return f"raw/obp/{policy}/{campaign}/{file}"
+
+
+def rounds_key(campaign: str, policy: str) -> str:
+    return f"silver/obp/{policy}/{campaign}/rounds.parquet"
+
+
+def quarantine_key(campaign: str, policy: str) -> str:
+    return f"silver/obp/{policy}/{campaign}/quarantine.parquet"
+
+
+def read_log(bucket: Bucket, campaign: str, policy: str) -> pl.DataFrame:
+    """Return round, timestamp, arm, position, reward and propensity of a log, in the order of time."""
+    columns = ["round", "timestamp", "arm", "position", "reward", "propensity"]
+    return bucket.get_frame(rounds_key(campaign, policy), columns).sort("timestamp", "round")
+
+
+def logged_data(bucket: Bucket, campaign: str, policy: str) -> LoggedData:
+    """Return what an MLflow run says about the log it has read."""
+    key = rounds_key(campaign, policy)
+    return LoggedData(f"obp-{policy}-{campaign}", bucket.digest(key), bucket.uri(key))

@@ -1,0 +1,1 @@
+"""Policies replayed offline on the uniformly random logs."""

@@ -1,0 +1,123 @@
+"""The bucket that raw data, the silver layer and exports live in."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import IO, Any
+
+import boto3  # type: ignore[import-untyped]
+import dagster as dg
+import polars as pl
+from botocore.config import Config  # type: ignore[import-untyped]
+from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
+
+from bandit_pipeline.errors import PipelineError
+
+TIMEOUT = 10
+ATTEMPTS = 3
+_ABSENT = {"404", "NoSuchKey", "NotFound"}
+
+
+class Bucket(dg.ConfigurableResource["Bucket"]):
+    """One S3 bucket. An empty `endpoint` is AWS itself; without keys boto3 looks for its usual credentials.
+
+    An object is there as a whole or not at all, so whatever is listed is complete. Every method raises PipelineError
+    when S3 does not answer, refuses, or has no such bucket.
+    """
+
+    endpoint: str = ""
+    region: str = "us-east-1"
+    name: str = "bandit"
+    access_key: str = ""
+    secret_key: str = ""
+
+    def put(self, key: str, content: bytes) -> None:
+        self.upload(key, BytesIO(content))
+
+    def upload(self, key: str, stream: IO[bytes]) -> None:
+        """Store what a stream holds, in parts if it is long."""
+        with self._explained(key) as client:
+            client.upload_fileobj(stream, self.name, key)
+
+    def get(self, key: str) -> bytes:
+        with self._explained(key) as client:
+            content: bytes = client.get_object(Bucket=self.name, Key=key)["Body"].read()
+            return content
+
+    def get_if_there(self, key: str) -> bytes | None:
+        """Return an object; None when it is not there."""
+        return self.get(key) if key in self.listing(key) else None
+
+    @contextmanager
+    def downloaded(self, key: str) -> Iterator[Path]:
+        """Lend an object as a file."""
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / key.rpartition("/")[2]
+            with self._explained(key) as client:
+                client.download_file(self.name, key, str(path))
+            yield path
+
+    def listing(self, prefix: str) -> list[str]:
+        """List the objects whose keys begin with `prefix`, in the order of their keys."""
+        with self._explained(prefix) as client:
+            pages = client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
+            return sorted(each["Key"] for page in pages for each in page.get("Contents", []))
+
+    def digest(self, key: str) -> str:
+        """Return the entity tag, which changes when the content does."""
+        with self._explained(key) as client:
+            tag: str = client.head_object(Bucket=self.name, Key=key)["ETag"]
+            return tag.strip('"')
+
+    def delete(self, key: str) -> None:
+        with self._explained(key) as client:
+            client.delete_object(Bucket=self.name, Key=key)
+
+    def put_frame(self, key: str, frame: pl.DataFrame) -> None:
+        """Store a frame as Parquet."""
+        buffer = BytesIO()
+        frame.write_parquet(buffer)
+        self.put(key, buffer.getvalue())
+
+    def get_frame(self, key: str, columns: list[str] | None = None) -> pl.DataFrame:
+        """Read a Parquet object, only some of its columns if they are named."""
+        return pl.read_parquet(self.get(key), columns=columns)
+
+    def uri(self, key: str) -> str:
+        return f"s3://{self.name}/{key}"
+
+    @contextmanager
+    def _explained(self, key: str) -> Iterator[Any]:
+        try:
+            yield self._client()
+        except ClientError as error:
+            raise PipelineError(self._reason(error, key)) from error
+        except (BotoCoreError, ValueError) as error:
+            raise PipelineError(
+                f"S3 does not answer at {self.endpoint or 'AWS'} ({error}); see BANDIT_S3_*."
+            ) from error
+
+    def _reason(self, error: ClientError, key: str) -> str:
+        code = error.response.get("Error", {}).get("Code", "")
+        if code == "NoSuchBucket":
+            return f"the bucket {self.name!r} does not exist; create it, or name another with BANDIT_S3_BUCKET."
+        if code in _ABSENT:
+            return f"{self.uri(key)} is not there; materialize the asset that writes it."
+        return f"S3 refuses {self.uri(key)}: {error}"
+
+    def _client(self) -> Any:  # noqa: ANN401 - boto3 makes its clients' types at run time
+        return boto3.client(
+            "s3",
+            endpoint_url=self.endpoint or None,
+            region_name=self.region,
+            aws_access_key_id=self.access_key or None,
+            aws_secret_access_key=self.secret_key or None,
+            config=Config(
+                connect_timeout=TIMEOUT,
+                read_timeout=6 * TIMEOUT,
+                retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
+                s3={"addressing_style": "path"},
+            ),
+        )

@@ -1,0 +1,153 @@
+"""MLflow: one run per result. A result that is computed again replaces its run, so nothing is there twice."""
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import batched
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import altair as alt
+import dagster as dg
+import polars as pl
+
+from bandit_pipeline.charts import html, png
+from bandit_pipeline.errors import PipelineError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+EXPERIMENT = "bandit-pipeline"
+KEY = "bandit.key"
+_METRICS_AT_ONCE = 1_000  # the most that one request of MLflow takes
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedData:
+    """A data set that a run has read: its name, what changes when its content does, where it is."""
+
+    name: str
+    digest: str
+    uri: str
+
+
+class Tracking(dg.ConfigurableResource["Tracking"]):
+    """An MLflow server or store. `artifacts` is where a store without a server keeps files; empty: its own choice."""
+
+    uri: str
+    artifacts: str = ""
+
+    @contextmanager
+    def run(
+        self, key: str, *, parameters: Mapping[str, Any], data: LoggedData | None = None, tags: Mapping[str, str] = {}
+    ) -> Iterator["Run"]:
+        """Lend a run for the result called `key`; once it is complete, earlier runs of that key are deleted.
+
+        A run that was cut off stays unfinished and is deleted by the next complete one. Raises PipelineError when
+        MLflow does not answer.
+        """
+        with self._explained() as client:
+            experiment = self._experiment(client)
+            earlier = _runs(client, experiment, key)
+            started = client.create_run(experiment, tags={KEY: key, **tags}, run_name=key)
+            run = Run(client, started.info.run_id)
+            run.describe(parameters, data)
+            try:
+                yield run
+            except BaseException:
+                client.set_terminated(run.id, "FAILED")
+                raise
+            client.set_terminated(run.id)
+            for each in earlier:
+                client.delete_run(each)
+
+    def finished(self, key: str) -> str | None:
+        """Return the id of the complete run of a result; None when there is none."""
+        with self._explained() as client:
+            finished = _runs(client, self._experiment(client), key, "attributes.status = 'FINISHED'")
+            return finished[0] if finished else None
+
+    def _experiment(self, client: "MlflowClient") -> str:
+        from mlflow.exceptions import MlflowException
+
+        found = client.get_experiment_by_name(EXPERIMENT)
+        if found is None:
+            try:
+                return str(client.create_experiment(EXPERIMENT, artifact_location=self.artifacts or None))
+            except MlflowException:  # another process was faster, or the store is at fault, which shows below
+                found = client.get_experiment_by_name(EXPERIMENT)
+                if found is None:
+                    raise
+        return str(found.experiment_id)
+
+    @contextmanager
+    def _explained(self) -> Iterator["MlflowClient"]:
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+        from mlflow import MlflowClient  # late: it takes seconds, and loading definitions need not wait for it
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            yield MlflowClient(tracking_uri=self.uri)
+        except (MlflowException, SQLAlchemyError) as error:
+            reason = str(error).partition("\n")[0]
+            raise PipelineError(f"MLflow does not do its part ({reason}); see BANDIT_MLFLOW_URI.") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run that is being written."""
+
+    client: "MlflowClient"
+    id: str
+
+    def describe(self, parameters: Mapping[str, Any], data: LoggedData | None) -> None:
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        for name, value in parameters.items():
+            self.client.log_param(self.id, name, value)
+        if data is not None:
+            source = json.dumps({"uri": data.uri})
+            logged = Dataset(name=data.name, digest=data.digest, source_type="s3", source=source)
+            self.client.log_inputs(self.id, [DatasetInput(logged, [InputTag("mlflow.data.context", "evaluation")])])
+
+    def metrics(self, frame: pl.DataFrame, step: str) -> None:
+        """Log every other column of a frame as a metric, one value per row, at the step in column `step`."""
+        from mlflow.entities import Metric
+
+        now = round(time.time() * 1_000)
+        names = [name for name in frame.columns if name != step]
+        values = [
+            Metric(name, float(row[name]), now, int(row[step]))
+            for row in frame.iter_rows(named=True)
+            for name in names
+            if row[name] is not None
+        ]
+        for some in batched(values, _METRICS_AT_ONCE):
+            self.client.log_batch(self.id, metrics=list(some))
+
+    def figure(self, name: str, chart: alt.TopLevelMixin) -> None:
+        """Keep a chart as a picture and as a page."""
+        with TemporaryDirectory() as folder:
+            picture, page = Path(folder) / f"{name}.png", Path(folder) / f"{name}.html"
+            picture.write_bytes(png(chart))
+            page.write_text(html(chart))
+            self.client.log_artifact(self.id, str(picture), "figures")
+            self.client.log_artifact(self.id, str(page), "figures")
+
+    def table(self, name: str, frame: pl.DataFrame) -> None:
+        """Keep a table as CSV."""
+        self.client.log_text(self.id, frame.write_csv(), f"tables/{name}.csv")
+
+    def text(self, name: str, content: str) -> None:
+        self.client.log_text(self.id, content, name)
+
+
+def _runs(client: "MlflowClient", experiment: str, key: str, condition: str = "") -> list[str]:
+    filters = " and ".join(filter(None, [f"tags.`{KEY}` = '{key}'", condition]))
+    return [str(run.info.run_id) for run in client.search_runs([experiment], filter_string=filters)]
