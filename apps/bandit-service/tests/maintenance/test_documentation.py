@@ -1,4 +1,4 @@
-"""What docs/operations.md tells the person on call to look for exists under that name."""
+"""What the documents name exists under that name: metrics, log events, commands, and the test of each promise."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,9 @@ from bandit_service.cli import app
 from bandit_service.metrics import Metrics
 
 SOURCE = Path(bandit_service.__file__).parent
-PAGE = Path(__file__).parents[4] / "docs" / "operations.md"
+TESTS = Path(__file__).parents[1]
+DOCUMENTS = Path(__file__).parents[4] / "docs"
+PAGE = DOCUMENTS / "operations.md"
 
 
 @pytest.fixture(scope="module")
@@ -42,3 +44,10 @@ def test_every_command_exists() -> None:
     shown = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200"}).stdout
     for name in set(re.findall(r"bandit-service (\w[\w-]*)", PAGE.read_text())):
         assert re.search(rf"\b{name}\b", shown), name
+
+
+def test_the_test_of_every_promise_exists() -> None:
+    links = re.findall(r"`([\w/]+\.py)::(test_\w+)`", (DOCUMENTS / "architecture.md").read_text())
+    assert links
+    for file, name in links:
+        assert f"def {name}(" in (TESTS / file).read_text(), f"{file}::{name}"
