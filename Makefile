@@ -5,7 +5,11 @@ export UV_PYTHON_DOWNLOADS := never
 
 BIN := .venv/bin
 READY := .venv/ready
+# Seldon's wrapper cannot share an environment with the rest.
+ROUTER := apps/bandit-router
+ROUTER_READY := $(ROUTER)/.venv/ready
 APPS := $(patsubst %/pyproject.toml,%,$(wildcard apps/*/pyproject.toml))
+TOGETHER := $(filter-out $(ROUTER),$(APPS))
 SOURCES := $(addsuffix /src,$(APPS))
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.12 --generate-hashes \
 	--no-emit-index-url --no-annotate --no-header --quiet
@@ -22,7 +26,7 @@ help: ## Show this help
 run: $(READY) ## Run the platform here: real Redis and Postgres, the service, an experiment (options: ARGS="--help")
 	@$(BIN)/bandit-local run $(ARGS)
 
-test: $(READY) ## Run the tests of every app against real servers (ARGS go to pytest)
+test: $(READY) $(ROUTER_READY) ## Run the tests of every app against real servers (ARGS go to pytest)
 	@$(BIN)/pytest -m "not verify" $(ARGS)
 
 lint: $(READY) ## Check style, and that the code is formatted
@@ -45,20 +49,27 @@ bench: $(READY) ## Measure speed against named references in one run (options: A
 	@PYTHONPATH=apps/bandit-service $(BIN)/python -m benchmarks $(ARGS)
 
 lock: $(READY) ## Choose the newest versions of all dependencies again and pin them with their hashes
-	@$(COMPILE) --upgrade $(foreach app,$(APPS),--no-emit-package $(notdir $(app))) \
-		$(addsuffix /pyproject.toml,$(APPS)) --group pyproject.toml:dev -o requirements/lock.txt
+	@$(COMPILE) --upgrade $(foreach app,$(TOGETHER),--no-emit-package $(notdir $(app))) \
+		$(addsuffix /pyproject.toml,$(TOGETHER)) --group pyproject.toml:dev -o requirements/lock.txt
 	@$(COMPILE) --upgrade --no-deps --group pyproject.toml:data -o requirements/data.txt
+	@$(COMPILE) --upgrade $(ROUTER)/pyproject.toml -o requirements/router.txt
 	@echo uv | $(COMPILE) --upgrade - -o requirements/uv.txt
 
-setup: $(READY) ## Install everything into .venv (the other targets do that themselves)
+setup: $(READY) $(ROUTER_READY) ## Install everything into .venv (the other targets do that themselves)
 
 clean: ## Remove .local: the data of make run
 	@rm -rf .local
 
-$(READY): $(wildcard requirements/*.txt) $(addsuffix /pyproject.toml,$(APPS)) .ci/setup
-	@.ci/setup $(APPS)
+$(READY): $(addprefix requirements/,lock.txt data.txt uv.txt) $(addsuffix /pyproject.toml,$(TOGETHER)) .ci/setup
+	@.ci/setup .venv $(TOGETHER)
+
+$(ROUTER_READY): requirements/router.txt $(ROUTER)/pyproject.toml .ci/setup | $(READY)
+	@.ci/setup $(ROUTER)/.venv $(ROUTER)
 
 # A copied or moved checkout brings an environment along that belongs to another place.
 ifneq ($(shell cat .venv/place 2>/dev/null),$(CURDIR))
 $(READY): FORCE
+endif
+ifneq ($(shell cat $(ROUTER)/.venv/place 2>/dev/null),$(CURDIR))
+$(ROUTER_READY): FORCE
 endif
