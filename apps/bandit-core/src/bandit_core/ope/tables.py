@@ -1,0 +1,47 @@
+"""Numbers per arm - an evaluation policy's probabilities, a reward model's means - given once, by position or by round.
+
+One convention for all of them: the last axis is the arms.
+
+    (n_arms,)               the same in every round
+    (n_positions, n_arms)   by position, the same in every round
+    (n, n_arms)             by round; where rounds have positions, a row belongs to its own round's position
+
+An array (n, n_arms, n_positions), as obp has it, is brought to the last form by `array[np.arange(n), :, positions]`.
+A log of as many rounds as positions reads a table of that many rows as one by position.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bandit_core.ope.logged import LoggedDecisions
+
+SUM_TOLERANCE = 1e-6
+"""How far the probabilities of one round may add up to something else than 1."""
+
+
+@dataclass(frozen=True, eq=False)
+class ArmTable:
+    """values (rows, n_arms): row i belongs to round i where `by_round`, else to position i."""
+
+    values: NDArray[np.float64]
+    by_round: bool
+
+    def rounds(self, chosen: slice) -> "ArmTable":
+        """Return the table of the chosen rounds."""
+        return ArmTable(self.values[chosen], by_round=True) if self.by_round else self
+
+
+def arm_table(name: str, values: ArrayLike, log: LoggedDecisions) -> ArmTable:
+    """Return the table of any of the three shapes; ValueError for another shape, naming the parameter."""
+    given = np.ascontiguousarray(values, dtype=np.float64)
+    n, positions, arms = len(log), log.n_positions, log.n_arms
+    if given.shape == (arms,):
+        return ArmTable(np.tile(given, (positions, 1)), by_round=False)
+    if given.shape == (positions, arms):
+        return ArmTable(given, by_round=False)
+    if given.shape == (n, arms):
+        return ArmTable(given, by_round=True)
+    shapes = [f"({arms},)", *([f"({positions}, {arms})"] if positions > 1 else []), f"({n}, {arms})"]
+    raise ValueError(f"{name} must have shape {' or '.join(shapes)}, arms last, got {given.shape}")
