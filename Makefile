@@ -18,10 +18,10 @@ MYPYPATH := $(subst $(SPACE),:,$(SOURCES))
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types check verify bench lock setup clean FORCE
+.PHONY: help run test lint types check verify bench dashboards lock setup clean FORCE
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(READY) ## Run the platform here: real Redis and Postgres, the service, an experiment (options: ARGS="--help")
 	@$(BIN)/bandit-local run $(ARGS)
@@ -38,6 +38,7 @@ lint: $(READY) ## Check style, and that the code is formatted
 types: $(READY) ## Check types strictly
 	@MYPYPATH=$(MYPYPATH) $(BIN)/mypy $(SOURCES)
 	@$(foreach app,$(APPS),MYPYPATH=$(MYPYPATH):$(app)/tests $(BIN)/mypy --no-warn-unreachable $(app)/tests &&) true
+	@MYPYPATH=$(MYPYPATH):grafana:grafana/tests $(BIN)/mypy --no-warn-unreachable grafana
 
 check: lint types test ## Everything a change has to pass: lint, types, test
 
@@ -47,6 +48,9 @@ verify: $(READY) ## Run the long simulations and write their tables into docs/st
 
 bench: $(READY) ## Measure speed against named references in one run (options: ARGS="--help")
 	@PYTHONPATH=apps/bandit-service $(BIN)/python -m benchmarks $(ARGS)
+
+dashboards: $(READY) ## Write Grafana's dashboards and alert rules again, from the code in grafana/
+	@PYTHONPATH=grafana $(BIN)/python -m dashboards
 
 lock: $(READY) ## Choose the newest versions of all dependencies again and pin them with their hashes
 	@$(COMPILE) --upgrade $(foreach app,$(TOGETHER),--no-emit-package $(notdir $(app))) \

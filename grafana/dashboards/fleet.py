@@ -1,0 +1,98 @@
+"""All experiments: their states, leaders and traffic."""
+
+from grafana_foundation_sdk.builders.common import ReduceDataOptions
+from grafana_foundation_sdk.builders.dashboard import Dashboard
+
+from dashboards import experiment, variables
+from dashboards.panels import TALL, as_unit, bars, figure, lines, link_to, rows
+from dashboards.queries import SqlQuery, latest, series
+
+UID = "bandit-fleet"
+EFFECTIVE_ARMS = (
+    "exp(-sum by (experiment) ({weight} * ln({weight} > 0)))"  # weights of zero contribute nothing to the entropy
+)
+_THOSE = 'experiment=~"$experiment"'
+_ONE = f"/d/{experiment.UID}?var-namespace=${{__data.fields.namespace}}&var-experiment=${{__value.raw}}"
+
+
+def dashboard() -> Dashboard:
+    """Return the dashboard of the chosen namespaces."""
+    weight = f"max by (experiment, arm) (bandit_arm_weight{{{_THOSE}}})"
+    return (
+        variables.new_dashboard(UID, "Bandit / Fleet", "All experiments: states, leaders, traffic", since="now-24h")
+        .with_variable(variables.namespace(several=True))
+        .with_variable(variables.experiment(several=True))
+        .annotation(variables.moments("Conclusion", "annotate_fleet_conclusions", "green"))
+        .with_panel(
+            figure(
+                "Experiments by state", "How many experiments are in each state.", SqlQuery("fleet_states"), span=24
+            ).reduce_options(ReduceDataOptions().values(values=True))
+        )
+        .with_panel(
+            rows(
+                "Experiments",
+                "Decisions, rewards and the arm with the highest posterior mean, as of the last snapshot (counted_at: "
+                "at most a minute or 10,000 events ago while there is traffic). Click on a name for its dashboard.",
+                SqlQuery("fleet"),
+                height=TALL,
+            )
+            .override_by_name("experiment", link_to(_ONE, "Open the experiment"))
+            .override_by_name("best_mean", as_unit("percentunit", 2))
+        )
+        .with_panel(
+            bars(
+                "Leaders",
+                "The arm with the highest P(best) of each experiment that a replica looks after, and that P(best).",
+                latest(
+                    f"topk by (experiment) (1, max by (experiment, arm) (bandit_arm_prob_best{{{_THOSE}}}))",
+                    "{{experiment}}: {{arm}}",
+                ),
+            )
+        )
+        .with_panel(
+            lines(
+                "Effective number of arms",
+                "The exponential of the weights' entropy: the number of arms when traffic is shared equally, 1 when "
+                "one arm gets all of it.",
+                series(EFFECTIVE_ARMS.format(weight=weight), "{{experiment}}"),
+            ).min(1)
+        )
+        .with_panel(
+            lines(
+                "Decisions",
+                "Decisions per second of each experiment.",
+                series(
+                    f"sum by (experiment) (rate(bandit_decisions_total{{{_THOSE}}}[$__rate_interval]))",
+                    "{{experiment}}",
+                ),
+                unit="cps",
+            )
+        )
+        .with_panel(
+            lines(
+                "Rewards",
+                "Rewards per second that entered a posterior, of each experiment.",
+                series(
+                    f'sum by (experiment) (rate(bandit_rewards_total{{{_THOSE}, status="applied"}}[$__rate_interval]))',
+                    "{{experiment}}",
+                ),
+                unit="cps",
+            )
+        )
+        .with_panel(
+            lines(
+                "Least expected loss",
+                "Expected reward given up by choosing the best arm of each experiment now: it falls as data comes in.",
+                series(f"min by (experiment) (bandit_arm_expected_loss{{{_THOSE}}})", "{{experiment}}"),
+                unit="percentunit",
+            ).min(0)
+        )
+        .with_panel(
+            rows(
+                "Conclusions",
+                "Experiments that were concluded in the range, by whom and why.",
+                SqlQuery("fleet_conclusions"),
+                span=12,
+            )
+        )
+    )

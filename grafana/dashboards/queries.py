@@ -1,0 +1,71 @@
+"""Queries of panels, variables, annotations and alert rules: SQL from named files, PromQL as written."""
+
+from importlib.resources import files
+from typing import Literal
+
+from grafana_foundation_sdk.builders.prometheus import Dataquery as PrometheusBuilder
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.cog.variants import Dataquery
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+
+from dashboards.datasources import POSTGRES, PROMETHEUS
+
+type Format = Literal["table", "time_series"]
+
+# What stands before the SELECT, in this order: each part is written in terms of those before it.
+POSTERIOR = ("posterior",)
+CURVE = (*POSTERIOR, "curve")
+BEST_ARM = (*CURVE, "best_arm")
+CONDITIONS = (*BEST_ARM, "conditions")
+SAMPLE_RATIO = ("observed_experiment", "ratio")
+SAMPLE_RATIO_OF_ALL = ("observed_running", "ratio")
+
+
+class SqlDataquery(Dataquery):
+    """A query of the Postgres data source, which the SDK has no class for."""
+
+    def __init__(self, sql: str, format_: Format, ref_id: str) -> None:
+        self.sql = sql
+        self.format = format_
+        self.ref_id = ref_id
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "datasource": POSTGRES,
+            "editorMode": "code",
+            "format": self.format,
+            "rawQuery": True,
+            "rawSql": self.sql,
+            "refId": self.ref_id,
+        }
+
+
+class SqlQuery(Builder[SqlDataquery]):
+    """A query by the name of its file in `sql/`, with the parts from `sql/parts/` that it selects from."""
+
+    def __init__(self, name: str, parts: tuple[str, ...] = (), *, format_: Format = "table", ref_id: str = "A") -> None:
+        self._dataquery = SqlDataquery(sql(name, parts), format_, ref_id)
+
+    def build(self) -> SqlDataquery:
+        return self._dataquery
+
+
+def sql(name: str, parts: tuple[str, ...] = ()) -> str:
+    """Return the statement in the file of that name, behind a WITH of those parts."""
+    select = _read(f"{name}.sql")
+    return f"WITH\n{',\n'.join(_read(f'parts/{part}.sql') for part in parts)}\n{select}" if parts else select
+
+
+def series(expr: str, legend: str, ref_id: str = "A") -> PrometheusBuilder:
+    """Return a query for the series of an expression over the dashboard's range."""
+    return PrometheusBuilder().datasource(PROMETHEUS).expr(expr).legend_format(legend).ref_id(ref_id).range()
+
+
+def latest(expr: str, legend: str, *, format_: PromQueryFormat = PromQueryFormat.TIME_SERIES) -> PrometheusBuilder:
+    """Return a query for the newest values of an expression."""
+    builder = PrometheusBuilder().datasource(PROMETHEUS).expr(expr).legend_format(legend).ref_id("A")
+    return builder.instant().format(format_)
+
+
+def _read(path: str) -> str:
+    return files("dashboards").joinpath("sql", path).read_text().rstrip("\n")

@@ -1,0 +1,5 @@
+SELECT published_at AS time, summary AS text, 'allocation' AS tags
+FROM allocations
+WHERE experiment_id = ${experiment:sqlstring} AND $__timeFilter(published_at)
+ORDER BY published_at DESC
+LIMIT 200

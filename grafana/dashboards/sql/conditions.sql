@@ -1,0 +1,1 @@
+SELECT condition, value, threshold, progress FROM measured ORDER BY place

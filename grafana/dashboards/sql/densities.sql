@@ -1,0 +1,4 @@
+SELECT arm, x, density / (x * (1 - x)) AS density
+FROM curve
+WHERE is_near
+ORDER BY arm_index, z

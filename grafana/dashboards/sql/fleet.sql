@@ -1,0 +1,34 @@
+SELECT
+    experiments.id AS experiment,
+    experiments.namespace,
+    experiments.status,
+    experiments.winner,
+    experiments.definition -> 'policy' ->> 'name' AS policy,
+    (SELECT count(*) FROM experiment_arms AS arms WHERE arms.experiment_id = experiments.id AND arms.status = 'active')
+        AS arms,
+    counted.decisions,
+    counted.rewards,
+    counted.mean AS best_mean,
+    counted.arm AS best_mean_of,
+    experiments.created_at,
+    counted.taken_at AS counted_at
+FROM experiments
+LEFT JOIN LATERAL (
+    SELECT
+        sum(decisions) AS decisions,
+        sum(rewards) AS rewards,
+        max(taken_at) AS taken_at,
+        max(alpha_micro::float8 / (alpha_micro + beta_micro)) AS mean,
+        (array_agg(arm ORDER BY alpha_micro::float8 / (alpha_micro + beta_micro) DESC, arm_index))[1] AS arm
+    FROM posterior_snapshots AS snapshots
+    WHERE snapshots.experiment_id = experiments.id
+        AND (epoch, seq) = (
+            SELECT epoch, seq
+            FROM posterior_snapshots AS newest
+            WHERE newest.experiment_id = experiments.id
+            ORDER BY epoch DESC, seq DESC
+            LIMIT 1
+        )
+) AS counted ON true
+WHERE experiments.namespace IN (${namespace:sqlstring})
+ORDER BY experiments.status = 'archived', experiments.updated_at DESC

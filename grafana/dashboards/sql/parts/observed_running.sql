@@ -1,0 +1,3 @@
+observed AS (
+    SELECT id FROM experiments WHERE status = 'running'
+)

@@ -1,0 +1,3 @@
+SELECT arm, observed, expected, observed / draws - expected / draws AS difference, deviation
+FROM ratio
+ORDER BY deviation DESC

@@ -1,0 +1,52 @@
+"""What a dashboard asks its reader to choose, and the moments it marks."""
+
+from grafana_foundation_sdk.builders.dashboard import AnnotationQuery, Dashboard, QueryVariable
+from grafana_foundation_sdk.models.dashboard import DashboardCursorSync, VariableRefresh
+
+from dashboards.datasources import POSTGRES
+from dashboards.queries import SqlQuery, sql
+
+TAG = "bandit"
+
+
+def new_dashboard(uid: str, title: str, description: str, *, since: str) -> Dashboard:
+    """Return a dashboard without panels."""
+    return (
+        Dashboard(title)
+        .uid(uid)
+        .description(description)
+        .tags([TAG])
+        .time(since, "now")
+        .timezone("browser")
+        .refresh("30s")
+        .tooltip(DashboardCursorSync.CROSSHAIR)
+        .readonly()
+    )
+
+
+def namespace(*, several: bool) -> QueryVariable:
+    """Return the choice of one or several namespaces."""
+    return _choice("namespace", "Namespace", "Experiments of this namespace", "namespaces", several=several)
+
+
+def experiment(*, several: bool) -> QueryVariable:
+    """Return the choice of one or several experiments of the chosen namespaces."""
+    return _choice("experiment", "Experiment", "The newest first, archived ones last", "experiments", several=several)
+
+
+def moments(name: str, query: str, colour: str, *, shown: bool = True) -> AnnotationQuery:
+    """Return marks on every curve over time, from a query that answers time, text and tags."""
+    return AnnotationQuery().name(name).datasource(POSTGRES).enable(shown).icon_color(colour).target(SqlQuery(query))
+
+
+def _choice(name: str, label: str, description: str, query: str, *, several: bool) -> QueryVariable:
+    return (
+        QueryVariable(name)
+        .label(label)
+        .description(description)
+        .datasource(POSTGRES)
+        .query(sql(query))
+        .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .multi(several)
+        .include_all(several)
+    )
