@@ -1,14 +1,23 @@
 """Real servers for the tests of the pipeline: S3, Postgres, Redis, the service, and an MLflow store."""
 
 import itertools
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
 
-from bandit_local.servers import S3Server
+from bandit_local.options import Options
+from bandit_local.servers import PostgresServer, RedisServer, S3Server
+from bandit_local.servers.local_server import free_port
 from bandit_local.servers.s3 import ACCESS_KEY, SECRET_KEY
-from bandit_pipeline.resources import Bucket
+from bandit_local.stack import running_stack
+from bandit_pipeline.definitions import build
+from bandit_pipeline.resources import BanditService, Bucket, Grafana, Postgres, Tracking
+from bandit_pipeline.resources.postgres import fetch
+from bandit_service import migrations
 
 _numbers = itertools.count(1)
 
@@ -21,9 +30,144 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    options = {"fsync": "off", "synchronous_commit": "off"}
+    with PostgresServer(tmp_path_factory.mktemp("postgres"), options=options) as server:
+        migrations.upgrade(server.create_database("migrated"))
+        yield server
+
+
 @pytest.fixture
 def bucket(s3_server: S3Server) -> Bucket:
     """An empty bucket."""
+    return new_bucket(s3_server)
+
+
+def new_bucket(server: S3Server) -> Bucket:
     name = f"test-{next(_numbers)}"
-    s3_server.create_bucket(name)
-    return Bucket(endpoint=s3_server.url, name=name, access_key=ACCESS_KEY, secret_key=SECRET_KEY)
+    server.create_bucket(name)
+    return Bucket(endpoint=server.url, name=name, access_key=ACCESS_KEY, secret_key=SECRET_KEY)
+
+
+@pytest.fixture
+def postgres(postgres_server: PostgresServer) -> Iterator[Postgres]:
+    """A migrated, empty database that no service uses."""
+    name = f"test_{next(_numbers)}"
+    yield Postgres(dsn=postgres_server.create_database(name, template="migrated"))
+    postgres_server.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def tracking(tmp_path_factory: pytest.TempPathFactory) -> Tracking:
+    """An MLflow store: making one takes seconds, so there is one for all tests."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    return Tracking(uri=f"sqlite:///{folder}/mlflow.db", artifacts=(folder / "artifacts").as_uri())
+
+
+@pytest.fixture(scope="session")
+def stack(
+    tmp_path_factory: pytest.TempPathFactory, postgres_server: PostgresServer
+) -> Iterator[tuple[BanditService, Postgres]]:
+    """A running bandit-service, and its database."""
+    data = tmp_path_factory.mktemp("stack")
+    dsn = postgres_server.create_database("service")
+    with RedisServer(data / "redis", options={"appendonly": "no"}) as redis:
+        options = Options(port=free_port(), redis_url=redis.url, postgres_dsn=dsn, data=data)
+        with running_stack(options) as running:
+            yield BanditService(url=running.url), Postgres(dsn=dsn)
+
+
+@pytest.fixture
+def service(stack: tuple[BanditService, Postgres]) -> BanditService:
+    return stack[0]
+
+
+@pytest.fixture
+def service_postgres(stack: tuple[BanditService, Postgres]) -> Postgres:
+    return stack[1]
+
+
+@pytest.fixture
+def resources(
+    bucket: Bucket, tracking: Tracking, stack: tuple[BanditService, Postgres]
+) -> dict[str, dg.ConfigurableResource[Any]]:
+    """Everything real; the bucket is empty."""
+    service, postgres = stack
+    return {"bucket": bucket, "postgres": postgres, "service": service, "tracking": tracking, "grafana": Grafana()}
+
+
+@pytest.fixture
+def execute(resources: dict[str, dg.ConfigurableResource[Any]], tmp_path: Path) -> Iterator[Execute]:
+    """Run a job in this process: `execute("ingest_obp", partition_key, config, raise_on_error=…, bucket=…)`."""
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+
+        def run(
+            job: str,
+            partition_key: str | None = None,
+            config: dict[str, Any] | None = None,
+            *,
+            raise_on_error: bool = True,
+            **others: dg.ConfigurableResource[Any],
+        ) -> dg.ExecuteInProcessResult:
+            definitions = build({**resources, **others})
+            ops = {name: {"config": values} for name, values in (config or {}).items()}
+            return definitions.resolve_job_def(job).execute_in_process(
+                run_config={"ops": ops}, partition_key=partition_key, instance=instance, raise_on_error=raise_on_error
+            )
+
+        yield run
+
+
+@pytest.fixture
+def new_experiment(service: BanditService) -> Callable[..., str]:
+    """Create an experiment with two arms (or other settings) and return its id."""
+
+    def create(**settings: Any) -> str:
+        name = f"test-{next(_numbers)}"
+        with service.client() as client:
+            client.post("/experiments", {"experiment_id": name, "arms": ["a", "b"], **settings})
+        return name
+
+    return create
+
+
+@pytest.fixture
+def visit(service: BanditService, service_postgres: Postgres) -> Callable[..., list[str]]:
+    """Have so many decisions made, reward every third of them, wait until Postgres has it all, return their ids."""
+
+    def visits(experiment_id: str, number: int, *, rewards: bool = True) -> list[str]:
+        with service.client() as client:
+            decided = client.batch("/select/batch", [{"experiment_id": experiment_id}] * number)
+            ids = [each["decision_id"] for each in decided]
+            if rewards:
+                send_rewards(service, service_postgres, ids)
+        wait_for(service_postgres, ids, "decision")
+        return ids
+
+    return visits
+
+
+@pytest.fixture
+def reward(service: BanditService, service_postgres: Postgres) -> Callable[[list[str]], None]:
+    """Reward every third of these decisions with 1, the others with 0, and wait until Postgres has it."""
+    return lambda ids: send_rewards(service, service_postgres, ids)
+
+
+def send_rewards(service: BanditService, postgres: Postgres, ids: list[str]) -> None:
+    with service.client() as client:
+        items = [{"decision_id": name, "reward": float(number % 3 == 0)} for number, name in enumerate(ids)]
+        client.batch("/reward/batch", items)
+    wait_for(postgres, ids, "reward")
+
+
+def wait_for(postgres: Postgres, ids: list[str], kind: str) -> None:
+    """Wait until Postgres has an event of that kind for each of these decisions."""
+    query = "SELECT count(*) AS there FROM bandit_events WHERE decision_id = ANY(%(ids)s) AND kind = %(kind)s"
+    deadline = time.monotonic() + 30.0
+    there = 0
+    while there < len(ids):
+        assert time.monotonic() < deadline, f"Postgres got {there} of {len(ids)} events within 30 s"
+        time.sleep(0.05)
+        with postgres.transaction() as connection:
+            there = fetch(connection, query, {"ids": ids, "kind": kind})[0]["there"]

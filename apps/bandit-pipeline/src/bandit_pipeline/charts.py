@@ -6,12 +6,14 @@ import vl_convert as vlc
 WIDTH, HEIGHT = 640, 320
 SCALE = 2.0
 
+type Chart = alt.TopLevelMixin
 
-def png(chart: alt.TopLevelMixin, *, scale: float = SCALE) -> bytes:
+
+def png(chart: Chart, *, scale: float = SCALE) -> bytes:
     """Return a chart as a PNG file."""
     return bytes(vlc.vegalite_to_png(chart.to_json(), scale=scale))
 
 
-def html(chart: alt.TopLevelMixin) -> str:
+def html(chart: Chart) -> str:
     """Return a chart as a page that stands by itself."""
     return vlc.vegalite_to_html(chart.to_json(), bundle=True)

@@ -2,11 +2,10 @@
 
 import base64
 
-import altair as alt
 import dagster as dg
 import polars as pl
 
-from bandit_pipeline.charts import png
+from bandit_pipeline.charts import Chart, png
 
 
 def as_markdown(frame: pl.DataFrame, digits: int = 4) -> str:
@@ -21,7 +20,7 @@ def markdown(frame: pl.DataFrame) -> dg.MarkdownMetadataValue:
     return dg.MetadataValue.md(as_markdown(frame))
 
 
-def picture(chart: alt.TopLevelMixin) -> dg.MarkdownMetadataValue:
+def picture(chart: Chart) -> dg.MarkdownMetadataValue:
     """Return a chart as metadata that the UI shows as a picture."""
     return dg.MetadataValue.md(f"![chart](data:image/png;base64,{base64.b64encode(png(chart, scale=1.0)).decode()})")
 

@@ -25,7 +25,7 @@ class ObdSource(dg.Config):
 
     source: str = Field(
         default="",
-        description="Folder, zip file or URL of the data set; empty: BANDIT_OBD_SOURCE, else the sample of the obp wheel",
+        description="Folder, zip file or URL of the data set; empty: BANDIT_OBD_SOURCE, else obp's sample",
     )
 
 
@@ -84,7 +84,7 @@ def _store(bucket: Bucket, key: str, file: Path) -> None:
         bucket.upload(key, stream)
 
 
-def _metadata(log: pl.DataFrame, refined: Refined) -> dict[str, dg.MetadataValue]:  # type: ignore[type-arg]
+def _metadata(log: pl.DataFrame, refined: Refined) -> dict[str, dg.MetadataValue]:
     clicked = log.group_by("arm").agg(rounds=pl.len(), clicks=pl.col("reward").sum().cast(pl.Int64))
     clicked = clicked.with_columns(click_rate=pl.col("clicks") / pl.col("rounds")).sort(
         "clicks", "arm", descending=[True, False]

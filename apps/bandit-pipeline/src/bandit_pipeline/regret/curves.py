@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bandit_core.policies import make_policy
 from bandit_core.policies.base import Policy
 from bandit_core.simulation import BernoulliEnvironment, Published, run
-from bandit_pipeline.charts import HEIGHT, WIDTH
+from bandit_pipeline.charts import HEIGHT, WIDTH, Chart
 
 BEST: Final = "best_arm"
 COMPARED: Final = ("thompson", "uniform", BEST)
@@ -59,13 +59,12 @@ def _policy(environment: BernoulliEnvironment, name: str) -> Policy:
     return make_policy("fixed", {"weights": {environment.arms[int(environment.gaps.argmin())]: 1.0}})
 
 
-def chart(found: pl.DataFrame, title: str) -> alt.LayerChart:
+def chart(found: pl.DataFrame, title: str) -> Chart:
     """Return the curves with their bands."""
-    rows = alt.Data(values=found.to_dicts())
     x = alt.X("decisions:Q", title="decisions")
-    color = alt.Color("policy:N", title=None, sort=list(COMPARED), legend=alt.Legend(orient="top-left"))
+    color = alt.Color("policy:N", title=None, sort=list(COMPARED), legend=alt.Legend(orient="right", symbolOpacity=1.0))
     band = (
-        alt.Chart(rows).mark_area(opacity=0.2).encode(x, alt.Y("low:Q", title="clicks lost"), alt.Y2("high:Q"), color)
+        alt.Chart(found).mark_area(opacity=0.2).encode(x, alt.Y("low:Q", title="clicks lost"), alt.Y2("high:Q"), color)
     )
-    line = alt.Chart(rows).mark_line().encode(x, alt.Y("mean:Q"), color)
+    line = alt.Chart(found).mark_line().encode(x, alt.Y("mean:Q"), color)
     return alt.layer(band, line).properties(width=WIDTH, height=HEIGHT, title=title)

@@ -11,7 +11,7 @@ from bandit_core.ope.logged import LoggedDecisions
 from bandit_core.ope.replay import Replay, replay
 from bandit_core.policies import make_policy, policy_names
 from bandit_core.policies.base import Policy
-from bandit_pipeline.charts import HEIGHT, WIDTH
+from bandit_pipeline.charts import HEIGHT, WIDTH, Chart
 
 POINTS: Final = 200
 """How many points of a curve are kept."""
@@ -60,15 +60,16 @@ def _curve(name: str, found: Replay) -> pl.DataFrame:
     )
 
 
-def chart(found: pl.DataFrame, title: str) -> alt.Chart:
+def chart(found: pl.DataFrame, title: str) -> Chart:
     """Return cumulative reward over matches, a line per policy."""
-    return (
-        alt.Chart(alt.Data(values=found.to_dicts()))
+    lines: Chart = (
+        alt.Chart(found)
         .mark_line(interpolate="step-after")
         .encode(
             alt.X("matches:Q", title="matches"),
-            alt.Y("reward:Q", title="clicks"),
+            alt.Y("reward:Q", title="clicks", axis=alt.Axis(tickMinStep=1)),
             alt.Color("policy:N", title=None, legend=alt.Legend(orient="right")),
         )
         .properties(width=WIDTH, height=HEIGHT, title=title)
     )
+    return lines

@@ -11,11 +11,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-import altair as alt
 import dagster as dg
 import polars as pl
 
-from bandit_pipeline.charts import html, png
+from bandit_pipeline.charts import Chart, html, png
 from bandit_pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
@@ -131,7 +130,7 @@ class Run:
         for some in batched(values, _METRICS_AT_ONCE):
             self.client.log_batch(self.id, metrics=list(some))
 
-    def figure(self, name: str, chart: alt.TopLevelMixin) -> None:
+    def figure(self, name: str, chart: Chart) -> None:
         """Keep a chart as a picture and as a page."""
         with TemporaryDirectory() as folder:
             picture, page = Path(folder) / f"{name}.png", Path(folder) / f"{name}.html"

@@ -1,0 +1,1 @@
+"""What experiments have decided and earned, as files that anybody can analyse."""

@@ -1,0 +1,28 @@
+"""Snapshots of what is believed, between those that the service takes by itself."""
+
+import dagster as dg
+from pydantic import Field
+
+from bandit_pipeline.errors import clear_failure
+from bandit_pipeline.owners import OWNERS
+from bandit_pipeline.resources import Postgres
+from bandit_pipeline.snapshots.taking import take
+from bandit_pipeline.tables import markdown
+
+
+class SnapshotConfig(dg.Config):
+    """When an experiment is due."""
+
+    min_events: int = Field(default=1, ge=1, description="Events since the last snapshot that make a new one due")
+
+
+@dg.asset(group_name="experiments", owners=OWNERS, kinds={"postgres"})
+def posterior_snapshots(
+    context: dg.AssetExecutionContext, config: SnapshotConfig, postgres: Postgres
+) -> dg.MaterializeResult[None]:
+    """Posteriors of every experiment with new events, in the table posterior_snapshots: exact folds of its events."""
+    with clear_failure(context):
+        taken = take(postgres, config.min_events)
+    return dg.MaterializeResult(
+        metadata={"experiments": taken["experiment_id"].n_unique(), "snapshots": markdown(taken.head(50))}
+    )
