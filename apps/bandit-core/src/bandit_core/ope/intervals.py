@@ -13,7 +13,7 @@ from scipy.special import ndtri
 
 from bandit_core.ope.estimators import Method
 from bandit_core.ope.logged import LoggedDecisions
-from bandit_core.ope.moments import BASELINE, GAIN, Moments
+from bandit_core.ope.moments import Moments
 from bandit_core.ope.result import ConfidenceInterval, check_level
 from bandit_core.ope.rounds import Evaluation
 
@@ -75,9 +75,8 @@ def empirical_bernstein_interval(
     low, high = rewards
     widest = (1.0 + 2.0 * max_weight) * (high - low)
     width = widest if method == "dr" else max_weight * (max(high, 0.0) - min(low, 0.0))
-    both = moments.products[[BASELINE, BASELINE, GAIN, GAIN], [BASELINE, GAIN, BASELINE, GAIN]]
     n, log_term = moments.n, math.log(4.0 / (1.0 - level))
-    variance = max(float(both.sum()), 0.0) / (n - 1)
+    variance = moments.variance(np.array([1.0, 1.0, 0.0]))
     half = math.sqrt(2.0 * variance * log_term / n) + 7.0 * width * log_term / (3.0 * (n - 1))
     below, above = max(moments.estimate - half, low), min(moments.estimate + half, high)
     if below > above:

@@ -62,21 +62,50 @@ def weigh_rounds(
 
 
 @njit(nogil=True, cache=True, fastmath={"reassoc"})
-def centered_products(columns: Floats, means: Floats, products: Floats) -> None:
-    """Fill means (c,) and products (c, c), the sums of products of what deviates from the means, of columns (c, m)."""
-    c, m = columns.shape
-    for j in range(c):
-        total = 0.0
-        for i in range(m):
-            total += columns[j, i]
-        means[j] = total / m
-    for j in range(c):
-        for k in range(j + 1):
-            total = 0.0
-            for i in range(m):
-                total += (columns[j, i] - means[j]) * (columns[k, i] - means[k])
-            products[j, k] = total
-            products[k, j] = total
+def sum_up(
+    rewards: Floats, gain: Floats, baseline: Floats | None, share: Floats | None, weights: Floats | None
+) -> tuple[tuple[float, ...], tuple[float, ...], float, int, int]:
+    """Return of m rounds: means, centered sums of products, the largest weight, how many are matched, and rewarded.
+
+    Means: of baseline, gain, share, weight, weight × reward. Products: baseline², baseline gain, baseline share, gain²,
+    gain share, share², weight², (weight × reward)². A None is compiled away.
+    """
+    m = gain.size
+    b = g = s = w = e = 0.0
+    matches = rewarded = 0
+    largest = 0.0
+    for i in range(m):
+        g += gain[i]
+        if baseline is not None:
+            b += baseline[i]
+        if share is not None:
+            s += share[i]
+        if weights is not None:
+            w += weights[i]
+            e += weights[i] * rewards[i]
+            matches += weights[i] > 0.0
+            rewarded += weights[i] * rewards[i] != 0.0
+            largest = max(largest, weights[i])
+    b, g, s, w, e = b / m, g / m, (1.0 if share is None else s / m), w / m, e / m
+    bb = bg = bs = gg = gs = ss = ww = ee = 0.0
+    for i in range(m):
+        dg = gain[i] - g
+        gg += dg * dg
+        if baseline is not None:
+            db = baseline[i] - b
+            bb += db * db
+            bg += db * dg
+        if share is not None:
+            ds = share[i] - s
+            ss += ds * ds
+            gs += dg * ds
+        if baseline is not None and share is not None:
+            bs += (baseline[i] - b) * (share[i] - s)
+        if weights is not None:
+            dw, de = weights[i] - w, weights[i] * rewards[i] - e
+            ww += dw * dw
+            ee += de * de
+    return (b, g, s, w, e), (bb, bg, bs, gg, gs, ss, ww, ee), largest, matches, rewarded
 
 
 RUN = 256

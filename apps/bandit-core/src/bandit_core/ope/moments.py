@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,16 @@ type Floats = NDArray[np.float64]
 BASELINE, GAIN, SHARE, WEIGHT, EARNED = range(5)
 """What is averaged over rounds; EARNED is weight times reward."""
 
+PAIRS: Final = (
+    np.array([BASELINE, BASELINE, BASELINE, GAIN, GAIN, SHARE, WEIGHT, EARNED]),
+    np.array([BASELINE, GAIN, SHARE, GAIN, SHARE, SHARE, WEIGHT, EARNED]),
+)
+"""Whose products are summed, in this order."""
+
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """Of n >= 1 rounds: means (5,) and centered sums of products (5, 5) of what the rounds contribute.
+    """Of n >= 1 rounds: means (5,), and products (8,), the sums of products of deviations from them by PAIRS.
 
     matches: rounds of positive weight. rewarded: those of them whose reward is not 0. `weighted` is False for an
     estimator that uses no weights.
@@ -37,37 +43,34 @@ class Moments:
         """Return the moments of some rounds and of what they contribute to an estimate."""
         from bandit_core.ope import kernels
 
-        weights = contributed.weights
-        columns = np.zeros((5, len(rounds)))
-        columns[:WEIGHT] = contributed.columns()
-        if weights is not None:
-            columns[WEIGHT] = weights
-            np.multiply(weights, rounds.rewards, out=columns[EARNED])
-        means, products = np.empty(5), np.empty((5, 5))
-        kernels.centered_products(columns, means, products)
-        return cls(
-            n=len(rounds),
-            means=means,
-            products=products,
-            largest_weight=float(columns[WEIGHT].max()),
-            matches=int(np.count_nonzero(columns[WEIGHT])),
-            rewarded=int(np.count_nonzero(columns[EARNED])),
-            weighted=weights is not None,
+        means, products, largest, matches, rewarded = kernels.sum_up(
+            rounds.rewards, contributed.gain, contributed.baseline, contributed.share, contributed.weights
         )
+        weighted = contributed.weights is not None
+        return cls(len(rounds), np.array(means), np.array(products), largest, matches, rewarded, weighted)
 
     def merge(self, other: Self) -> Self:
         """Return the moments of both sets of rounds (Chan, Golub and LeVeque 1983)."""
         n = self.n + other.n
         apart = other.means - self.means
+        left, right = PAIRS
         return type(self)(
             n=n,
             means=self.means + apart * (other.n / n),
-            products=self.products + other.products + np.outer(apart, apart) * (self.n * other.n / n),
+            products=self.products + other.products + apart[left] * apart[right] * (self.n * other.n / n),
             largest_weight=max(self.largest_weight, other.largest_weight),
             matches=self.matches + other.matches,
             rewarded=self.rewarded + other.rewarded,
             weighted=self.weighted,
         )
+
+    def variance(self, slopes: Floats) -> float:
+        """Return the variance (with n − 1) of slopes (3,) · (baseline, gain, share); n >= 2."""
+        left, right = PAIRS
+        used = left < WEIGHT
+        doubled = np.where(left == right, 1.0, 2.0)[used]
+        total = (doubled * slopes[left[used]] * slopes[right[used]]) @ self.products[used]
+        return max(float(total), 0.0) / (self.n - 1)
 
     @property
     def estimate(self) -> float:
@@ -82,13 +85,12 @@ class Moments:
         if self.n == 1 or not share > 0.0:
             return math.nan
         slopes = np.array([1.0, 1.0 / share, -self.means[GAIN] / share**2])
-        variance = slopes @ self.products[:WEIGHT, :WEIGHT] @ slopes / (self.n - 1)
-        return math.sqrt(max(float(variance), 0.0) / self.n)
+        return math.sqrt(self.variance(slopes) / self.n)
 
     @property
     def mean_weight_std_error(self) -> float:
         """Standard error of the mean weight; nan for a single round."""
-        return math.sqrt(float(self.products[WEIGHT, WEIGHT]) / (self.n - 1) / self.n) if self.n > 1 else math.nan
+        return math.sqrt(self._square(WEIGHT) / (self.n - 1) / self.n) if self.n > 1 else math.nan
 
     @property
     def ess(self) -> float:
@@ -110,5 +112,8 @@ class Moments:
 
     def _effective(self, column: int) -> float:
         square = self.n * self.means[column] ** 2
-        squares = self.products[column, column] + square
+        squares = self._square(column) + square
         return float(self.n * square / squares) if squares > 0.0 else 0.0
+
+    def _square(self, column: int) -> float:
+        return float(self.products[(PAIRS[0] == column) & (PAIRS[1] == column)][0])
