@@ -305,6 +305,8 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Serve:
             "BANDIT_LOG_LEVEL": settings.log_level,
             "BANDIT_REDIS_TIMEOUT": str(settings.redis_timeout),
             "BANDIT_AUTH_REQUIRED": str(settings.authenticates),
+            "BANDIT_CLIENT_TIMEOUT": str(settings.client_timeout),
+            "BANDIT_MAX_CONNECTIONS": str(settings.max_connections),
             "BANDIT_PORT": str(free_port()),
         }
         process = ChildProcess(SERVE, tmp_path_factory.mktemp("service") / "log", environment=environment)

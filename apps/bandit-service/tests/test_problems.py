@@ -14,28 +14,34 @@ from bandit_service.problems import (
     Expired,
     FieldError,
     Forbidden,
+    HeadTooLarge,
     Invalid,
     NotFound,
     Problem,
     ProblemDetails,
     TooLarge,
     TooMany,
+    TooSlow,
     Unauthorized,
     Unavailable,
+    Unreadable,
     problem_response,
     responses,
 )
 from bandit_service.redis_store.errors import StoreFullError, StoreUnavailableError
 
 KINDS = {
+    Unreadable: (400, "bad-request"),
     Unauthorized: (401, "unauthorized"),
     Forbidden: (403, "forbidden"),
     NotFound: (404, "not-found"),
+    TooSlow: (408, "request-timeout"),
     Conflict: (409, "conflict"),
     Expired: (410, "expired"),
     TooLarge: (413, "too-large"),
     Invalid: (422, "invalid"),
     TooMany: (429, "too-many-requests"),
+    HeadTooLarge: (431, "request-header-fields-too-large"),
     Unavailable: (503, "unavailable"),
 }
 

@@ -79,6 +79,11 @@ def test_secrets_are_not_in_errors() -> None:
         ({"postgres_pool_min": 9, "postgres_pool_max": 8}, "postgres_pool_min"),
         ({"redis_timeout": 0}, "BANDIT_REDIS_TIMEOUT"),
         ({"max_body_bytes": 0}, "BANDIT_MAX_BODY_BYTES"),
+        ({"max_connections": 0}, "BANDIT_MAX_CONNECTIONS"),
+        ({"client_timeout": 0}, "BANDIT_CLIENT_TIMEOUT"),
+        ({"rate_limit": -1}, "BANDIT_RATE_LIMIT"),
+        ({"rate_limit": 1e-9}, "rate_limit must be 0 (no limit) or at least 0.001"),
+        ({"rate_limit_burst": 0.5}, "BANDIT_RATE_LIMIT_BURST"),
     ],
 )
 def test_wrong_settings_are_refused_with_the_reason(changes: dict[str, Any], message: str) -> None:

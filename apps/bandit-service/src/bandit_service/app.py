@@ -19,6 +19,8 @@ from bandit_service.experiments import endpoints as experiment_endpoints
 from bandit_service.health import router as health_router
 from bandit_service.hot import Hot
 from bandit_service.logs import RequestMiddleware
+from bandit_service.metrics import Metrics
+from bandit_service.rate_limit import Admission, Rate
 from bandit_service.replica import Replica
 from bandit_service.rewards import endpoints as reward_endpoints
 from bandit_service.settings import Settings
@@ -40,6 +42,7 @@ class Application(FastAPI):
     """FastAPI, with a short cut past its middleware and routing for the hot endpoints."""
 
     short_cuts: Mapping[str, ASGIApp]
+    metrics: Metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "POST":
@@ -52,7 +55,7 @@ class Application(FastAPI):
 
 def create_app(
     settings: Settings, *, clock: Callable[[], float] = time.time, rng: np.random.Generator | None = None
-) -> FastAPI:
+) -> Application:
     """Return the application; everything it needs is opened when it starts and closed when it stops."""
     replica = Replica(settings, clock=clock, rng=rng or np.random.default_rng())
 
@@ -69,14 +72,16 @@ def create_app(
         lifespan=lifespan,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    hot = Hot(replica.keyring, replica.metrics)
+    admission = Admission(replica.keyring, Rate.of(settings), metrics=replica.metrics, monotonic=time.monotonic)
+    app.metrics = replica.metrics
+    hot = Hot(admission, replica.metrics)
     routes = [*decision_endpoints.routes(hot, replica.decisions), *reward_endpoints.routes(hot, replica.rewards)]
     app.router.routes += routes
     app.short_cuts = {
         route.path: RequestMiddleware(route.app, max_body_bytes=settings.max_body_bytes) for route in routes
     }
-    app.include_router(experiment_endpoints.router(replica.experiments, replica.keyring))
-    app.include_router(allocator_endpoints.router(replica.reports, replica.intake, replica.keyring))
+    app.include_router(experiment_endpoints.router(replica.experiments, admission))
+    app.include_router(allocator_endpoints.router(replica.reports, replica.intake, admission))
     app.include_router(health_router(replica.metrics, replica.readiness))
     app.add_middleware(RequestMiddleware, max_body_bytes=settings.max_body_bytes)
     problems.install(app)

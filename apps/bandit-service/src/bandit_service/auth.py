@@ -7,7 +7,7 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
 import structlog
@@ -27,11 +27,15 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who is calling: a role (each includes the ones below it) in one namespace, or in all of them ("*")."""
+    """Who is calling: a role (each includes the ones below it) in one namespace, or in all of them ("*").
+
+    `key_id` is the public part of the key that was shown: it tells two keys of one caller apart.
+    """
 
     name: str
     role: Role
     namespace: str
+    key_id: str = field(default="", compare=False)
 
     def sees(self, namespace: str) -> bool:
         """Return whether that namespace exists for this caller."""
@@ -156,7 +160,7 @@ def new_key(name: str, role: Role, namespace: str, entropy: Callable[[int], byte
     """
     public, secret = entropy(6).hex(), base64.urlsafe_b64encode(entropy(32)).rstrip(b"=").decode()
     text = f"{_KEY_PREFIX}{public}_{secret}"
-    return text, ApiKey(public, digest(text), Principal(name, role, namespace))
+    return text, ApiKey(public, digest(text), Principal(name, role, namespace, public))
 
 
 def key_id(key: str) -> str:

@@ -16,7 +16,6 @@ from typing import Annotated, cast
 
 import psycopg
 import typer
-import uvicorn
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy.exc import DBAPIError
@@ -28,7 +27,6 @@ from bandit_service.maintenance.commands import app as maintenance
 from bandit_service.postgres_store.api_keys import ApiKeysRepository
 from bandit_service.terminal import Dsn, explained, fail, require_schema, settings_or_exit, with_pool
 
-SHUTDOWN_SECONDS = 10
 # Requests make many objects and hardly any cycles.
 COLLECTION_THRESHOLDS = (100_000, 50, 100)
 
@@ -55,22 +53,15 @@ def serve(
     logs.configure(settings.log_format, settings.log_level)
     # Imported late: it is most of the start-up time, and no other command needs it.
     from bandit_service.app import create_app
+    from bandit_service.http_server import HttpServer
 
-    config = uvicorn.Config(
-        create_app(settings),
-        loop="uvloop",
-        http="httptools",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-    )
+    application = create_app(settings)
+    server = HttpServer(application, settings, application.metrics)
     # uvicorn handles these while it runs, then raises them again: a stop that went well shall not look like a crash.
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, signal.SIG_IGN)
     _spare_the_collector()
-    uvicorn.Server(config).run(sockets=[bound])
+    server.run(sockets=[bound])
 
 
 def _spare_the_collector() -> None:

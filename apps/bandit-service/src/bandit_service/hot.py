@@ -15,9 +15,10 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 from structlog.contextvars import bind_contextvars
 
-from bandit_service.auth import KeyRing, Principal
+from bandit_service.auth import Principal
 from bandit_service.metrics import Metrics
 from bandit_service.problems import LONGEST_PATH, Invalid, Problem, problem_response
+from bandit_service.rate_limit import Admission
 
 MAX_ITEMS = 1_000
 _encode = msgspec.json.Encoder().encode
@@ -59,7 +60,7 @@ class HotEndpoint:
 class Hot:
     """What every hot endpoint shares: who calls, how long it took, and the list of them for OpenAPI."""
 
-    keyring: KeyRing
+    admission: Admission
     metrics: Metrics
     endpoints: list[HotEndpoint] = field(default_factory=list)
 
@@ -75,13 +76,14 @@ class Hot:
         """Return the route of an endpoint that answers many."""
 
         async def answer(batch: Batch, principal: Principal) -> dict[str, list[BatchItem]]:
+            self.admission.charge(principal, len(batch.items) - 1)
             return {"items": await handler(batch, principal)}
 
         return self._route(endpoint, answer)
 
     def _route(self, endpoint: HotEndpoint, handler: Callable[[Any, Principal], Awaitable[Any]]) -> Route:
         self.endpoints.append(endpoint)
-        serving = _Serving(endpoint, handler, self.keyring, self.metrics)
+        serving = _Serving(endpoint, handler, self.admission, self.metrics)
         return Route(endpoint.path, serving, methods=["POST"], name=endpoint.path)
 
 
@@ -92,19 +94,19 @@ class _Serving:
         self,
         endpoint: HotEndpoint,
         handler: Callable[[Any, Principal], Awaitable[Any]],
-        keyring: KeyRing,
+        admission: Admission,
         metrics: Metrics,
     ) -> None:
         self._request = endpoint.request
         self._handler = handler
-        self._principal_of = keyring.principal
+        self._admit = admission.admit
         self._seconds = partial(metrics.requests.labels, endpoint.path)
         self._answered, self._failed = self._seconds("200"), self._seconds("500")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = perf_counter()
         try:
-            principal = self._principal_of(Headers(scope=scope))
+            principal = self._admit(Headers(scope=scope))
             principal.require("writer")
             command = decode_item(self._request, await _body(receive))
             _bind(command)

@@ -26,7 +26,7 @@ QUIET_PATHS: Final = frozenset(
 )
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _RAW_HEADER = HEADER.encode()
-_SERVER_ERROR, _CLIENT_ERROR = 500, 400
+_SERVER_ERROR, _CLIENT_ERROR, _TOO_MANY = 500, 400, 429
 log = structlog.get_logger(__name__)
 
 
@@ -65,8 +65,9 @@ class RequestMiddleware:
     """Gives each request an id, bounds its body, logs how it ended, and answers for errors nobody expected.
 
     Every log line written meanwhile carries `request_id`, and what handlers bind with structlog's contextvars, such as
-    `decision_id`. A successful request of a busy endpoint is logged at debug level only. It is plain ASGI because
-    Starlette's BaseHTTPMiddleware costs a task and a queue for each request.
+    `decision_id`. A successful request of a busy endpoint is logged at debug level only, and so is one too many:
+    whoever asks for too much shall not fill the log as well. It is plain ASGI because Starlette's BaseHTTPMiddleware
+    costs a task and a queue for each request.
     """
 
     def __init__(
@@ -132,7 +133,7 @@ def _log_end(scope: Scope, status: int | None, seconds: float) -> None:
         log.info("request_abandoned", **fields)
     elif status >= _SERVER_ERROR:
         log.warning("request", **fields)
-    elif status < _CLIENT_ERROR and scope["path"] in QUIET_PATHS:
+    elif (status < _CLIENT_ERROR or status == _TOO_MANY) and scope["path"] in QUIET_PATHS:
         log.debug("request", **fields)
     else:
         log.info("request", **fields)

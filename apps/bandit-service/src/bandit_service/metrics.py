@@ -26,6 +26,14 @@ class Metrics:
         self._decisions = self._counter("bandit_decisions", "Decisions served", (*labels, "stratum"))
         self._rewards = self._counter("bandit_rewards", "Rewards by what became of them", (*labels, "status"))
         self.dropped = self._counter("bandit_decisions_dropped", "Decisions served but not kept: no room", ())
+        self.rate_limited = self._counter(
+            "bandit_requests_rate_limited",
+            "Requests refused: their API key asks for too much",
+            ("key",),
+        )
+        self.connections_cut = self._counter(
+            "bandit_connections_cut", "Connections ended or turned away because of what their client did", ("reason",)
+        )
         self.requests = Histogram(
             "bandit_request_seconds",
             "Time to answer a request of a hot endpoint",

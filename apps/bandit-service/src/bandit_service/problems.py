@@ -135,6 +135,27 @@ class Invalid(Problem):
     title = "Invalid"
 
 
+class Unreadable(Problem):
+    """The request cannot be read."""
+
+    status = 400
+    title = "Bad request"
+
+
+class TooSlow(Problem):
+    """The request did not arrive in time."""
+
+    status = 408
+    title = "Request timeout"
+
+
+class HeadTooLarge(Problem):
+    """The request's head (its path and headers) is larger than this service takes."""
+
+    status = 431
+    title = "Request header fields too large"
+
+
 class TooMany(Problem):
     """More than can be taken now."""
 
@@ -179,10 +200,7 @@ def _handle[E: Exception](app: FastAPI, kind: type[E], handler: Callable[[Reques
     app.add_exception_handler(kind, cast("Callable[[Request, Exception], Awaitable[Response]]", handler))
 
 
-_DESCRIPTIONS: dict[int, str] = {
-    400: "The body cannot be read.",
-    **{kind.status: str(kind.__doc__) for kind in Problem.__subclasses__()},
-}
+_DESCRIPTIONS = {kind.status: str(kind.__doc__) for kind in Problem.__subclasses__()}
 _TITLES = {kind.status: kind.title for kind in Problem.__subclasses__()}
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds to wait", "schema": {"type": "integer", "minimum": 0}}}
 _HEADERS: dict[int, dict[str, Any]] = {

@@ -23,6 +23,7 @@ _SIGNING_KEY = re.compile(r"k([0-9]{1,3}):([A-Za-z0-9+/_-]+={0,2})")
 _HOW_TO_SIGN = "make one with `bandit-service keys signing`"
 _FEWEST_BYTES, _MOST_BYTES, _HIGHEST_KEY_ID = 16, 64, 255
 
+LEAST_RATE = 0.001
 Seconds = Annotated[float, Field(gt=0, le=3_600)]
 
 
@@ -40,6 +41,12 @@ class Settings(BaseSettings):
     auth_required: bool | None = Field(default=None, description="None: required unless the host is loopback")
 
     max_body_bytes: int = Field(default=1_048_576, ge=1_024, le=64 * 1_048_576)
+    max_connections: int = Field(default=1_000, ge=1, le=100_000, description="Clients of this process at once")
+    client_timeout: Seconds = Field(default=10.0, description="For sending a request, and for taking in an answer")
+    rate_limit: float = Field(
+        default=10_000, ge=0, le=1e6, description="Items a second of one API key in this process; 0: no limit"
+    )
+    rate_limit_burst: float | None = Field(default=None, ge=1, le=1e7, description="None: those of two seconds")
 
     redis_timeout: Seconds = 0.5
     lease_seconds: Seconds = 5.0
@@ -91,6 +98,8 @@ class Settings(BaseSettings):
     def _check_together(self) -> Self:
         if self.auth_required is False and not is_loopback(self.host):
             raise ValueError("auth_required may be off only while host is a loopback address")
+        if 0 < self.rate_limit < LEAST_RATE:
+            raise ValueError(f"rate_limit must be 0 (no limit) or at least {LEAST_RATE:g}")
         if self.postgres_pool_min > self.postgres_pool_max:
             raise ValueError("postgres_pool_min must not be above postgres_pool_max")
         return self

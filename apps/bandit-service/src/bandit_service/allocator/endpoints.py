@@ -5,19 +5,19 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 
 from bandit_service.allocator.report import AllocationReport, ConclusionReport, PosteriorReport, Reports
-from bandit_service.auth import KeyRing
 from bandit_service.decisions.intake import Intake
 from bandit_service.decisions.serving import Serving
 from bandit_service.experiments.endpoints import DOCUMENTED_KEYS, READING, Caller, ExperimentId, guarded
 from bandit_service.problems import responses
+from bandit_service.rate_limit import Admission
 
 
-def router(reports: Reports, intake: Intake, keyring: KeyRing) -> APIRouter:
+def router(reports: Reports, intake: Intake, admission: Admission) -> APIRouter:
     """Return the routes of this room."""
     routes = APIRouter(
         prefix="/experiments/{experiment_id}",
         tags=["beliefs"],
-        route_class=guarded(keyring),
+        route_class=guarded(admission),
         dependencies=DOCUMENTED_KEYS,
         responses=responses(*READING),
         generate_unique_id_function=lambda route: route.name,

@@ -8,7 +8,7 @@ from fastapi.routing import APIRoute
 from fastapi.security import APIKeyHeader, HTTPBearer
 from structlog.contextvars import bind_contextvars
 
-from bandit_service.auth import KeyRing, Principal
+from bandit_service.auth import Principal
 from bandit_service.experiments.definition import namespace_of
 from bandit_service.experiments.fields import ID_PATTERN
 from bandit_service.experiments.representation import (
@@ -31,21 +31,22 @@ from bandit_service.experiments.schemas import (
 )
 from bandit_service.experiments.service import Experiments
 from bandit_service.problems import NotFound, responses
+from bandit_service.rate_limit import Admission
 
-READING = (401, 403, 404, 413, 422, 503)
+READING = (401, 403, 404, 413, 422, 429, 503)
 WRITING = (400, *READING, 409)
 
 ExperimentId = Annotated[str, Path(pattern=ID_PATTERN, max_length=128, examples=["homepage"])]
 ArmId = Annotated[str, Path(pattern=ID_PATTERN, max_length=128, examples=["b"])]
 
-# For the document only: the key ring itself reads the headers.
+# For the document only: admission itself reads the headers.
 DOCUMENTED_KEYS = [
     Security(HTTPBearer(scheme_name="bearer", auto_error=False, description="An API key")),
     Security(APIKeyHeader(name="X-Api-Key", scheme_name="api_key", auto_error=False, description="An API key")),
 ]
 
 
-def guarded(keyring: KeyRing) -> type[APIRoute]:
+def guarded(admission: Admission) -> type[APIRoute]:
     """Return a route class that knows its caller before it looks at anything a request brings.
 
     GET needs a reader, every other method an admin. An experiment of a foreign namespace does not exist for the caller.
@@ -56,7 +57,7 @@ def guarded(keyring: KeyRing) -> type[APIRoute]:
             handle = super().get_route_handler()
 
             async def serve(request: Request) -> Response:
-                request.state.principal = _admitted(keyring, request)
+                request.state.principal = _admitted(admission, request)
                 return await handle(request)
 
             return serve
@@ -64,8 +65,8 @@ def guarded(keyring: KeyRing) -> type[APIRoute]:
     return GuardedRoute
 
 
-def _admitted(keyring: KeyRing, request: Request) -> Principal:
-    principal = keyring.principal(request.headers)
+def _admitted(admission: Admission, request: Request) -> Principal:
+    principal = admission.admit(request.headers)
     bind_contextvars(principal=principal.name)
     experiment_id = request.path_params.get("experiment_id")
     if experiment_id is not None and not principal.sees(namespace_of(experiment_id)):
@@ -83,12 +84,12 @@ async def caller(request: Request) -> Principal:
 Caller = Annotated[Principal, Depends(caller)]
 
 
-def router(experiments: Experiments, keyring: KeyRing) -> APIRouter:
+def router(experiments: Experiments, admission: Admission) -> APIRouter:
     """Return the routes of this room."""
     routes = APIRouter(
         prefix="/experiments",
         tags=["experiments"],
-        route_class=guarded(keyring),
+        route_class=guarded(admission),
         dependencies=DOCUMENTED_KEYS,
         generate_unique_id_function=lambda route: route.name,
     )
@@ -109,7 +110,7 @@ def _add_collection(routes: APIRouter, experiments: Experiments) -> None:
                 "description": "Created, and running",
                 "headers": {"Location": {"description": "Its path", "schema": {"type": "string"}}},
             },
-            **responses(400, 401, 403, 409, 413, 422, 503),
+            **responses(400, 401, 403, 409, 413, 422, 429, 503),
         },
     )
     async def create_experiment(body: NewExperiment, principal: Caller, response: Response) -> ExperimentView:
@@ -118,7 +119,7 @@ def _add_collection(routes: APIRouter, experiments: Experiments) -> None:
         response.headers["Location"] = f"/experiments/{experiment.id}"
         return ExperimentView.of(experiment)
 
-    @routes.get("", summary="List experiments", responses=responses(401, 403, 413, 422, 503))
+    @routes.get("", summary="List experiments", responses=responses(401, 403, 413, 422, 429, 503))
     async def list_experiments(wanted: Annotated[Filter, Query()], principal: Caller) -> ExperimentPage:
         """In the order of their ids, and only those of namespaces the key may see."""
         found, cursor = await experiments.search(wanted, principal)
