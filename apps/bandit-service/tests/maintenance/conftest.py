@@ -5,7 +5,7 @@ from datetime import datetime
 
 import pytest
 
-from bandit_service.events.record import EventRecord, Kind
+from bandit_service.events.record import EventRecord, Kind, encode_record
 from bandit_service.experiments.definition import ArmDefinition, Experiment, namespace_of
 from bandit_service.postgres_store.events import EventLog, StreamBatch, StreamEvent
 from bandit_service.postgres_store.experiments import ExperimentsRepository, Reason
@@ -55,7 +55,7 @@ class Stream:
         self.seq += 1
         ms = round(at.timestamp() * 1_000)
         record = EventRecord(name, ms, ms, 0, "bandit", 0.5, micro, 1, unit_hash=unit)
-        return StreamEvent(self.seq, kind, record, micro is not None, None, micro)
+        return StreamEvent(self.seq, kind.encode(), b"0" if micro is None else b"1", encode_record(record))
 
     async def decide(self, at: datetime, count: int = 1, *, unit: str | None = None) -> None:
         """Write that many decisions of one moment."""

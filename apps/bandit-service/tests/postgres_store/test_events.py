@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bandit_service.allocator.record import AllocationRecord
 from bandit_service.decisions.schemas import OwnDecision
-from bandit_service.events.record import EventKey, EventRecord, Kind
+from bandit_service.events.record import EventKey, EventRecord, Kind, encode_record
 from bandit_service.experiments.definition import MICRO
 from bandit_service.postgres_store.errors import PostgresUnavailableError
 from bandit_service.postgres_store.events import (
@@ -42,7 +42,7 @@ def event(seq: int, name: str = "", kind: Kind = "decision", **more: Any) -> Str
     believed, micro = more.pop("believed", False), more.pop("micro", None)
     fields: dict[str, Any] = {"arm_index": 0, "stratum": "bandit", "propensity": 0.5, "weights_version": 1} | more
     record = EventRecord(name or f"d1.{seq}", fields.pop("at", AT), AT, reward_micro=micro, **fields)
-    return StreamEvent(seq, kind, record, believed, None, micro)
+    return StreamEvent(seq, kind.encode(), b"1" if believed else b"0", encode_record(record))
 
 
 def batch(*events: StreamEvent, epoch: int = 0, name: str = ID) -> StreamBatch:

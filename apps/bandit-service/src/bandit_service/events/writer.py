@@ -88,8 +88,8 @@ class Writer:
         entries = await self._streams.events(experiment_id, epoch, head.committed + 1, self._batch)
         if not entries:
             return None
-        events = tuple(_parse(seq, fields) for seq, fields in _consecutive(entries))
-        self._oldest.setdefault(experiment_id, events[0].record.event_ms / 1_000)
+        events = tuple(_event(seq, fields) for seq, fields in _consecutive(entries))
+        self._oldest.setdefault(experiment_id, decode_record(events[0].record).event_ms / 1_000)
         return StreamBatch(experiment_id, epoch, events)
 
 
@@ -100,15 +100,12 @@ def _consecutive(entries: list[Entry]) -> list[Entry]:
     return [entry for _, entry in run]
 
 
-def _parse(seq: int, fields: dict[str, str]) -> StreamEvent:
-    record = decode_record(fields["p"])
-    micro = fields.get("r")
-    first_exposure = fields.get("f")
-    return StreamEvent(
-        seq=seq,
-        kind=fields["k"],  # type: ignore[arg-type]  # written by the commit script alone
-        record=record,
-        believed=fields["b"] == "1",
-        first_exposure=None if first_exposure is None else first_exposure == "1",
-        reward_micro=record.reward_micro if micro is None else int(micro) if micro else None,
-    )
+def _event(seq: int, fields: list[bytes]) -> StreamEvent:
+    """Read an entry by place: the commit script alone writes them, k, b and p first, then f or r or neither."""
+    _, kind, _, believed, _, record, *more = fields
+    if not more:
+        return StreamEvent(seq, kind, believed, record)
+    name, value = more
+    if name == b"f":
+        return StreamEvent(seq, kind, believed, record, first_exposure=value)
+    return StreamEvent(seq, kind, believed, record, outcome=value)

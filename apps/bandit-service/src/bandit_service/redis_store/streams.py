@@ -13,7 +13,7 @@ from bandit_service.redis_store.keys import ExperimentKeys
 from bandit_service.redis_store.scripts import script
 from bandit_service.redis_store.state import HEAD_FIELDS, BeliefCounts, Head
 
-type Entry = tuple[int, dict[str, str]]
+type Entry = tuple[int, list[bytes]]
 
 
 class Streams:
@@ -49,10 +49,10 @@ class Streams:
         return {name: Head.parse(answer) for name, answer in zip(experiment_ids, answers, strict=True)}
 
     async def events(self, experiment_id: str, epoch: int, first: int, count: int) -> list[Entry]:
-        """Return up to `count` events of an epoch from sequence number `first` on, in order."""
+        """Return up to `count` events of an epoch from number `first` on, in order: names and values in turn."""
         key = ExperimentKeys(experiment_id).events
         [entries] = await self._execute([("XRANGE", key, f"{epoch}-{first}", f"{epoch}", "COUNT", count)])
-        return [_entry(name, fields) for name, fields in entries]
+        return [(int(name.partition(b"-")[2]), fields) for name, fields in entries]
 
     async def trim(self, experiment_id: str, epoch: int, committed: int) -> None:
         """Note what Postgres has committed, and forget those events."""
@@ -83,11 +83,6 @@ class Streams:
             if isinstance(answer, Exception):
                 raise StoreFullError(str(answer)) if means_full(answer) else StoreUnavailableError(str(answer))
         return answers
-
-
-def _entry(name: bytes, fields: list[bytes]) -> Entry:
-    text = [_text(field) for field in fields]
-    return int(name.partition(b"-")[2]), dict(zip(text[::2], text[1::2], strict=True))
 
 
 def _text(value: bytes) -> str:
