@@ -39,7 +39,6 @@ async def test_an_answer_says_what_was_counted(api: Api) -> None:
         ({"decision_id": "d1.A", "reward": "1"}, "reward"),
         ({"decision_id": "d1.A\n", "reward": 1}, "decision_id"),
         ({"decision_id": "x" * 401, "reward": 1}, "decision_id"),
-        ({"decision_id": "d1.A", "reward": 1, "arm": "a"}, "arm"),
         ({"decision_id": "d1.A", "reward": 1, "reward_id": "r-1"}, "reward_id"),
         ({"decision_id": "mine", "reward": 1}, "experiment_id"),
         ({"arm": "a", "reward": 1}, "experiment_id"),
@@ -72,6 +71,18 @@ async def test_a_reward_for_the_decision_of_another_experiment_is_refused(api: A
     decision = await live.select()
     assert named(await live.reward(decision, 1, 422, experiment_id=other.id)) == ["experiment_id"]
     assert (await live.reward(decision, 1, experiment_id=live.id))["status"] == "applied"
+
+
+async def test_a_reward_that_names_another_arm_than_was_decided_counts_nowhere(api: Api) -> None:
+    live = await api.create()
+    for own in ({}, {"decision_id": "mine", "experiment_id": live.id}):
+        decision = await live.select(**own)
+        served, other = decision["arm"], "ab".replace(decision["arm"], "")
+        refused = await live.reward(decision, 1, 409, experiment_id=live.id, arm=other)
+        assert refused["detail"] == f"the decision was for arm {served!r}, not {other!r}; nothing was counted"
+        assert (await live.reward(decision, 1, experiment_id=live.id, arm=served))["status"] == "applied"
+    added = [await live.added(arm) for arm in "ab"]
+    assert tuple(map(sum, zip(*added, strict=True))) == (2_000_000, 0)
 
 
 async def test_a_batch_answers_each_item_in_its_place(api: Api) -> None:

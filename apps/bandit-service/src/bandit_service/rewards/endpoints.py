@@ -18,8 +18,9 @@ REWARD = HotEndpoint(
     tag="rewards",
     summary="What came of a decision",
     description=(
-        "Counted exactly once per decision: sent again, it answers `duplicate`. A direct reward names an experiment "
-        "and an arm; with a `reward_id` it is counted once, without one every call counts."
+        "Counted exactly once per decision: sent again, it answers `duplicate`. If it names an arm as well, and "
+        "another was decided, it is refused (409). A direct reward names an experiment and an arm; with a `reward_id` "
+        "it is counted once, without one every call counts."
     ),
     request=RewardRequest,
     response=RewardResponse,

@@ -61,6 +61,9 @@ class Rewards:
         if request.decision_id is None:
             return await self._direct(request, principal)
         ticket, serving = await self._tickets.find(request.decision_id, request.experiment_id, principal)
+        arm = serving.experiment.arms[ticket.arm_index]
+        if request.arm not in (None, arm.id):
+            raise Conflict(f"the decision was for arm {arm.id!r}, not {request.arm!r}; nothing was counted")
         micro = _micro(request, serving)
         operation = Reward(
             self._record(request.decision_id, ticket, micro),
@@ -68,7 +71,6 @@ class Rewards:
             deadline_ms=ticket.decision_ms + serving.reward_window_ms,
             needs_activation=ticket.deferred,
         )
-        arm = serving.experiment.arms[ticket.arm_index]
         return Begun(request, serving, arm, micro, self._intake.submit(operation, serving))
 
     async def finish(self, begun: Begun) -> RewardResponse:
@@ -126,9 +128,8 @@ def _check(request: RewardRequest) -> None:
     if (request.reward is None) == (request.outcome is None):
         raise Invalid.field("reward", "give either reward or outcome")
     if request.decision_id is not None:
-        for field in ("arm", "reward_id"):
-            if getattr(request, field) is not None:
-                raise Invalid.field(field, "a reward for a decision_id takes its arm from the decision")
+        if request.reward_id is not None:
+            raise Invalid.field("reward_id", "a reward for a decision_id is counted once by that id")
     elif request.experiment_id is None or request.arm is None:
         missing = "experiment_id" if request.experiment_id is None else "arm"
         raise Invalid.field(missing, "needed without a decision_id")
