@@ -1,0 +1,127 @@
+"""The Seldon component: `seldon-core-microservice bandit_router.router.BanditRouter --service-type ROUTER`."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import flask
+import numpy as np
+from seldon_core.flask_utils import SeldonMicroserviceException
+from seldon_core.proto import prediction_pb2
+from seldon_core.user_model import SeldonResponse
+
+from bandit_router import metrics
+from bandit_router.client import ServiceClient, UnreachableError
+from bandit_router.feedback import Feedback, FeedbackError, Report, Rewards
+from bandit_router.messages import Default, branch_of, context_of, select_request
+from bandit_router.parameters import Parameters
+
+PUID_HEADER = "Seldon-Puid"
+API_KEY = "BANDIT_API_KEY"
+UNIT_ID_TAG = "unit_id"
+log = logging.getLogger(__name__)
+
+
+class BanditRouter:
+    """Routes each request to the child that bandit-service decides for, and reports the rewards of feedback."""
+
+    def __init__(self, **parameters: Any) -> None:  # noqa: ANN401 - the wrapper hands over what the graph says
+        self._parameters = Parameters(**parameters)
+        self._node = os.environ.get("PREDICTIVE_UNIT_ID", "0")
+        self._service: ServiceClient
+        self._rewards: Rewards
+
+    def load(self) -> None:
+        """Open connections: called in each worker, after the fork. A service that is away does not keep it waiting."""
+        settings = self._parameters
+        self._service = ServiceClient(settings.service_url, timeout=settings.timeout, api_key=os.environ.get(API_KEY))
+        self._rewards = Rewards(settings.experiment_id, self._service)
+        try:
+            self._rewards.load()
+        except (UnreachableError, FeedbackError) as error:
+            log.warning("experiment %s cannot be looked up yet: %s", settings.experiment_id, error)
+
+    def route(self, features: object, names: Sequence[str], meta: Mapping[str, Any] | None = None) -> SeldonResponse:
+        """Return the child to ask, in 0 to `branches` - 1. No failure of bandit-service is one of the request."""
+        meta = meta or {}
+        body = select_request(
+            self._parameters.experiment_id,
+            puid=_puid(meta.get("puid")),
+            unit_id=(meta.get("tags") or {}).get(UNIT_ID_TAG),
+            context=self._context(features, names),
+        )
+        found = self._select(body)
+        if isinstance(found, Default):
+            branch = self._parameters.default_arm
+            return SeldonResponse(branch, metrics=metrics.routed(branch, found))
+        return SeldonResponse(found, metrics=metrics.routed(found, None))
+
+    def send_feedback_raw(self, feedback: prediction_pb2.Feedback) -> prediction_pb2.SeldonMessage:
+        """Report the reward; the answer's jsonData says what became of it.
+
+        Raises:
+            SeldonMicroserviceException: 503 if it may be sent again, 400 if it cannot become a reward.
+        """
+        routing = feedback.response.meta.routing
+        said = Feedback(
+            puid=_puid(feedback.response.meta.puid or feedback.request.meta.puid),
+            reward=feedback.reward,
+            branch=routing[self._node] if routing.get(self._node, -1) >= 0 else None,
+        )
+        try:
+            report = self._rewards.report(said)
+        except UnreachableError as error:
+            raise _failure(f"bandit-service does not answer: {error}", may_pass=True) from error
+        except FeedbackError as error:
+            raise _failure(str(error), may_pass=error.may_pass) from error
+        return _message(report, said.reward)
+
+    def _context(self, features: object, names: Sequence[str]) -> dict[str, object] | None:
+        if not self._parameters.sends_context:
+            return None
+        return context_of(features.tolist() if isinstance(features, np.ndarray) else features, names)
+
+    def _select(self, body: dict[str, Any]) -> int | Default:
+        try:
+            answer = self._service.post("/select", body, repeatable="decision_id" in body)
+        except UnreachableError as error:
+            log.warning("bandit-service does not answer, the default arm serves: %s", error)
+            return Default.UNAVAILABLE
+        found = branch_of(answer, self._parameters.branches)
+        if found is Default.OUT_OF_RANGE:
+            log.error(
+                "bandit-service named arm %s, and the router has children 0 to %d: the default arm serves",
+                answer.body.get("arm_index"),
+                self._parameters.branches - 1,
+            )
+        elif isinstance(found, Default):
+            log.error("bandit-service refused to decide, the default arm serves: %s", answer.detail)
+        return found
+
+
+def _puid(in_message: object) -> str | None:
+    """Return the prediction's id: what its caller wrote into the message, else the header that Seldon adds (REST)."""
+    if isinstance(in_message, str) and in_message:
+        return in_message
+    return (flask.request.headers.get(PUID_HEADER) or None) if flask.has_request_context() else None
+
+
+def _message(report: Report, reward: float) -> prediction_pb2.SeldonMessage:
+    message = prediction_pb2.SeldonMessage()
+    outcome = message.jsonData.struct_value.fields
+    outcome["status"].string_value = report.status
+    outcome["fallback"].string_value = report.fallback.value
+    if report.arm is not None:
+        outcome["arm"].string_value = report.arm
+    for increment in metrics.rewarded(report, reward):
+        message.meta.metrics.add(key=increment["key"], value=increment["value"], tags=increment["tags"])
+    return message
+
+
+def _failure(message: str, *, may_pass: bool) -> SeldonMicroserviceException:
+    if may_pass:
+        return SeldonMicroserviceException(message, status_code=503, reason="BANDIT_SERVICE_UNAVAILABLE")
+    return SeldonMicroserviceException(message, status_code=400, reason="BANDIT_REWARD_REFUSED")
