@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -15,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from bandit_service import openapi, problems
 from bandit_service.allocator import endpoints as allocator_endpoints
 from bandit_service.decisions import endpoints as decision_endpoints
+from bandit_service.entropy import Entropy
 from bandit_service.experiments import endpoints as experiment_endpoints
 from bandit_service.health import router as health_router
 from bandit_service.hot import Hot
@@ -77,13 +80,16 @@ def create_app(
     hot = Hot(admission, replica.metrics)
     routes = [*decision_endpoints.routes(hot, replica.decisions), *reward_endpoints.routes(hot, replica.rewards)]
     app.router.routes += routes
-    app.short_cuts = {
-        route.path: RequestMiddleware(route.app, max_body_bytes=settings.max_body_bytes) for route in routes
-    }
+    watched = partial(
+        RequestMiddleware,
+        max_body_bytes=settings.max_body_bytes,
+        new_request_id=Entropy(secrets.token_bytes).name,
+    )
+    app.short_cuts = {route.path: watched(route.app) for route in routes}
     app.include_router(experiment_endpoints.router(replica.experiments, admission))
     app.include_router(allocator_endpoints.router(replica.reports, replica.intake, admission))
     app.include_router(health_router(replica.metrics, replica.readiness))
-    app.add_middleware(RequestMiddleware, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(watched)
     problems.install(app)
     _document(app, hot)
     return app

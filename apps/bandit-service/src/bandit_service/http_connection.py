@@ -9,6 +9,7 @@ from prometheus_client import Counter
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from bandit_service.gathered_writes import GatheredWrites
 from bandit_service.problems import (
     RETRY_AFTER,
     HeadTooLarge,
@@ -46,7 +47,7 @@ class HttpConnection(HttpToolsProtocol):
         self._head_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        super().connection_made(transport)
+        super().connection_made(cast("asyncio.Transport", GatheredWrites(transport, self.loop)))
         self._waiting_since = self.loop.time()
         past_bound = len(self.connections) - self.most
         if past_bound > 0:

@@ -7,7 +7,6 @@ import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from secrets import token_hex
 from time import perf_counter
 from typing import Any, Final, Literal
 
@@ -70,9 +69,7 @@ class RequestMiddleware:
     costs a task and a queue for each request.
     """
 
-    def __init__(
-        self, app: ASGIApp, *, max_body_bytes: int, new_request_id: Callable[[], str] = lambda: token_hex(8)
-    ) -> None:
+    def __init__(self, app: ASGIApp, *, max_body_bytes: int, new_request_id: Callable[[], str]) -> None:
         self._app = app
         self._bounded = BodyLimit(app, max_body_bytes)
         self._new_request_id = new_request_id

@@ -25,6 +25,7 @@ from bandit_service.decisions.intake import Intake
 from bandit_service.decisions.service import Decisions
 from bandit_service.decisions.tickets import Tickets
 from bandit_service.decisions.uniforms import Uniforms
+from bandit_service.entropy import Entropy
 from bandit_service.events.committer import Committer, Limits
 from bandit_service.events.lane import Lane, Reply
 from bandit_service.events.reconcile import Reconciler
@@ -127,7 +128,7 @@ class Replica:
             self.reports,
             clock=store_clock,
         )
-        ids = DecisionIds(settings.decision_keys, secrets.token_bytes)
+        ids = DecisionIds(settings.decision_keys, Entropy(secrets.token_bytes).take)
         self.intake = Intake(directory=self._directory, committer=self._committer, settled=self._settled)
         tickets = Tickets(intake=self.intake, ids=ids, directory=self._directory, store=self._store)
         self.decisions = Decisions(
