@@ -94,8 +94,8 @@ def _events(board: Dashboard) -> Dashboard:
         board.with_row(Row("Events"))
         .with_panel(
             lines(
-                "Stream lag",
-                "Age of the oldest event that is not yet in Postgres, by replica.",
+                "Stream lag by replica",
+                "Age of the oldest event that is not yet in Postgres.",
                 series("bandit_stream_lag_seconds", "{{instance}}"),
                 unit="s",
             )

@@ -28,7 +28,8 @@ points AS (
 logarithms AS (
     SELECT
         arm, arm_index, mean, z, 1 / (1 + exp(-z)) AS x,
-        abs(z - centre) <= 6.001 * spread AS is_near,
+        abs(z - (centre + spread * round(10 * (z - centre) / spread) / 10)) < 1e-9 * spread
+            AND abs(z - centre) < 6.05 * spread AS is_own,
         log_norm - alpha * ln(1 + exp(-z)) - beta * ln(1 + exp(z)) AS log_density
     FROM compared, points
 ),

@@ -1,0 +1,51 @@
+"""The sample ratio tells draws that follow their weights from draws that do not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dashboards.alerts import SAMPLE_RATIO_LIMIT
+from dashboards.queries import SAMPLE_RATIO, SAMPLE_RATIO_OF_ALL, sql
+
+if TYPE_CHECKING:
+    from conftest import Ask, Platform
+
+DRAW = """
+    INSERT INTO bandit_events (experiment_id, decision_id, kind, decision_time, event_time, epoch, seq, arm_index,
+        stratum, weights_version, first_exposure)
+    SELECT 'idle', 'drawn ' || n, 'decision', now(), now(), 99, n, CASE WHEN n <= %(first)s THEN 0 ELSE 1 END, 'bandit',
+        1000000, %(first_exposure)s
+    FROM generate_series(1, 1000) AS n
+"""
+
+
+def test_draws_of_the_service_follow_their_weights(ask: Ask) -> None:
+    rows = ask(sql("sample_ratio", SAMPLE_RATIO))
+    assert sum(row["observed"] for row in rows) == 1_000
+    assert sum(row["expected"] for row in rows) == pytest.approx(1_000)
+    assert max(row["deviation"] for row in rows) < SAMPLE_RATIO_LIMIT
+
+
+@pytest.mark.parametrize(("first", "fires"), [(500, False), (530, False), (620, True), (1_000, True)])
+def test_the_alert_fires_when_equal_weights_give_unequal_shares(
+    first: int,
+    fires: bool,  # noqa: FBT001
+    platform: Platform,
+    ask: Ask,
+) -> None:
+    with platform.transaction() as connection:
+        connection.execute(DRAW, {"first": first, "first_exposure": None})
+        rows = {
+            row["experiment"]: row["deviation"]
+            for row in ask(sql("sample_ratio_alert", SAMPLE_RATIO_OF_ALL), connection)
+        }
+    assert (rows["idle"] > SAMPLE_RATIO_LIMIT) is fires
+
+
+def test_units_that_return_are_no_draws(platform: Platform, ask: Ask) -> None:
+    with platform.transaction() as connection:
+        connection.execute(DRAW, {"first": 1_000, "first_exposure": False})
+        rows = ask(sql("sample_ratio_alert", SAMPLE_RATIO_OF_ALL), connection)
+    assert "idle" not in {row["experiment"] for row in rows}

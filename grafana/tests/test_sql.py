@@ -1,0 +1,45 @@
+"""Every SQL query runs against the migrated Postgres with data in it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import pytest
+from loaded import document, sql_queries
+
+if TYPE_CHECKING:
+    from conftest import Ask
+
+COLUMNS = {"time_series": ["time", "metric", "value"], "annotation": ["time", "text", "tags"]}
+
+
+@pytest.mark.parametrize(("form", "query"), [pytest.param(form, query, id=at) for at, form, query in sql_queries()])
+def test_a_query_returns_rows_of_its_form(form: str, query: str, ask: Ask) -> None:
+    rows = ask(query)
+    assert rows
+    assert list(rows[0]) == COLUMNS.get(form, list(rows[0]))
+    if form == "variable":
+        assert len(rows[0]) == 1
+
+
+@pytest.mark.parametrize(
+    "query", [pytest.param(query, id=at) for at, form, query in sql_queries() if form == "time_series"]
+)
+def test_curves_over_time_come_in_order(query: str, ask: Ask) -> None:
+    times = [row["time"] for row in ask(query)]
+    assert times == sorted(times)
+
+
+def test_the_alert_query_returns_one_number_for_each_experiment(ask: Ask) -> None:
+    (group,) = document("grafana-alerts.yaml")["groups"]
+    for rule in group["rules"]:
+        for row in ask(rule["data"][0]["model"]["rawSql"]):
+            assert [type(value) for value in row.values()] == [str, float]
+
+
+def test_marks_stand_at_the_moment_of_what_they_mark(ask: Ask) -> None:
+    conclusion = next(query for at, _, query in sql_queries() if at == "experiment: annotation Conclusion")
+    (mark,) = ask(conclusion)
+    assert isinstance(mark["time"], datetime)
+    assert mark["text"] == "Concluded: a test of conclude"
