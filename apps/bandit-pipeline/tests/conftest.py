@@ -21,6 +21,12 @@ from bandit_service import migrations
 
 _numbers = itertools.count(1)
 
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let MLflow use what its own dependencies are about to give up."""
+    config.addinivalue_line("filterwarnings", "ignore:The ``noload`` loader strategy:DeprecationWarning")
+
+
 type Execute = Callable[..., dg.ExecuteInProcessResult]
 
 

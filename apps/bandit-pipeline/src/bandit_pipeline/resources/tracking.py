@@ -64,11 +64,10 @@ class Tracking(dg.ConfigurableResource["Tracking"]):
             for each in earlier:
                 client.delete_run(each)
 
-    def finished(self, key: str) -> str | None:
-        """Return the id of the complete run of a result; None when there is none."""
+    def finished(self, key: str) -> list[str]:
+        """Return the ids of the complete runs of a result: one, or none."""
         with self._explained() as client:
-            finished = _runs(client, self._experiment(client), key, "attributes.status = 'FINISHED'")
-            return finished[0] if finished else None
+            return _runs(client, self._experiment(client), key, "attributes.status = 'FINISHED'")
 
     def _experiment(self, client: "MlflowClient") -> str:
         from mlflow.exceptions import MlflowException
@@ -129,6 +128,10 @@ class Run:
         ]
         for some in batched(values, _METRICS_AT_ONCE):
             self.client.log_batch(self.id, metrics=list(some))
+
+    def metric(self, name: str, value: float) -> None:
+        """Log one number, without steps."""
+        self.client.log_metric(self.id, name, value)
 
     def figure(self, name: str, chart: Chart) -> None:
         """Keep a chart as a picture and as a page."""

@@ -1,0 +1,74 @@
+"""Conclude what is ready, and keep a record of every conclusion: one each, however often this runs."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import httpx
+
+from bandit_pipeline.resources import BanditService, Grafana, Tracking
+from bandit_pipeline.resources.service import ServiceClient, ServiceError
+
+
+@dataclass(frozen=True, slots=True)
+class Concluded:
+    """A conclusion as it stands in the record."""
+
+    experiment_id: str
+    winner: str | None
+    outcome: str
+    why: str
+
+
+def ready(client: ServiceClient) -> list[str]:
+    """Return the running experiments whose stopping rule says stop."""
+    running = [each["experiment_id"] for each in client.experiments("running")]
+    return [name for name in running if client.get(f"/experiments/{name}/conclusion")["stop"]]
+
+
+def unrecorded(client: ServiceClient, tracking: Tracking) -> list[str]:
+    """Return the concluded experiments that there is no record of, whoever concluded them."""
+    concluded = [each["experiment_id"] for each in client.experiments("concluded")]
+    return [name for name in concluded if not tracking.finished(_key(name))]
+
+
+def conclude_and_record(service: BanditService, tracking: Tracking, grafana: Grafana) -> Iterator[Concluded]:
+    """Conclude all that are ready, then record what is concluded: in Grafana, where there is one, and in MLflow.
+
+    The record in MLflow comes last and is what counts: cut off before it, the next run does the rest again.
+    """
+    with service.client() as client:
+        for name in ready(client):
+            _conclude(client, name)
+        for name in unrecorded(client, tracking):
+            yield _record(client, name, tracking, grafana)
+
+
+def _conclude(client: ServiceClient, name: str) -> None:
+    verdict = client.get(f"/experiments/{name}/conclusion")
+    try:
+        client.post(f"/experiments/{name}/conclude", {"reason": verdict["sentence"][:500]})
+    except ServiceError as error:
+        if error.status != httpx.codes.CONFLICT:  # somebody else has concluded it meanwhile
+            raise
+
+
+def _record(client: ServiceClient, name: str, tracking: Tracking, grafana: Grafana) -> Concluded:
+    experiment, report = client.get(f"/experiments/{name}"), client.get(f"/experiments/{name}/posterior")
+    conclusion: dict[str, Any] = experiment["conclusion"]
+    concluded = Concluded(name, experiment["winner"], conclusion["outcome"], conclusion["why"])
+    if grafana.configured:
+        at_ms = round(datetime.fromisoformat(conclusion["at"]).timestamp() * 1_000)
+        grafana.annotate(f"{name}: {concluded.why}", ["bandit-conclusion", f"experiment:{name}"], at_ms)
+    parameters = {"policy": experiment["policy"]["name"], "winner": concluded.winner, "outcome": concluded.outcome}
+    with tracking.run(_key(name), parameters=parameters, tags={"experiment_id": name}) as run:
+        run.text("conclusion.txt", concluded.why)
+        for arm in report["arms"]:
+            run.metric(f"mean_{arm['arm']}", arm["mean"])
+            run.metric(f"decisions_{arm['arm']}", arm["decisions"])
+    return concluded
+
+
+def _key(name: str) -> str:
+    return f"conclusion/{name}"

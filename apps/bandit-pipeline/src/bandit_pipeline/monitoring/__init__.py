@@ -1,0 +1,1 @@
+"""Whether running experiments do what they say: asset checks on the events of each."""

@@ -1,0 +1,85 @@
+"""What policies would have earned, by every estimator."""
+
+import dagster as dg
+import polars as pl
+from pydantic import Field
+
+from bandit_core.ope.logged import LoggedDecisions
+from bandit_pipeline.errors import clear_failure
+from bandit_pipeline.obd.assets import obd_rounds
+from bandit_pipeline.obd.rounds import POSITIONS
+from bandit_pipeline.obd.store import logged_data, read_log
+from bandit_pipeline.ope.chart import chart
+from bandit_pipeline.ope.evaluation import evaluate
+from bandit_pipeline.ope.store import replace
+from bandit_pipeline.owners import OWNERS
+from bandit_pipeline.partitions import campaigns
+from bandit_pipeline.resources import Bucket, Postgres, Tracking
+from bandit_pipeline.resources.tracking import Run
+from bandit_pipeline.tables import markdown, picture
+
+SHOWN = [
+    "behavior_policy",
+    "evaluation_policy",
+    "method",
+    "estimate",
+    "std_error",
+    "ess",
+    "on_policy_value",
+    "relative_error",
+]
+
+
+class OpeConfig(dg.Config):
+    """How policies are evaluated."""
+
+    thresholds: list[float] = Field(default=[2.0, 10.0], description="Where weights are clipped, switched or shrunk")
+    seed: int = Field(default=0, ge=0, description="Seed of the folds of the reward model")
+
+
+@dg.asset(
+    partitions_def=campaigns,
+    deps=[obd_rounds],
+    group_name="evaluation",
+    owners=OWNERS,
+    kinds={"mlflow", "postgres", "python"},
+)
+def ope(
+    context: dg.AssetExecutionContext, config: OpeConfig, bucket: Bucket, postgres: Postgres, tracking: Tracking
+) -> dg.MaterializeResult[None]:
+    """Estimates of what policies would have earned, by every estimator; with the error where the truth is known."""
+    campaign = context.partition_key
+    with clear_failure(context):
+        random, bts = load(bucket, campaign)
+        found = evaluate(random, bts, thresholds=config.thresholds, seed=config.seed)
+        data = logged_data(bucket, campaign, "random")
+        bucket.put_frame(f"silver/ope/{campaign}.parquet", found)
+        replace(postgres, f"obp/{campaign}", data.digest, found)
+        shown = chart(found.filter(pl.col("evaluation_policy") == "bts"), f"BTS from the random log, {campaign}")
+        with tracking.run(f"ope/{campaign}", parameters=config.model_dump(), data=data) as run:
+            run.table("ope", found)
+            run.figure("ope", shown)
+            _log_errors(run, found)
+        known = found.filter(pl.col("on_policy_value").is_not_null()).select(SHOWN)
+        return dg.MaterializeResult(
+            metadata={
+                "estimates": len(found),
+                "where the truth is known": markdown(known),
+                "BTS from the random log": picture(shown),
+                "mlflow run": run.id,
+            }
+        )
+
+
+def load(bucket: Bucket, campaign: str) -> tuple[LoggedDecisions, LoggedDecisions]:
+    """Return the random and the BTS log of a campaign, over the same arms."""
+    frames = [read_log(bucket, campaign, policy) for policy in ("random", "bts")]
+    arms = 1 + max(int(frame["arm"].to_numpy().max()) for frame in frames)
+    random, bts = (LoggedDecisions.from_frame(each, n_arms=arms, n_positions=POSITIONS) for each in frames)
+    return random, bts
+
+
+def _log_errors(run: Run, found: pl.DataFrame) -> None:
+    for row in found.filter(pl.col("relative_error").is_not_null()).iter_rows(named=True):
+        method = row["method"].replace("(", "_").replace(")", "")
+        run.metric(f"relative_error_{row['evaluation_policy']}_{method}", row["relative_error"])

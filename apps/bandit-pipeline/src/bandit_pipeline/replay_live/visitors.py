@@ -1,0 +1,151 @@
+"""Rounds of a log as visitors of a service, by the rejection of Li, Chu, Langford and Wang 2011, algorithm 2.
+
+The service decides. Where it serves the arm that was logged, the decision is activated and gets the logged reward;
+elsewhere it is left alone: asked for with `defer_activation`, it then never counts.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import batched
+from typing import Any
+
+import polars as pl
+
+from bandit_pipeline.resources import Postgres
+from bandit_pipeline.resources.postgres import fetch
+from bandit_pipeline.resources.service import ServiceClient
+from bandit_pipeline.sql import statement
+
+REWARD_WINDOW = 30 * 86_400.0
+"""Seconds for which the service knows a decision, so for which a replay that was cut off can go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """One logged round. `decision_id` is the same in every run: that is what makes a repetition harmless."""
+
+    decision_id: str
+    arm: str
+    reward: float
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Who is sent to which experiment."""
+
+    experiment_id: str
+    arms: tuple[str, ...]
+    visitors: tuple[Visitor, ...]
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a replay has come in this run; `seen` were sent in an earlier one."""
+
+    seen: int = 0
+    sent: int = 0
+    matches: int = 0
+    clicks: int = 0
+    ended: bool = False
+
+
+def plan(log: pl.DataFrame, campaign: str, arms: int, digest: str, policy: str) -> Plan:
+    """Keep the rounds of the arms that were logged most often. Other data, arms or policy are another experiment."""
+    commonest = log.group_by("arm").len().sort("len", "arm", descending=[True, False]).head(arms)["arm"].sort()
+    chosen = log.filter(pl.col("arm").is_in(commonest.implode()))
+    names = tuple(f"item-{arm}" for arm in commonest)
+    fingerprint = blake2b("|".join([digest, policy, *names]).encode(), digest_size=4).hexdigest()
+    visitors = tuple(
+        Visitor(f"round-{number}", f"item-{arm}", reward)
+        for number, arm, reward in chosen.select("round", "arm", "reward").iter_rows()
+    )
+    return Plan(f"obp-replay-{campaign}-{fingerprint}", names, visitors)
+
+
+def create(client: ServiceClient, plan: Plan, policy: str, min_weight: float) -> None:
+    """Create the experiment unless an earlier run did."""
+    experiment = {
+        "experiment_id": plan.experiment_id,
+        "description": "Rounds of the Open Bandit Dataset, replayed",
+        "arms": list(plan.arms),
+        "policy": {"name": policy},
+        "guardrails": {"preset": "neutral", "min_weight": min_weight},
+        "stopping": {"min_decisions": 100, "expected_loss": 0.01, "auto_conclude": False},
+        "reward_window": REWARD_WINDOW,
+        "update_every": 0.1,
+    }
+    if plan.experiment_id not in {each["experiment_id"] for each in client.experiments()}:
+        client.post("/experiments", experiment)
+
+
+def remaining(postgres: Postgres, plan: Plan) -> list[Visitor]:
+    """Return the visitors whose decision, or whose reward where one is due, is not in Postgres yet.
+
+    Postgres is a moment behind the service: who is sent again without need is answered as the first time.
+    """
+    with postgres.transaction() as connection:
+        rows = fetch(connection, statement(__package__, "events"), {"experiment_id": plan.experiment_id})
+    known = {row["decision_id"]: row for row in rows}
+    return [each for each in plan.visitors if not _is_settled(each, known.get(each.decision_id))]
+
+
+def _is_settled(visitor: Visitor, known: dict[str, Any] | None) -> bool:
+    return known is not None and (known["arm"] != visitor.arm or known["rewarded"])
+
+
+def send(
+    client: ServiceClient,
+    plan: Plan,
+    visitors: Sequence[Visitor],
+    *,
+    batch: int,
+    rate: float | None,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[Progress]:
+    """Send visitors in batches, at most `rate` a second, and yield the progress after each batch.
+
+    Within a batch weights do not move. It ends early when the experiment is concluded meanwhile.
+    """
+    progress, opening = Progress(seen=len(plan.visitors) - len(visitors)), clock()
+    for some in batched(visitors, batch):
+        if rate is not None:
+            sleep(max(0.0, opening + progress.sent / rate - clock()))
+        progress.ended = not _send_batch(client, plan.experiment_id, some, progress)
+        yield progress
+        if progress.ended:
+            return
+
+
+def _send_batch(client: ServiceClient, experiment_id: str, some: Sequence[Visitor], progress: Progress) -> bool:
+    """Send some visitors; return whether the experiment still goes on."""
+    asked = [
+        {"experiment_id": experiment_id, "decision_id": each.decision_id, "defer_activation": True} for each in some
+    ]
+    served = client.batch("/select/batch", asked)
+    matched = [
+        visitor
+        for visitor, decision in zip(some, served, strict=True)
+        if decision["stratum"] == "bandit" and decision["arm"] == visitor.arm
+    ]
+    for visitor in matched:
+        client.post("/activate", {"experiment_id": experiment_id, "decision_id": visitor.decision_id})
+    if matched:
+        client.batch("/reward/batch", [_reward(experiment_id, visitor) for visitor in matched])
+    progress.sent += len(some)
+    progress.matches += len(matched)
+    progress.clicks += sum(visitor.reward > 0.0 for visitor in matched)
+    return all(decision["stratum"] == "bandit" for decision in served)
+
+
+def _reward(experiment_id: str, visitor: Visitor) -> dict[str, Any]:
+    return {"experiment_id": experiment_id, "decision_id": visitor.decision_id, "reward": visitor.reward}
+
+
+def standing(client: ServiceClient, plan: Plan) -> pl.DataFrame:
+    """Return what the service believes after all runs: one row per arm with decisions, clicks, mean and weight."""
+    arms = client.get(f"/experiments/{plan.experiment_id}/posterior")["arms"]
+    rows = [{name: arm[name] for name in ("arm", "decisions", "reward_sum", "mean", "weight")} for arm in arms]
+    return pl.DataFrame(rows).rename({"reward_sum": "clicks"})

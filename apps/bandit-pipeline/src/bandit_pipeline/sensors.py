@@ -1,0 +1,42 @@
+"""What starts a job because something has happened."""
+
+from hashlib import blake2b
+from typing import Final
+
+import dagster as dg
+
+from bandit_pipeline.conclusions import concluding
+from bandit_pipeline.jobs import conclude_experiments, snapshot_posteriors
+from bandit_pipeline.resources import BanditService, Postgres, Tracking
+from bandit_pipeline.snapshots import taking
+
+SNAPSHOT_EVERY: Final = 100
+"""Events of an experiment between two snapshots."""
+
+
+@dg.sensor(job=snapshot_posteriors, minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
+def experiments_with_new_events(postgres: Postgres) -> dg.RunRequest | dg.SkipReason:
+    """Starts a snapshot once an experiment has had 100 events since the last one."""
+    due = taking.due(postgres, SNAPSHOT_EVERY)
+    if not due:
+        return dg.SkipReason(f"no experiment has had {SNAPSHOT_EVERY} new events")
+    positions = sorted(f"{each['experiment_id']}:{each['epoch']}:{each['seq']}" for each in due)
+    config = {"ops": {"posterior_snapshots": {"config": {"min_events": SNAPSHOT_EVERY}}}}
+    return dg.RunRequest(run_key=_fingerprint(positions), run_config=config)
+
+
+@dg.sensor(job=conclude_experiments, minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.RUNNING)
+def experiments_to_conclude(service: BanditService, tracking: Tracking) -> dg.RunRequest | dg.SkipReason:
+    """Starts a conclusion once a stopping rule says stop, or an experiment was concluded elsewhere."""
+    with service.client() as client:
+        ready, unrecorded = concluding.ready(client), concluding.unrecorded(client, tracking)
+    if not ready and not unrecorded:
+        return dg.SkipReason("no experiment is done")
+    return dg.RunRequest(run_key=_fingerprint([*ready, "/", *unrecorded]))
+
+
+def _fingerprint(parts: list[str]) -> str:
+    return blake2b("|".join(parts).encode(), digest_size=16).hexdigest()
+
+
+SENSORS = [experiments_with_new_events, experiments_to_conclude]
