@@ -1,13 +1,19 @@
-"""Logs whose truth is known, for what is tested on adaptive logs."""
+"""Logs that several specifications share."""
 
 from collections.abc import Callable
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from bandit_core.ope.adaptive_simulation import AdaptiveLogs, adaptive_logs
+from bandit_core.ope.logged import LoggedDecisions
 from bandit_core.policies.thompson import Thompson
 from bandit_core.simulation import BernoulliEnvironment, Published
+
+type Floats = NDArray[np.float64]
+type Problem = tuple[LoggedDecisions, Floats, Floats]
+"""A log, a target policy (n, n_arms) and a reward model (n, n_arms)."""
 
 type PlayThompson = Callable[..., AdaptiveLogs]
 
@@ -22,3 +28,24 @@ def play_thompson() -> PlayThompson:
         return adaptive_logs(environment, strategy, decisions=decisions, runs=runs, rng=np.random.default_rng(seed))
 
     return play
+
+
+@pytest.fixture(scope="session")
+def make_problem() -> Callable[..., Problem]:
+    """Draw a log in which propensities, target, model and position differ from round to round."""
+
+    def make(n: int = 500, n_arms: int = 4, n_positions: int = 2, seed: int = 0, rate: float = 0.4) -> Problem:
+        rng = np.random.default_rng(seed)
+        logging = rng.dirichlet(np.full(n_arms, 3.0), n)
+        arms = (rng.random((n, 1)) > logging.cumsum(axis=1)[:, :-1]).sum(axis=1)
+        log = LoggedDecisions(
+            arms=arms,
+            rewards=(rng.random(n) < rate).astype(np.float64),
+            propensities=logging[np.arange(n), arms],
+            n_arms=n_arms,
+            positions=rng.integers(n_positions, size=n),
+            n_positions=n_positions,
+        )
+        return log, rng.dirichlet(np.ones(n_arms), n), rng.random((n, n_arms))
+
+    return make

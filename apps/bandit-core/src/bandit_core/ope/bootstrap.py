@@ -8,29 +8,30 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from bandit_core.checks import check_whole
 from bandit_core.ope.estimators import Contributions, Method
 from bandit_core.ope.logged import LoggedDecisions
 from bandit_core.ope.result import ConfidenceInterval, check_level
 from bandit_core.ope.rounds import Evaluation
+from bandit_core.ope.tables import ArmValues
 
 type Floats = NDArray[np.float64]
 
-BATCH = 16
-"""Resamples drawn by one task."""
+DRAWS = 2**21
+"""About how many rounds one task draws."""
 
 MIN_RESAMPLES = 100
 
 
 def bootstrap_interval(
     log: LoggedDecisions,
-    target: ArrayLike,
+    target: ArmValues,
     *,
     method: str,
     rng: np.random.Generator,
-    q_hat: ArrayLike | None = None,
+    q_hat: ArmValues | None = None,
     threshold: float | None = None,
     resamples: int = 1_000,
     level: float = 0.95,
@@ -85,6 +86,10 @@ def _resampled_sums(columns: Floats, resamples: int, rng: np.random.Generator) -
         kernels.sum_resamples(columns, counts, generator.integers(0, 2**64, size=size, dtype=np.uint64), sums)
         return sums
 
-    batches = [min(BATCH, resamples - start) for start in range(0, resamples, BATCH)]
+    batch = -(-DRAWS // n)
+    sizes_of_tasks = [min(batch, resamples - start) for start in range(0, resamples, batch)]
+    tasks = list(zip(sizes_of_tasks, rng.spawn(len(sizes_of_tasks)), strict=True))
+    if len(tasks) == 1:
+        return draw(tasks[0])
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return np.concatenate(list(pool.map(draw, zip(batches, rng.spawn(len(batches)), strict=True))))
+        return np.concatenate(list(pool.map(draw, tasks)))

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from bandit_core.ope.estimators import Method
 from bandit_core.ope.logged import LoggedDecisions
 from bandit_core.ope.moments import WEIGHT, Moments
 from bandit_core.ope.rounds import Evaluation, Support
+from bandit_core.ope.tables import ArmValues
 from bandit_core.wording import count, percent
 
 QUANTILES: Final = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
@@ -62,7 +63,7 @@ class Diagnostics:
         return float(np.minimum(self.target_share, self.log_share).sum())
 
 
-def diagnose(log: LoggedDecisions, target: ArrayLike) -> Diagnostics:
+def diagnose(log: LoggedDecisions, target: ArmValues) -> Diagnostics:
     """Return what a log can say about a target policy; ValueError for probabilities that are none."""
     method = Method("ipw")
     rounds = Evaluation.of(log, target).rounds()

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from functools import reduce
 
-from numpy.typing import ArrayLike
-
 from bandit_core.ope.diagnostics import warnings_of
 from bandit_core.ope.estimators import Method
 from bandit_core.ope.intervals import normal_interval
@@ -12,14 +10,15 @@ from bandit_core.ope.logged import LoggedDecisions
 from bandit_core.ope.moments import Moments
 from bandit_core.ope.result import OPEResult
 from bandit_core.ope.rounds import Evaluation, Support
+from bandit_core.ope.tables import ArmValues
 
 
 def estimate(
     log: LoggedDecisions,
-    target: ArrayLike,
+    target: ArmValues,
     *,
     method: str,
-    q_hat: ArrayLike | None = None,
+    q_hat: ArmValues | None = None,
     threshold: float | None = None,
     level: float = 0.95,
 ) -> OPEResult:
@@ -36,10 +35,10 @@ def estimate(
 
 def estimate_all(
     log: LoggedDecisions,
-    target: ArrayLike,
+    target: ArmValues,
     *,
     methods: Sequence[Method],
-    q_hat: ArrayLike | None = None,
+    q_hat: ArmValues | None = None,
     level: float = 0.95,
 ) -> list[OPEResult]:
     """Estimate as `estimate` does, by several methods in one pass over the log; results in the order of methods."""

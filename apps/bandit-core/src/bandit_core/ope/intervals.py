@@ -8,7 +8,7 @@ from functools import reduce
 from typing import Final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from bandit_core.ope.estimators import Method
@@ -16,6 +16,7 @@ from bandit_core.ope.logged import LoggedDecisions
 from bandit_core.ope.moments import Moments
 from bandit_core.ope.result import ConfidenceInterval, check_level
 from bandit_core.ope.rounds import Evaluation
+from bandit_core.ope.tables import ArmValues
 
 UNBIASED_MEANS: Final = ("ipw", "dr")
 """Methods whose estimate is a mean of independent, unbiased, bounded contributions."""
@@ -36,11 +37,11 @@ def normal_interval(moments: Moments, level: float) -> ConfidenceInterval | None
 
 def empirical_bernstein_interval(
     log: LoggedDecisions,
-    target: ArrayLike,
+    target: ArmValues,
     *,
     method: str,
     max_weight: float,
-    q_hat: ArrayLike | None = None,
+    q_hat: ArmValues | None = None,
     rewards: tuple[float, float] = (0.0, 1.0),
     level: float = 0.95,
 ) -> ConfidenceInterval:

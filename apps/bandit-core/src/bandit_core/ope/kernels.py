@@ -34,9 +34,9 @@ def weigh_rounds(
 ) -> int:
     """Fill weights, expected, predicted (n,); add to mass and played (n_positions, n_arms); return the first bad row.
 
-    A row is bad when its target probabilities are not in [0, 1] or do not add up to 1 within the tolerance, and -1 says
-    that there is none. `positions` is NO_POSITIONS for a log without, `q_hat` NO_MODEL where there is no reward model:
-    expected and predicted are then left as they are.
+    A row is bad when its target probabilities are not in [0, 1] or do not add up to 1 within the tolerance, or when the
+    reward model is not finite there; -1 says that there is none. `positions` is NO_POSITIONS for a log without, `q_hat`
+    NO_MODEL where there is no reward model: expected and predicted are then left as they are.
     """
     n_arms = target.shape[1]
     has_positions, has_model = positions.size > 0, q_hat.size > 0
@@ -48,6 +48,8 @@ def weigh_rounds(
             q = q_hat[i if q_by_round else position]
             for a in range(n_arms):
                 value += pi[a] * q[a]
+            if not np.isfinite(value):
+                return i
             expected[i] = value
             predicted[i] = q[arms[i]]
         for a in range(n_arms):

@@ -80,7 +80,10 @@ class Moments:
 
     @property
     def std_error(self) -> float:
-        """Standard error of the estimate, for independent rounds, by the delta method; nan for a single round."""
+        """Standard error of the estimate, for independent rounds, by the delta method; nan for a single round.
+
+        Of rewards that vary by less than a millionth of their mean it loses its digits: subtract a constant from them.
+        """
         share = self.means[SHARE]
         if self.n == 1 or not share > 0.0:
             return math.nan

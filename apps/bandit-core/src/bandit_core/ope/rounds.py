@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from bandit_core.ope.logged import LoggedDecisions
-from bandit_core.ope.tables import SUM_TOLERANCE, ArmTable, arm_table
+from bandit_core.ope.tables import SUM_TOLERANCE, ArmTable, ArmValues, arm_table
 
 type Floats = NDArray[np.float64]
 
@@ -67,7 +67,7 @@ class Evaluation:
     q_hat: ArmTable | None = None
 
     @classmethod
-    def of(cls, log: LoggedDecisions, target: ArrayLike, q_hat: ArrayLike | None = None) -> Self:
+    def of(cls, log: LoggedDecisions, target: ArmValues, q_hat: ArmValues | None = None) -> Self:
         """Return the evaluation of a target policy on a log; ValueError for a shape that does not fit the log."""
         return cls(log, arm_table("target", target, log), None if q_hat is None else arm_table("q_hat", q_hat, log))
 
@@ -106,9 +106,18 @@ class Evaluation:
             SUM_TOLERANCE,
         )
         if bad >= 0:
-            row = target.values[bad if target.by_round else 0 if log.positions is None else log.positions[chosen][bad]]
-            raise ValueError(
-                f"target must hold probabilities that add up to 1, got {row.tolist()} "
-                f"(sum {row.sum():.9g}) in row {chosen.start + bad}"
-            )
+            position = 0 if log.positions is None else int(log.positions[chosen][bad])
+            raise _refusal(chosen.start + bad, bad, position, target, model)
         return Rounds(rewards, weights, support, expected, predicted)
+
+
+def _refusal(row: int, place: int, position: int, target: ArmTable, model: ArmTable | None) -> ValueError:
+    probabilities = target.values[place if target.by_round else position]
+    if model is not None:
+        means = model.values[place if model.by_round else position]
+        if not np.isfinite(means).all():
+            return ValueError(f"q_hat must be finite, got {means.tolist()} in row {row}")
+    return ValueError(
+        f"target must hold probabilities that add up to 1, got {probabilities.tolist()} "
+        f"(sum {probabilities.sum():.9g}) in row {row}"
+    )

@@ -7,7 +7,7 @@ One convention for all of them: the last axis is the arms.
     (n, n_arms)             by round; where rounds have positions, a row belongs to its own round's position
 
 An array (n, n_arms, n_positions), as obp has it, is brought to the last form by `array[np.arange(n), :, positions]`.
-A log of as many rounds as positions reads a table of that many rows as one by position.
+Where a log has as many rounds as positions, an array of that shape could be either: an `ArmTable` says which.
 """
 
 from dataclasses import dataclass
@@ -33,15 +33,31 @@ class ArmTable:
         return ArmTable(self.values[chosen], by_round=True) if self.by_round else self
 
 
-def arm_table(name: str, values: ArrayLike, log: LoggedDecisions) -> ArmTable:
-    """Return the table of any of the three shapes; ValueError for another shape, naming the parameter."""
+type ArmValues = ArrayLike | ArmTable
+
+
+def arm_table(name: str, values: ArmValues, log: LoggedDecisions) -> ArmTable:
+    """Return the table of any of the three shapes; ValueError, naming the parameter, for another or an unclear one."""
+    if isinstance(values, ArmTable):
+        return _checked(name, values, log)
     given = np.ascontiguousarray(values, dtype=np.float64)
     n, positions, arms = len(log), log.n_positions, log.n_arms
     if given.shape == (arms,):
         return ArmTable(np.tile(given, (positions, 1)), by_round=False)
-    if given.shape == (positions, arms):
-        return ArmTable(given, by_round=False)
-    if given.shape == (n, arms):
-        return ArmTable(given, by_round=True)
+    if given.shape == (n, arms) == (positions, arms) and positions > 1:
+        raise ValueError(
+            f"{name} of shape {given.shape} could be by round or by position in a log of {n} rounds and as many "
+            "positions: pass ArmTable(values, by_round=…)"
+        )
+    by_round = given.shape == (n, arms)
+    if by_round or given.shape == (positions, arms):
+        return ArmTable(given, by_round=by_round)
     shapes = [f"({arms},)", *([f"({positions}, {arms})"] if positions > 1 else []), f"({n}, {arms})"]
     raise ValueError(f"{name} must have shape {' or '.join(shapes)}, arms last, got {given.shape}")
+
+
+def _checked(name: str, table: ArmTable, log: LoggedDecisions) -> ArmTable:
+    shape = (len(log) if table.by_round else log.n_positions, log.n_arms)
+    if table.values.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, arms last, got {table.values.shape}")
+    return ArmTable(np.ascontiguousarray(table.values, dtype=np.float64), table.by_round)
