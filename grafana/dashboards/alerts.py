@@ -51,7 +51,7 @@ RULES: Final = (
     ),
     PrometheusRule(
         alert="BanditStreamLag",
-        expr="max(bandit_stream_lag_seconds) > 300",
+        expr="max(bandit_stream_lag_seconds) > 60",
         holds="5m",
         severity="warning",
         summary="Events reach Postgres {{ $value | humanizeDuration }} late",

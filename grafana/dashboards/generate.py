@@ -8,12 +8,13 @@ import yaml
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-from dashboards import alerts, datasources, experiment, fleet, service
+from dashboards import alerts, datasources, experiment, fleet, off_policy, service
 
 FOLDER: Final = Path(__file__).parent.parent / "generated"
 DASHBOARDS: Final[Mapping[str, Callable[[], Dashboard]]] = {
     "experiment": experiment.dashboard,
     "fleet": fleet.dashboard,
+    "off-policy": off_policy.dashboard,
     "service": service.dashboard,
 }
 _HEADER = "# Written by `make dashboards` from grafana/dashboards: change that.\n"

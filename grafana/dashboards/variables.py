@@ -26,12 +26,12 @@ def new_dashboard(uid: str, title: str, description: str, *, since: str) -> Dash
 
 def namespace(*, several: bool) -> QueryVariable:
     """Return the choice of one or several namespaces."""
-    return _choice("namespace", "Namespace", "Experiments of this namespace", "namespaces", several=several)
+    return choice("namespace", "Namespace", "Experiments of this namespace", "namespaces", several=several)
 
 
 def experiment(*, several: bool) -> QueryVariable:
     """Return the choice of one or several experiments of the chosen namespaces."""
-    return _choice("experiment", "Experiment", "The newest first, archived ones last", "experiments", several=several)
+    return choice("experiment", "Experiment", "The newest first, archived ones last", "experiments", several=several)
 
 
 def moments(name: str, query: str, colour: str, *, shown: bool = True) -> AnnotationQuery:
@@ -39,7 +39,8 @@ def moments(name: str, query: str, colour: str, *, shown: bool = True) -> Annota
     return AnnotationQuery().name(name).datasource(POSTGRES).enable(shown).icon_color(colour).target(SqlQuery(query))
 
 
-def _choice(name: str, label: str, description: str, query: str, *, several: bool) -> QueryVariable:
+def choice(name: str, label: str, description: str, query: str, *, several: bool = False) -> QueryVariable:
+    """Return a choice of one, or one or several, of what a query answers."""
     return (
         QueryVariable(name)
         .label(label)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from loaded import document, sql_queries
 
+from dashboards.queries import sql
+
 if TYPE_CHECKING:
     from conftest import Ask
 
@@ -43,3 +45,9 @@ def test_marks_stand_at_the_moment_of_what_they_mark(ask: Ask) -> None:
     (mark,) = ask(conclusion)
     assert isinstance(mark["time"], datetime)
     assert mark["text"] == "Concluded: a test of conclude"
+
+
+def test_an_interval_is_drawn_from_end_to_end_and_an_estimate_without_one_as_a_point(ask: Ask) -> None:
+    rows = ask(sql("ope_intervals"))
+    drawn = {policy: [row["x"] for row in rows if row["policy"].startswith(policy)] for policy in ("bts", "uniform")}
+    assert drawn == {"bts": [0.0028, 0.0045, 0.0064], "uniform": [0.0046]}

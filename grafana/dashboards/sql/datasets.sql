@@ -1,0 +1,1 @@
+SELECT DISTINCT dataset FROM ope_results ORDER BY dataset

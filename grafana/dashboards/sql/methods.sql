@@ -1,0 +1,1 @@
+SELECT DISTINCT method FROM ope_results WHERE dataset = ${dataset:sqlstring} ORDER BY method
