@@ -18,7 +18,7 @@ MYPYPATH := $(subst $(SPACE),:,$(SOURCES))
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types check verify bench dashboards lock setup clean FORCE
+.PHONY: help run test lint types check verify bench dashboards lock image-locks setup clean FORCE
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,11 +53,19 @@ dashboards: $(READY) ## Write Grafana's dashboards and alert rules again, from t
 	@PYTHONPATH=grafana $(BIN)/python -m dashboards
 
 lock: $(READY) ## Choose the newest versions of all dependencies again and pin them with their hashes
-	@$(COMPILE) --upgrade $(foreach app,$(TOGETHER),--no-emit-package $(notdir $(app))) \
+	@$(COMPILE) --upgrade --extra cluster $(foreach app,$(TOGETHER),--no-emit-package $(notdir $(app))) \
 		$(addsuffix /pyproject.toml,$(TOGETHER)) --group pyproject.toml:dev -o requirements/lock.txt
 	@$(COMPILE) --upgrade --no-deps --group pyproject.toml:data -o requirements/data.txt
 	@$(COMPILE) --upgrade $(ROUTER)/pyproject.toml -o requirements/router.txt
 	@echo uv | $(COMPILE) --upgrade - -o requirements/uv.txt
+	@$(MAKE) image-locks
+
+# What an image needs of the common lock: the same versions, and no tool of development.
+image-locks: $(READY)
+	@$(COMPILE) -c requirements/lock.txt --no-emit-package bandit-core \
+		apps/bandit-service/pyproject.toml -o requirements/service.txt
+	@$(COMPILE) -c requirements/lock.txt --no-emit-package bandit-core --extra cluster \
+		apps/bandit-pipeline/pyproject.toml -o requirements/pipeline.txt
 
 setup: $(READY) $(ROUTER_READY) ## Install everything into .venv (the other targets do that themselves)
 
