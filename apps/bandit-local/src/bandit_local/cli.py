@@ -1,6 +1,8 @@
 """The command `bandit-local`."""
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +10,7 @@ import typer
 from rich.console import Console
 
 from bandit_local.errors import LocalError, local_error
-from bandit_local.options import Options
+from bandit_local.options import Options, PipelineOptions
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -59,9 +61,51 @@ def run(
         min_decisions=min_decisions,
         data=data,
     )
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # an orderly end also before the event loop listens
-    try:
+    with _said_in_one_line():
         decided = job.run(options, Console())
+    if once and not decided:
+        raise typer.Exit(INTERRUPTED)
+
+
+@app.command()
+def pipeline(
+    *,
+    ui_port: Annotated[int, typer.Option(min=1, max=65_535, help="Port of the Dagster UI on 127.0.0.1.")] = 3000,
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="Port of the service on 127.0.0.1.")] = 8000,
+    once: Annotated[bool, typer.Option("--once", help="Materialize everything, then exit, without the UI.")] = False,
+    campaign: Annotated[
+        list[str] | None, typer.Option(help="With --once, only this campaign (repeatable).", show_default="all")
+    ] = None,
+    redis_url: Annotated[
+        str | None, typer.Option(help="Use this Redis, Valkey or Dragonfly.", show_default="start one")
+    ] = None,
+    postgres_dsn: Annotated[str | None, typer.Option(help="Use this Postgres.", show_default="start one")] = None,
+    data: Annotated[Path, typer.Option(help="Folder of everything that survives a restart.")] = Path(".local"),
+) -> None:
+    """Start the service, S3 and the Dagster UI with all assets of the pipeline."""
+    from bandit_local import pipeline as job
+
+    options = PipelineOptions(
+        ui_port=ui_port,
+        port=port,
+        once=once,
+        campaign=tuple(campaign or ()),
+        redis_url=redis_url,
+        postgres_dsn=postgres_dsn,
+        data=data,
+    )
+    with _said_in_one_line():
+        succeeded = job.run(options, Console())
+    if not succeeded:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _said_in_one_line() -> Iterator[None]:
+    """Show what is known to go wrong without a traceback, and end orderly on Ctrl-C and SIGTERM."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # an orderly end also before an event loop listens
+    try:
+        yield
     except (LocalError, ExceptionGroup) as error:
         known = local_error(error)
         if known is None:
@@ -70,8 +114,6 @@ def run(
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
-    if once and not decided:
-        raise typer.Exit(INTERRUPTED)
 
 
 def main() -> None:

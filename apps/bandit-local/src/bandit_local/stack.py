@@ -8,7 +8,7 @@ import sysconfig
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -41,6 +41,7 @@ class Stack:
     redis_address: str
     postgres_address: str
     service: ChildProcess
+    postgres_dsn: str = field(repr=False)
 
     def check(self) -> None:
         """LocalError when the service has ended."""
@@ -64,7 +65,7 @@ def running_stack(options: Options) -> Iterator[Stack]:
         stack.callback(service.stop, DRAIN_TIMEOUT)
         url = f"http://{HOST}:{options.port}"
         wait_until_ready(service, url)
-        yield Stack(url, redis_address, postgres_address, service)
+        yield Stack(url, redis_address, postgres_address, service, dsn)
 
 
 def check_redis(url: str) -> str:
