@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,6 +17,7 @@ from bandit_local.options import Options
 from bandit_local.servers import PostgresServer
 from bandit_local.servers.local_server import free_port
 from bandit_local.stack import running_stack
+from dashboards.generate import FOLDER
 from dashboards.macros import expanded
 
 EXPERIMENT = "shop.banner"
@@ -73,10 +74,10 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
             )
             _post(client, "/experiments", {"experiment_id": "idle", "arms": ["x", "y"]})
             _serve(client, rounds=4, decisions=250)
+            _wait_for_postgres(postgres.dsn)
             reports = {
                 view: client.get(f"/experiments/{EXPERIMENT}/{view}").json() for view in ("posterior", "conclusion")
             }
-            _wait_for_postgres(postgres.dsn)
             for action in ("pause", "resume", "conclude"):
                 _post(
                     client,
@@ -84,12 +85,13 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
                     {"reason": f"a test of {action}"} | ({"winner": "b"} if action == "conclude" else {}),
                 )
             _evaluate(postgres.dsn)
+            _let_grafana_read(postgres.dsn)
             yield Platform(client, postgres.dsn, EXPERIMENT, reports)
 
 
 @pytest.fixture(scope="session")
 def ask(platform: Platform) -> Ask:
-    """Return a function that runs a query as Grafana would, over the last hour and for one experiment."""
+    """Return a function that runs a query as Grafana would and with its rights, over the last hour."""
 
     def run(sql: str, connection: psycopg.Connection[dict[str, Any]] | None = None, **variables: str) -> Rows:
         now = datetime.now(UTC)
@@ -97,10 +99,9 @@ def ask(platform: Platform) -> Ask:
             name: [one] for name, one in variables.items()
         }
         statement = expanded(sql, values, start=now - timedelta(hours=1), end=now)
-        if connection is not None:
-            return connection.execute(statement.encode()).fetchall()
-        with platform.transaction() as own:
-            return own.execute(statement.encode()).fetchall()
+        with platform.transaction() if connection is None else nullcontext(connection) as open_one:
+            open_one.execute("SET LOCAL ROLE bandit_grafana")
+            return open_one.execute(statement.encode()).fetchall()
 
     return run
 
@@ -143,3 +144,8 @@ def _evaluate(dsn: str) -> None:
             "('obp/women', 'random', 'uniform', 'dr', 0.0046, 0.0007, NULL, NULL, 10000, 10000, 1, NULL, NULL, NULL, "
             "'', 'a digest')"
         )
+
+
+def _let_grafana_read(dsn: str) -> None:
+    with psycopg.connect(dsn) as connection:
+        connection.execute((FOLDER.parent / "reader.sql").read_bytes())

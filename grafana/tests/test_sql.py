@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 from loaded import document, sql_queries
 
@@ -23,6 +24,11 @@ def test_a_query_returns_rows_of_its_form(form: str, query: str, ask: Ask) -> No
     assert list(rows[0]) == COLUMNS.get(form, list(rows[0]))
     if form == "variable":
         assert len(rows[0]) == 1
+
+
+def test_grafana_does_not_get_at_api_keys(ask: Ask) -> None:
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        ask("SELECT * FROM api_keys")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,14 @@
+-- What Grafana may read: run it as the owner of the tables, after each migration, and give the role a password of its
+-- own (ALTER ROLE bandit_grafana LOGIN PASSWORD '…'). API keys are left out. experiments.definition, which the queries
+-- need, repeats the salt of unit ids: whoever may ask Grafana free questions can find the events of a unit they know.
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'bandit_grafana') THEN
+        CREATE ROLE bandit_grafana;
+    END IF;
+END
+$$;
+GRANT SELECT (name) ON namespaces TO bandit_grafana;
+GRANT SELECT ON
+    experiments, experiment_arms, experiment_changes, bandit_events, posterior_snapshots, allocations, ope_results
+TO bandit_grafana;
