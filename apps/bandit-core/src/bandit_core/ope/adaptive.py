@@ -44,7 +44,7 @@ class StudentizedEstimate:
 
 
 @dataclass(frozen=True, eq=False)
-class ArmValues:
+class AdaptiveArmValues:
     """Mean rewards (n_arms,) as estimated, and the covariance (n_arms, n_arms) of their errors."""
 
     estimates: Floats
@@ -62,7 +62,7 @@ class ArmValues:
 
 def adaptive_arm_values(
     log: LoggedDecisions, logging: ArrayLike, *, floor: float, resolved_before: ArrayLike | None = None
-) -> ArmValues:
+) -> AdaptiveArmValues:
     """Return adaptively weighted doubly robust estimates of every arm's mean reward.
 
     log: decisions in the order in which they were made, all of them resolved: cut it at the oldest decision whose
@@ -90,7 +90,7 @@ def adaptive_arm_values(
     weights /= weights.sum(axis=0)
     estimates = (weights * scores).sum(axis=0)
     deviations = weights * (scores - estimates)
-    return ArmValues(estimates, deviations.T @ deviations)
+    return AdaptiveArmValues(estimates, deviations.T @ deviations)
 
 
 def _probabilities(log: LoggedDecisions, logging: ArrayLike, floor: float) -> Floats:

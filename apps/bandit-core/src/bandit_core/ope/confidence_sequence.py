@@ -33,7 +33,7 @@ from bandit_core.ope.logged import LoggedDecisions
 from bandit_core.ope.result import ConfidenceInterval, check_level
 from bandit_core.ope.rounds import Evaluation
 from bandit_core.ope.running_means import running_means
-from bandit_core.ope.tables import arm_table
+from bandit_core.ope.tables import ArmValues, arm_table
 
 type Floats = NDArray[np.float64]
 type Whole = NDArray[np.int64]
@@ -48,8 +48,8 @@ ROUNDING = 1e-9
 class ConfidenceSequence:
     """lower and upper (n,), in [0, 1]: the bounds after each of n decisions.
 
-    With probability `level` the value lies within all of them at once. Lower never falls and upper never rises. They can
-    be looked at after every decision, and the experiment stopped because of what they say.
+    With probability `level` the value lies within all of them at once. Lower never falls and upper never rises. They
+    can be looked at after every decision, and the experiment stopped because of what they say.
     """
 
     lower: Floats
@@ -87,9 +87,9 @@ class ConfidenceSequence:
 
 def confidence_sequence(
     log: LoggedDecisions,
-    target: ArrayLike,
+    target: ArmValues,
     *,
-    least_propensity: ArrayLike | None = None,
+    least_propensity: ArmValues | None = None,
     resolved_before: ArrayLike | None = None,
     level: float = 0.95,
     resolution: float = 1e-4,
@@ -165,10 +165,11 @@ class _Side:
         return bounds
 
 
-def _largest_weights(log: LoggedDecisions, pi: Floats, least_propensity: ArrayLike) -> Floats:
+def _largest_weights(log: LoggedDecisions, pi: Floats, least_propensity: ArmValues) -> Floats:
     """Return π(a) / least propensity (n, n_arms)."""
-    given = np.asarray(least_propensity, dtype=np.float64)
-    least = _of_rounds("least_propensity", np.full(log.n_arms, given) if given.ndim == 0 else given, log)
+    if np.isscalar(least_propensity):
+        least_propensity = np.full(log.n_arms, least_propensity)
+    least = _of_rounds("least_propensity", least_propensity, log)
     promised = least[np.arange(len(log)), log.arms]
     if (broken := log.propensities < promised * (1.0 - ROUNDING)).any():
         row = int(np.argmax(broken))
@@ -183,7 +184,7 @@ def _largest_weights(log: LoggedDecisions, pi: Floats, least_propensity: ArrayLi
     return np.divide(pi, least, out=np.zeros_like(pi), where=pi > 0.0)
 
 
-def _of_rounds(name: str, values: ArrayLike, log: LoggedDecisions) -> Floats:
+def _of_rounds(name: str, values: ArmValues, log: LoggedDecisions) -> Floats:
     """Return a table of any shape as (n, n_arms)."""
     table = arm_table(name, values, log)
     if table.by_round:
