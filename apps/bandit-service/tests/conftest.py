@@ -266,6 +266,15 @@ def module_settings(
     postgres_server.drop_database(database)
 
 
+RunReplica = Callable[[Settings], AbstractAsyncContextManager[httpx.AsyncClient]]
+
+
+@pytest.fixture(scope="session")
+def run_replica() -> RunReplica:
+    """Return a function that runs a replica in this process, for tests with settings of their own."""
+    return lambda settings: running(settings, Clock())
+
+
 @pytest.fixture(scope="module")
 async def api(module_settings: Settings) -> AsyncIterator[Api]:
     """A replica that all tests of a module share; each makes experiments of its own."""

@@ -1,0 +1,40 @@
+"""Feeds the decoders of the hot endpoints what coverage makes interesting, until something else than a refusal comes.
+
+Run as a program, since `atheris.Fuzz` never returns: `python coverage_guided.py [options of libFuzzer] [folder]`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import sys
+
+import atheris
+
+with atheris.instrument_imports(include=["bandit_service.hot", "bandit_service.decisions.decision_id"]):
+    from bandit_service.decisions.decision_id import DecisionIds, ForgedDecisionIdError
+    from bandit_service.hot import Batch, decode_item
+
+import msgspec
+
+from bandit_service.decisions.schemas import ActivateRequest, SelectRequest
+from bandit_service.problems import Invalid
+from bandit_service.rewards.schemas import RewardRequest
+
+IDS = DecisionIds({1: bytes(range(128, 160))}, secrets.token_bytes)
+
+
+def decode(data: bytes) -> None:
+    """Decode a body as every kind of request: each is refused, or means what its encoding means."""
+    for kind in (SelectRequest, RewardRequest, ActivateRequest, Batch):
+        with contextlib.suppress(Invalid):
+            request = decode_item(kind, data)
+            if not isinstance(request, Batch) and decode_item(kind, msgspec.json.encode(request)) != request:
+                raise RuntimeError(f"{request} is not what it is encoded to")
+    with contextlib.suppress(ForgedDecisionIdError):
+        IDS.read(data.decode("latin-1"))
+        raise RuntimeError("a decision id was forged")
+
+
+atheris.Setup(sys.argv, decode)
+atheris.Fuzz()
