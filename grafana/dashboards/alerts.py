@@ -110,8 +110,22 @@ RULES: Final = (
 
 
 def prometheus_rules() -> dict[str, Any]:
-    """Return the rule group, which is also the `spec` of a PrometheusRule."""
+    """Return the rule group, as a Prometheus loads it."""
     return {"groups": [{"name": "bandit", "rules": [rule.to_dict() for rule in RULES]}]}
+
+
+def prometheus_operator_rule() -> dict[str, Any]:
+    """Return the rule group as the resource that Prometheus' operator looks for."""
+    return {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PrometheusRule",
+        "metadata": {
+            "name": "bandit",
+            # The templates of alerts are full of dollars: they are none of Flux's variables.
+            "annotations": {"kustomize.toolkit.fluxcd.io/substitute": "disabled"},
+        },
+        "spec": prometheus_rules(),
+    }
 
 
 def grafana_rules() -> dict[str, Any]:

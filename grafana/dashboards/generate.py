@@ -28,6 +28,7 @@ def generated() -> dict[str, str]:
         "datasources.yaml": _yaml(datasources.provisioning()),
         "grafana-alerts.yaml": _yaml(alerts.grafana_rules()),
         "prometheus-rules.yaml": _yaml(alerts.prometheus_rules()),
+        "prometheusrule.yaml": _yaml(alerts.prometheus_operator_rule()),
     }
 
 
