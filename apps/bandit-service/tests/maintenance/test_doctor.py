@@ -10,9 +10,10 @@ import psycopg
 import pytest
 import redis
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 from bandit_local.servers import RedisServer
-from bandit_service.maintenance.doctor import examine
+from bandit_service.maintenance.doctor import examine, warn
 from bandit_service.maintenance.findings import (
     Finding,
     judge_agreement,
@@ -178,9 +179,21 @@ async def test_a_wrong_password_is_told_apart_and_not_shown(settings: Settings) 
     assert "hunter2" not in str(findings)
 
 
-async def test_a_folder_that_cannot_be_written_is_found(settings: Settings, tmp_path: Path) -> None:
-    findings = await examine(settings, clock=time.time, export=tmp_path / "not-there")
+@pytest.mark.parametrize("folder", ["not-there", "/proc"])
+async def test_a_folder_that_cannot_be_written_is_found(folder: str, settings: Settings, tmp_path: Path) -> None:
+    findings = await examine(settings, clock=time.time, export=tmp_path / folder)
     assert troubles(findings)["export folder"] == "fail"
+
+
+async def test_a_service_that_starts_logs_what_is_wrong(settings: Settings, tmp_path: Path) -> None:
+    options = {"maxmemory": "100mb", "maxmemory-policy": "allkeys-lru", "appendonly": "no"}
+    with RedisServer(tmp_path / "redis", options=options) as server, capture_logs() as lines:
+        await warn(settings.model_copy(update={"redis_url": SecretStr(server.url)}), clock=time.time)
+    said = {line["subject"]: (line["log_level"], line["do"]) for line in lines if line["event"] == "installation"}
+    assert said["Redis eviction"][0] == "error"
+    assert "noeviction" in said["Redis eviction"][1]
+    assert said["Redis durability"][0] == "warning"
+    assert "Redis version" not in said
 
 
 async def test_no_secret_is_ever_shown(settings: Settings) -> None:
