@@ -1,0 +1,121 @@
+"""What fails behind the router is no failure of the request: the default arm serves, and it is counted."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .conftest import VARIANTS, StartRouter
+from .executor import Executor, NodeError
+from .nodes import Node
+
+if TYPE_CHECKING:
+    from conftest import Service
+
+BUDGET = 0.5
+
+
+@contextmanager
+def frozen(pid: int) -> Iterator[None]:
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+@pytest.fixture(scope="module")
+def experiment(service_process: Service) -> str:
+    return service_process.create(*VARIANTS, policy={"name": "fixed", "params": {"weights": {"worse": 1}}})
+
+
+@pytest.fixture(scope="module")
+def router(start_router: StartRouter, experiment: str) -> Iterator[Node]:
+    with start_router(experiment, timeout=BUDGET) as node:
+        yield node
+
+
+@pytest.fixture
+def executor(router: Node, variants: list[Node]) -> Executor:
+    return Executor(router, variants)
+
+
+def test_a_service_that_hangs_costs_the_budget_and_the_reward_goes_to_who_served(
+    executor: Executor, router: Node, service: Service, experiment: str
+) -> None:
+    assert (executor.predict()).branch == 0
+    assert service.process is not None
+    with frozen(service.process.pid):
+        began = time.monotonic()
+        prediction = executor.predict()
+        assert BUDGET <= time.monotonic() - began < 4 * BUDGET
+    assert prediction.branch == 1
+    assert router.metric("bandit_router_default_arm_total", reason="unavailable") == 1
+    # The service may have decided for the other arm once it woke up; it was not served.
+    said = executor.feedback(prediction.response, 1, prediction.puid)
+    assert said["jsonData"]["arm"] == "better"
+    assert said["jsonData"]["fallback"] in ("unknown_puid", "other_arm")
+    assert service.rewards(experiment) == {"worse": (0, 0), "better": (1, 0)}
+
+
+def test_while_the_service_is_away_the_default_arm_serves(
+    executor: Executor,
+    router: Node,
+    start_router: StartRouter,
+    variants: list[Node],
+    service: Service,
+    experiment: str,
+) -> None:
+    before, rewards = (
+        router.metric("bandit_router_default_arm_total", reason="unavailable"),
+        service.rewards(experiment),
+    )
+    service.kill()
+    predictions = [executor.predict() for _ in range(5)]
+    assert [prediction.branch for prediction in predictions] == [1] * 5
+    assert router.metric("bandit_router_default_arm_total", reason="unavailable") == before + 5
+    prediction = predictions[0]
+    with pytest.raises(NodeError, match="does not answer") as raised:
+        executor.feedback(prediction.response, 1, prediction.puid)
+    assert raised.value.status == 503
+
+    with start_router(experiment) as started_meanwhile:
+        newcomer = Executor(started_meanwhile, variants)
+        assert newcomer.predict().branch == 1
+        service.start()
+        assert newcomer.predict().branch == executor.predict().branch == 0
+        said = [each.feedback(prediction.response, 1, prediction.puid) for each in (newcomer, executor)]
+    assert [each["jsonData"]["status"] for each in said] == ["applied", "duplicate"]
+    assert said[0]["jsonData"]["fallback"] == "unknown_puid"
+    assert service.rewards(experiment)["better"] == (rewards["better"][0] + 1, rewards["better"][1])
+
+
+def test_an_arm_that_has_no_child_is_never_named(
+    start_router: StartRouter, variants: list[Node], service: Service
+) -> None:
+    policy = {"name": "fixed", "params": {"weights": {"third": 1}}}
+    experiment = service.create(*VARIANTS, "third", policy=policy)
+    with start_router(experiment) as router:
+        executor = Executor(router, variants)
+        prediction = executor.predict()
+        assert prediction.branch == 1
+        assert router.metric("bandit_router_default_arm_total", reason="out_of_range") == 1
+        said = executor.feedback(prediction.response, 1, prediction.puid)
+        assert said["jsonData"] == {"status": "applied", "fallback": "other_arm", "arm": "better"}
+
+
+def test_a_context_is_sent_where_it_is_asked_for_and_refused_for_now(
+    start_router: StartRouter, variants: list[Node], service: Service
+) -> None:
+    with start_router(service.create(*VARIANTS), sends_context=True) as router:
+        executor = Executor(router, variants)
+        assert (executor.predict({"data": {"names": ["age"], "ndarray": [[31]]}})).branch == 1
+        assert router.metric("bandit_router_default_arm_total", reason="refused") == 1
+        executor.predict({"strData": "nothing that has names"})
+        assert router.metric("bandit_router_default_arm_total", reason="refused") == 1
