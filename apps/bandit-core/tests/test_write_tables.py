@@ -1,4 +1,4 @@
-"""The tables of docs/statistics.md are written from what the long simulations measured, and from nothing else."""
+"""The tables of the documents are written from what the long simulations measured, and from nothing else."""
 
 import json
 import subprocess
@@ -29,8 +29,8 @@ def measured(folder: Path, part: int, of: int, *rows: list[str], table: str = "r
     (folder / f"{table}-{part}.json").write_text(json.dumps(content))
 
 
-def write_tables(results: Path, document: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, SCRIPT, results, document], capture_output=True, text=True, check=False)
+def write_tables(results: Path, *documents: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, SCRIPT, results, *documents], capture_output=True, text=True, check=False)
 
 
 def test_measured_rows_replace_what_stands_between_the_markers(tmp_path: Path, document: Path) -> None:
@@ -58,5 +58,17 @@ def test_a_table_that_lacks_parts_is_refused(tmp_path: Path, document: Path) -> 
 
 def test_a_table_without_a_place_is_refused(tmp_path: Path, document: Path) -> None:
     measured(tmp_path, 1, 1, ["1", "2"], table="stopping")
-    assert "no place for the table 'stopping'" in write_tables(tmp_path, document).stderr
+    assert "no place for the table 'stopping' in statistics.md" in write_tables(tmp_path, document).stderr
     assert document.read_text() == DOCUMENT
+
+
+def test_a_table_goes_into_the_document_that_has_its_place(tmp_path: Path, document: Path) -> None:
+    other = tmp_path / "other.md"
+    other.write_text(DOCUMENT.replace("regret", "stopping"))
+    measured(tmp_path, 1, 1, ["1", "2"])
+    measured(tmp_path, 1, 1, ["3", "4"], table="stopping")
+    written = write_tables(tmp_path, document, other)
+    assert written.returncode == 0, written.stderr
+    assert "| 1 | 2 |" in document.read_text()
+    assert "| 3 | 4 |" not in document.read_text()
+    assert "| 3 | 4 |" in other.read_text()
