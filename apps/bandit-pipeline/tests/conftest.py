@@ -177,3 +177,11 @@ def wait_for(postgres: Postgres, ids: list[str], kind: str) -> None:
         time.sleep(0.05)
         with postgres.transaction() as connection:
             there = fetch(connection, query, {"ids": ids, "kind": kind})[0]["there"]
+
+
+@pytest.fixture
+def empty_postgres(postgres_server: PostgresServer) -> Iterator[Postgres]:
+    """A database without any table."""
+    name = f"empty_{next(_numbers)}"
+    yield Postgres(dsn=postgres_server.create_database(name))
+    postgres_server.drop_database(name)

@@ -23,7 +23,7 @@ from bandit_local.servers.s3 import ACCESS_KEY, SECRET_KEY
 from bandit_local.stack import Stack, running_stack
 
 BUCKET = "bandit"
-UI_TIMEOUT = 120.0
+UI_TIMEOUT = 300.0
 CHECK_EVERY = 0.5
 # One run at a time: they share a small machine with the service, and none is in a hurry.
 DAGSTER = """\

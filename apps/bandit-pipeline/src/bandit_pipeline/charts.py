@@ -4,7 +4,7 @@ import altair as alt
 import vl_convert as vlc
 
 WIDTH, HEIGHT = 640, 320
-SCALE = 2.0
+SCALE = 1.5
 
 type Chart = alt.TopLevelMixin
 
