@@ -138,7 +138,7 @@ def _allocation(board: Dashboard) -> Dashboard:
                 "Why the weights changed",
                 "Every kept change of the weights with its explanation, the newest first.",
                 SqlQuery("allocations"),
-            ).override_by_name("summary", [*as_unit("string")])
+            )
         )
         .with_panel(
             rows(

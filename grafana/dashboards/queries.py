@@ -6,7 +6,6 @@ from typing import Literal
 from grafana_foundation_sdk.builders.prometheus import Dataquery as PrometheusBuilder
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.cog.variants import Dataquery
-from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from dashboards.datasources import POSTGRES, PROMETHEUS
 
@@ -61,10 +60,9 @@ def series(expr: str, legend: str, ref_id: str = "A") -> PrometheusBuilder:
     return PrometheusBuilder().datasource(PROMETHEUS).expr(expr).legend_format(legend).ref_id(ref_id).range()
 
 
-def latest(expr: str, legend: str, *, format_: PromQueryFormat = PromQueryFormat.TIME_SERIES) -> PrometheusBuilder:
-    """Return a query for the newest values of an expression."""
-    builder = PrometheusBuilder().datasource(PROMETHEUS).expr(expr).legend_format(legend).ref_id("A")
-    return builder.instant().format(format_)
+def latest(expr: str, legend: str) -> PrometheusBuilder:
+    """Return a query for the newest value of each series of an expression."""
+    return PrometheusBuilder().datasource(PROMETHEUS).expr(expr).legend_format(legend).ref_id("A").instant()
 
 
 def _read(path: str) -> str:

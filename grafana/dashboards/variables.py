@@ -6,8 +6,6 @@ from grafana_foundation_sdk.models.dashboard import DashboardCursorSync, Variabl
 from dashboards.datasources import POSTGRES
 from dashboards.queries import SqlQuery, sql
 
-TAG = "bandit"
-
 
 def new_dashboard(uid: str, title: str, description: str, *, since: str) -> Dashboard:
     """Return a dashboard without panels."""
@@ -15,7 +13,7 @@ def new_dashboard(uid: str, title: str, description: str, *, since: str) -> Dash
         Dashboard(title)
         .uid(uid)
         .description(description)
-        .tags([TAG])
+        .tags(["bandit"])
         .time(since, "now")
         .timezone("browser")
         .refresh("30s")

@@ -57,8 +57,8 @@ def test_p_best_and_expected_loss_are_those_of_bandit_core(
     rows = sorted(asked_of_priors(platform, ask, sql("arms", BEST_ARM), arms), key=lambda row: str(row["arm"]))
     alpha, beta = np.array(arms).T
     best = Beliefs(tuple(row["arm"] for row in rows), alpha, beta).best_arm
-    np.testing.assert_allclose([row["prob_best"] for row in rows], best.prob_best, atol=1e-3)
-    np.testing.assert_allclose([row["expected_loss"] for row in rows], best.expected_loss, atol=5e-4)
+    np.testing.assert_allclose([row["prob_best"] for row in rows], best.prob_best, atol=2e-4)
+    np.testing.assert_allclose([row["expected_loss"] for row in rows], best.expected_loss, atol=1e-4)
 
 
 def test_they_are_close_where_rates_are_small_and_data_is_there(platform: Platform, ask: Ask) -> None:
@@ -66,7 +66,7 @@ def test_they_are_close_where_rates_are_small_and_data_is_there(platform: Platfo
     rows = sorted(asked_of_priors(platform, ask, sql("arms", BEST_ARM), arms), key=lambda row: str(row["arm"]))
     alpha, beta = np.array(arms).T
     best = Beliefs(tuple(row["arm"] for row in rows), alpha, beta).best_arm
-    np.testing.assert_allclose([row["prob_best"] for row in rows], best.prob_best, atol=1e-4)
+    np.testing.assert_allclose([row["prob_best"] for row in rows], best.prob_best, atol=1e-5)
     np.testing.assert_allclose([row["expected_loss"] for row in rows], best.expected_loss, atol=1e-6)
 
 
@@ -84,7 +84,7 @@ def test_posteriors_are_those_of_the_service(platform: Platform, ask: Ask) -> No
         row = rows[arm["arm"]]
         assert (row["decisions"], row["rewards"]) == (arm["decisions"], arm["rewards"])
         assert row["mean"] == pytest.approx(arm["mean"], abs=1e-12)
-        assert row["prob_best"] == pytest.approx(arm["prob_best"], abs=1e-3)
+        assert row["prob_best"] == pytest.approx(arm["prob_best"], abs=1e-4)
         assert row["weight"] == pytest.approx(arm["weight"], abs=0.01)
 
 

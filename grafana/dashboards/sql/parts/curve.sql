@@ -1,5 +1,6 @@
 -- The densities of the 20 active arms that may reach highest. They are worked out for z = ln(x / (1 - x)), where a Beta
--- density is smooth and has one peak whatever its parameters, on 181 points of each arm that are shared by all.
+-- density is smooth and has one peak whatever its parameters, on 181 points of each arm that are shared by all: close
+-- together around its centre, and out to 10 standard deviations, since the tails of a weak prior are long.
 -- ln Γ(v) is Stirling's series at v + 7, less ln(v (v+1) … (v+6)); Postgres has no lgamma before version 18.
 compared AS (
     SELECT
@@ -22,14 +23,14 @@ compared AS (
     LIMIT 20
 ),
 points AS (
-    SELECT DISTINCT greatest(-30, least(30, centre + spread * step / 15)) AS z
+    SELECT DISTINCT greatest(-30, least(30, centre + spread * sinh(step / 30.0::float8))) AS z
     FROM compared, generate_series(-90, 90) AS step
 ),
 logarithms AS (
     SELECT
         arm, arm_index, mean, z, 1 / (1 + exp(-z)) AS x,
-        abs(15 * (z - centre) / spread - round(15 * (z - centre) / spread)) < 1e-6
-            AND abs(z - centre) < 6.03 * spread AS is_own,
+        abs(30 * asinh((z - centre) / spread) - round(30 * asinh((z - centre) / spread))) < 1e-6
+            AND abs(z - centre) < 10.02 * spread AS is_own,
         log_norm - alpha * ln(1 + exp(-z)) - beta * ln(1 + exp(z)) AS log_density
     FROM compared, points
 ),
