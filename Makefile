@@ -66,6 +66,7 @@ image-locks: $(READY)
 		apps/bandit-service/pyproject.toml -o requirements/service.txt
 	@$(COMPILE) -c requirements/lock.txt --no-emit-package bandit-core --extra cluster \
 		apps/bandit-pipeline/pyproject.toml -o requirements/pipeline.txt
+	@printf 'hatchling\nuv\n' | $(COMPILE) -c requirements/lock.txt -c requirements/uv.txt - -o requirements/build.txt
 
 setup: $(READY) $(ROUTER_READY) ## Install everything into .venv (the other targets do that themselves)
 
