@@ -111,7 +111,7 @@ async def refill_seconds(url: str, log: EventLog, events: int) -> float:
             await store.close()
         for arm in EXPERIMENT.arms:
             believed = posterior_of(arm.prior_alpha_micro, arm.prior_beta_micro, expected_totals(events)[arm.index])
-            if int(client.get(ExperimentKeys(NAME).alpha(arm.index)) or 0) != believed.alpha_micro:  # type: ignore[arg-type]
+            if int(client.get(ExperimentKeys(NAME).alpha(arm.index)) or 0) != believed.alpha_micro:
                 raise RuntimeError(f"the refill of {events} events did not bring arm {arm.id} back")
     return seconds
 

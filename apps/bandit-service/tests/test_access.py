@@ -54,6 +54,7 @@ ROWS = {
     "GET /experiments": Row("reader", foreign=200),
     "GET /experiments/{experiment_id}": Row("reader"),
     "PATCH /experiments/{experiment_id}": Row("admin", WHY | {"description": "other"}),
+    "PUT /experiments/{experiment_id}": Row("admin", {"experiment_id": "{id}", "arms": ["a", "b", "c"]}),
     "DELETE /experiments/{experiment_id}": Row("admin"),
     "GET /experiments/{experiment_id}/changes": Row("reader"),
     "POST /experiments/{experiment_id}/arms": Row("admin", WHY | {"id": "d"}, 201),
@@ -95,7 +96,7 @@ class Door:
         body = json.loads(json.dumps(ROWS[operation].body).replace("{id}", experiment_id))
         headers = {} if key is None else {"X-Api-Key": key}
         answer = await self.http.request(method, path, json=body, headers=headers)
-        found = answer.json() if "json" in answer.headers["content-type"] else None
+        found: Any = answer.json() if "json" in answer.headers["content-type"] else {}
         if operation == "GET /experiments" and key is not None and answer.status_code == 200:
             listed = {item["namespace"] for item in found["items"]}
             assert listed == (set() if key in self.foreign else {OWN})

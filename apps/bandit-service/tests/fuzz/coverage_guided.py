@@ -9,7 +9,7 @@ import contextlib
 import secrets
 import sys
 
-import atheris
+import atheris  # type: ignore[import-untyped]
 
 with atheris.instrument_imports(include=["bandit_service.hot", "bandit_service.decisions.decision_id"]):
     from bandit_service.decisions.decision_id import DecisionIds, ForgedDecisionIdError

@@ -118,7 +118,14 @@ def test_decoders_refuse_whatever_a_coverage_guided_fuzzer_finds(runs: int, tmp_
     corpus.mkdir()
     for number, seed in enumerate(SEEDS):
         (corpus / str(number)).write_text(json.dumps(seed))
-    command = [sys.executable, FUZZER, f"-runs={runs}", f"-artifact_prefix={tmp_path}/", "-max_len=512", corpus]
+    command: list[str | Path] = [
+        sys.executable,
+        FUZZER,
+        f"-runs={runs}",
+        f"-artifact_prefix={tmp_path}/",
+        "-max_len=512",
+        corpus,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-3_000:]
     assert f"Done {runs} runs" in done.stderr
