@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -87,6 +88,19 @@ def test_migrate_says_where_the_schema_is(run: Run, empty_postgres_dsn: str) -> 
     said = f"the schema is at revision {migrations.head_revision()}"
     assert run("migrate", "--postgres-dsn", empty_postgres_dsn).stdout == f"{said}\n"
     assert run("migrate", "--postgres-dsn", empty_postgres_dsn).stdout == f"{said}, as before\n"
+
+
+def test_who_waits_for_the_schema_is_let_go_when_it_is_there(run: Run, empty_postgres_dsn: str) -> None:
+    waiting = ("wait-for-schema", "--postgres-dsn", empty_postgres_dsn, "--seconds")
+    assert "after 0.2 s the database has no schema yet" in refusal(run(*waiting, "0.2"))
+    later = threading.Timer(0.3, migrations.upgrade, [empty_postgres_dsn])
+    later.start()
+    assert run(*waiting, "20").stdout == f"the schema is at revision {migrations.head_revision()}\n"
+    later.join()
+
+
+def test_who_waits_for_the_schema_waits_for_postgres_too(run: Run) -> None:
+    assert "Connection refused" in refusal(run("wait-for-schema", "--seconds", "0", BANDIT_POSTGRES_DSN=AWAY))
 
 
 @pytest.mark.parametrize("arguments", [["migrate"], ["keys", "list"]])

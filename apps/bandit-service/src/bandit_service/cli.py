@@ -10,6 +10,7 @@ import re
 import secrets
 import signal
 import socket
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from typing import Annotated, cast
@@ -25,10 +26,21 @@ from bandit_service.auth import ALL_NAMESPACES, Role, new_key
 from bandit_service.experiments.fields import NAMESPACE_PATTERN
 from bandit_service.maintenance.commands import app as maintenance
 from bandit_service.postgres_store.api_keys import ApiKeysRepository
-from bandit_service.terminal import Dsn, explained, fail, require_schema, settings_or_exit, with_pool
+from bandit_service.terminal import (
+    Dsn,
+    explained,
+    fail,
+    first_line,
+    is_new_enough,
+    require_schema,
+    schema_state,
+    settings_or_exit,
+    with_pool,
+)
 
 # Requests make many objects and hardly any cycles.
 COLLECTION_THRESHOLDS = (100_000, 50, 100)
+_LOOK_EVERY = 2.0
 
 app = typer.Typer(help="Decisions and rewards over HTTP.", no_args_is_help=True, pretty_exceptions_enable=False)
 keys = typer.Typer(help="API keys, and the keys that sign decision ids.", no_args_is_help=True)
@@ -78,6 +90,23 @@ def migrate(dsn: Dsn) -> None:
         before = migrations.current_revision(dsn)
         after = migrations.upgrade(dsn)
     typer.echo(f"the schema is at revision {after}" + (", as before" if before == after else ""))
+
+
+@app.command("wait-for-schema")
+def wait_for_schema(dsn: Dsn, seconds: Annotated[float, typer.Option(min=0, help="How long at most.")] = 600.0) -> None:
+    """Wait until the schema is as new as this version needs it; end with exit code 1 if it does not become so."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            current, reason = migrations.current_revision(dsn), ""
+        except (psycopg.OperationalError, DBAPIError) as error:
+            current, reason = None, first_line(error)
+        if is_new_enough(current):
+            typer.echo(f"the schema is at revision {current}")
+            return
+        if time.monotonic() >= deadline:
+            fail(reason or f"after {seconds:g} s {schema_state(current)}: run `bandit-service migrate`")
+        time.sleep(min(_LOOK_EVERY, max(0.0, deadline - time.monotonic())))
 
 
 @app.command()

@@ -32,10 +32,19 @@ def settings_or_exit(overrides: dict[str, object]) -> Settings:
 
 def require_schema(current: str | None) -> None:
     """Refuse to go on with an older schema."""
+    if not is_new_enough(current):
+        fail(f"{schema_state(current)}: run `bandit-service migrate` first")
+
+
+def is_new_enough(current: str | None) -> bool:
+    """Return whether this version of the service can work on a schema of that revision."""
     # Revisions are numbers of four digits. A newer one is fine: migrations keep older versions of the service working.
-    if current is None or current < migrations.head_revision():
-        state = "the database has no schema yet" if current is None else f"the schema is still at revision {current}"
-        fail(f"{state}: run `bandit-service migrate` first")
+    return current is not None and current >= migrations.head_revision()
+
+
+def schema_state(current: str | None) -> str:
+    """Say in words what an older schema is."""
+    return "the database has no schema yet" if current is None else f"the schema is still at revision {current}"
 
 
 async def with_pool[T](dsn: str, command: str, work: Callable[[Pool], Awaitable[T]]) -> T:
@@ -50,7 +59,7 @@ def explained() -> Iterator[None]:
     try:
         yield
     except (psycopg.Error, DBAPIError, PostgresUnavailableError) as error:
-        fail(_first_line(error.orig if isinstance(error, DBAPIError) and error.orig else error))
+        fail(first_line(error.orig if isinstance(error, DBAPIError) and error.orig else error))
 
 
 def fail(reason: str) -> NoReturn:
@@ -59,5 +68,6 @@ def fail(reason: str) -> NoReturn:
     raise typer.Exit(1)
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says."""
     return str(error).partition("\n")[0]

@@ -75,7 +75,10 @@ class ConclusionDefinition(Value, frozen=True):
 
 
 class Experiment(Value, frozen=True):
-    """A whole experiment at one revision. Times are seconds since the epoch (UTC)."""
+    """A whole experiment at one revision. Times are seconds since the epoch (UTC).
+
+    `git_fields`: what a file in Git says of it, and nobody else may change.
+    """
 
     id: str
     namespace: str
@@ -99,6 +102,7 @@ class Experiment(Value, frozen=True):
     unit_salt: str = ""
     winner: str | None = None
     conclusion: ConclusionDefinition | None = None
+    git_fields: tuple[str, ...] = ()
 
     @property
     def active_arms(self) -> tuple[ArmDefinition, ...]:

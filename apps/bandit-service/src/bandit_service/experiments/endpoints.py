@@ -19,6 +19,7 @@ from bandit_service.experiments.representation import (
     ExperimentView,
 )
 from bandit_service.experiments.schemas import (
+    ApplyReason,
     ArchiveReason,
     Because,
     ChangesFilter,
@@ -30,7 +31,7 @@ from bandit_service.experiments.schemas import (
     Retirement,
 )
 from bandit_service.experiments.service import Experiments
-from bandit_service.problems import NotFound, responses
+from bandit_service.problems import Invalid, NotFound, responses
 from bandit_service.rate_limit import Admission
 
 READING = (401, 403, 404, 413, 422, 429, 503)
@@ -137,6 +138,33 @@ def _add_item(routes: APIRouter, experiments: Experiments) -> None:
     ) -> ExperimentView:
         """What is left out stays as it is; null clears. A change that changes nothing makes no revision."""
         return ExperimentView.of(await experiments.change(experiment_id, body, principal))
+
+    @routes.put(
+        "/{experiment_id}",
+        summary="Make an experiment what a file in Git says",
+        responses={
+            201: {"model": ExperimentView, "description": "Created, and running"},
+            **responses(*WRITING),
+        },
+    )
+    async def apply_experiment(
+        experiment_id: ExperimentId,
+        body: NewExperiment,
+        why: Annotated[ApplyReason, Query()],
+        principal: Caller,
+        response: Response,
+    ) -> ExperimentView:
+        """It is created, or changed to what is named. The same file again changes nothing; its status stays as it is.
+
+        What is named belongs to Git from then on: another way of changing it is refused. What is named no longer
+        keeps its value and is free again.
+        """
+        if body.experiment_id != experiment_id:
+            raise Invalid.field("experiment_id", f"is {body.experiment_id!r}, and the path says {experiment_id!r}")
+        experiment, created = await experiments.apply(body, why.reason, principal)
+        if created:
+            response.status_code = 201
+        return ExperimentView.of(experiment)
 
     @routes.delete("/{experiment_id}", summary="Archive an experiment", responses=responses(*READING))
     async def archive_experiment(

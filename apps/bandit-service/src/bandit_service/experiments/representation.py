@@ -104,6 +104,7 @@ class ExperimentView(BaseModel):
     update_every: float | None
     winner: str | None
     conclusion: ConclusionView | None
+    git_fields: list[str] = Field(description="Kept in Git: changed there, and refused here", examples=[["arms"]])
 
     @classmethod
     def of(cls, experiment: Experiment) -> Self:

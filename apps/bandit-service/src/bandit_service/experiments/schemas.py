@@ -251,6 +251,14 @@ class ChangesFilter(BaseModel):
     before: Annotated[int, Field(ge=1, le=2**53, description="Only changes before this revision")] | None = None
 
 
+class ApplyReason(BaseModel):
+    """Why an experiment is made what Git says: the commit, for instance."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    reason: Why = "applied from Git"
+
+
 class ArchiveReason(BaseModel):
     """Why an experiment is archived."""
 

@@ -6,11 +6,12 @@ import secrets
 from collections.abc import Callable
 from typing import Any, Protocol
 
+import msgspec
 import structlog
 
 from bandit_core.stopping import Verdict
 from bandit_service.auth import ALL_NAMESPACES, Principal
-from bandit_service.experiments import transitions
+from bandit_service.experiments import git, transitions
 from bandit_service.experiments.definition import Experiment, namespace_of
 from bandit_service.experiments.schemas import (
     Because,
@@ -83,14 +84,34 @@ class Experiments:
             Forbidden: another namespace; Invalid: fields that do not fit together; Conflict: the id is taken.
         """
         principal.require("admin", namespace_of(request.experiment_id))
-        now = self._clock()
-        draft = transitions.created(request, now=now, salt=self._entropy(_SALT_BYTES).hex())
-        reason = Reason(principal.name, "created", now)
+        return await self._create(request, Reason(principal.name, "created", self._clock()))
+
+    async def apply(self, request: NewExperiment, why: str, principal: Principal) -> tuple[Experiment, bool]:
+        """Make an experiment what a file in Git says, whatever its status, which stays.
+
+        Returns:
+            The experiment, and whether it was created.
+
+        Raises:
+            Forbidden: another namespace; Invalid: fields that do not fit together; Conflict: what cannot be changed.
+        """
+        principal.require("admin", namespace_of(request.experiment_id))
+        reason = Reason(principal.name, why, self._clock())
+        try:
+            return await self._write(
+                "apply", request.experiment_id, lambda experiment: git.applied(experiment, request), reason
+            ), False
+        except NotFound:
+            return await self._create(request, reason, git_fields=git.fields_of(request)), True
+
+    async def _create(self, request: NewExperiment, reason: Reason, *, git_fields: tuple[str, ...] = ()) -> Experiment:
+        draft = transitions.created(request, now=reason.at, salt=self._entropy(_SALT_BYTES).hex())
+        draft = msgspec.structs.replace(draft, git_fields=git_fields)
         try:
             experiment = await self._repository.create(draft, reason, unit_salt=self._entropy(_SALT_BYTES))
         except AlreadyExistsError:
             raise Conflict(f"there is an experiment {draft.id!r} already") from None
-        log.info("experiment_created", experiment_id=experiment.id, who=principal.name)
+        log.info("experiment_created", experiment_id=experiment.id, who=reason.who)
         await self._mirror.publish(experiment)
         return experiment
 
@@ -121,7 +142,7 @@ class Experiments:
         return changes
 
     async def change(self, experiment_id: str, request: ExperimentChange, principal: Principal) -> Experiment:
-        """Replace settings; Conflict for one that is over, Invalid for fields that do not fit together."""
+        """Replace settings; Conflict if it is over or they are kept in Git, Invalid if they do not fit together."""
         return await self._apply(
             "change", experiment_id, request, principal, lambda experiment: transitions.changed(experiment, request)
         )
@@ -191,7 +212,9 @@ class Experiments:
     ) -> Experiment:
         def checked(experiment: Experiment) -> Experiment:
             _check_revision(experiment, request.expected_revision)
-            return transition(experiment)
+            after = transition(experiment)
+            git.check_untouched(experiment, after)
+            return after
 
         return await self._write(action, experiment_id, checked, Reason(principal.name, request.reason, self._clock()))
 

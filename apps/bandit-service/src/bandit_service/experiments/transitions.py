@@ -35,13 +35,13 @@ def created(request: NewExperiment, *, now: float, salt: str) -> Experiment:
     Raises:
         Invalid: fields that do not fit together.
     """
-    settings = _settings(request.model_dump(exclude={"experiment_id", "arms", "default_arm"}))
+    settings = settings_of(request.model_dump(exclude={"experiment_id", "arms", "default_arm"}))
     experiment = Experiment(
         id=request.experiment_id,
         namespace=namespace_of(request.experiment_id),
         status="running",
         revision=1,
-        arms=tuple(_arm(index, arm.id, arm.prior) for index, arm in enumerate(request.arms)),
+        arms=tuple(arm_of(index, arm.id, arm.prior) for index, arm in enumerate(request.arms)),
         default_arm=request.arms[0].id if request.default_arm is None else request.default_arm,
         created_at=now,
         salt=salt,
@@ -57,9 +57,9 @@ def changed(experiment: Experiment, request: ExperimentChange) -> Experiment:
     Raises:
         Conflict: it is over; Invalid: fields that do not fit together.
     """
-    _check_open(experiment)
+    check_open(experiment)
     named = request.model_fields_set - {"reason", "expected_revision"}
-    after = replace(experiment, **_settings(request.model_dump(include=named)))
+    after = replace(experiment, **settings_of(request.model_dump(include=named)))
     rules.check(after)
     return after
 
@@ -70,12 +70,12 @@ def with_arm(experiment: Experiment, request: NewArm) -> Experiment:
     Raises:
         Conflict: it is over, has that arm, has too many, or its guardrails leave no room.
     """
-    _check_open(experiment)
+    check_open(experiment)
     if any(arm.id == request.id for arm in experiment.arms):
         raise Conflict(f"there is an arm {request.id!r} already; the ids of retired arms stay taken")
     if len(experiment.arms) >= MOST_ARMS:
         raise Conflict(f"an experiment may have {MOST_ARMS} arms, retired ones included")
-    arm = replace(_arm(len(experiment.arms), request.id, request.prior), newcomer=True)
+    arm = replace(arm_of(len(experiment.arms), request.id, request.prior), newcomer=True)
     after = replace(experiment, arms=(*experiment.arms, arm))
     try:
         rules.check(after)
@@ -91,7 +91,7 @@ def without_arm(experiment: Experiment, arm_id: str, request: Retirement) -> Exp
         NotFound: there is no such arm; Conflict: the experiment is over, or the arm cannot be spared; Invalid: the
             replacement is no active arm.
     """
-    _check_open(experiment)
+    check_open(experiment)
     try:
         arm = experiment.arm(arm_id)
     except KeyError:
@@ -112,13 +112,13 @@ def without_arm(experiment: Experiment, arm_id: str, request: Retirement) -> Exp
 
 def paused(experiment: Experiment) -> Experiment:
     """Return the experiment serving its default arm."""
-    _check_open(experiment)
+    check_open(experiment)
     return replace(experiment, status="paused")
 
 
 def resumed(experiment: Experiment) -> Experiment:
     """Return the experiment learning again."""
-    _check_open(experiment)
+    check_open(experiment)
     return replace(experiment, status="running")
 
 
@@ -137,7 +137,7 @@ def concluded(
     Raises:
         Conflict: it is over, or the winner has retired; Invalid: there is no such arm.
     """
-    _check_open(experiment)
+    check_open(experiment)
     if winner is not None:
         _check_can_win(experiment, winner)
     conclusion = ConclusionDefinition(
@@ -169,7 +169,7 @@ def _shown(experiment: Experiment) -> dict[str, Any]:
     return shown
 
 
-def _settings(given: dict[str, Any]) -> dict[str, Any]:
+def settings_of(given: dict[str, Any]) -> dict[str, Any]:
     """Return fields of a request as fields of a definition."""
     return {
         name: msgspec.convert(value, _DOCUMENTS[name]) if name in _DOCUMENTS and value is not None else value
@@ -177,7 +177,8 @@ def _settings(given: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _arm(index: int, arm_id: str, prior: Prior) -> ArmDefinition:
+def arm_of(index: int, arm_id: str, prior: Prior) -> ArmDefinition:
+    """Return an arm of a request as one of a definition."""
     return ArmDefinition(
         index=index,
         id=arm_id,
@@ -195,7 +196,8 @@ def _successor[T: (str, str | None)](retiring: str, holder: T, successor: str | 
     return successor
 
 
-def _check_open(experiment: Experiment) -> None:
+def check_open(experiment: Experiment) -> None:
+    """Return if an experiment can be changed still; raise Conflict if it is over."""
     if experiment.status in ("concluded", "archived"):
         raise Conflict(f"experiment {experiment.id!r} is {experiment.status}: it can no longer be changed")
 

@@ -1,0 +1,98 @@
+"""Tell a service that runs what experiments are by files that are kept in Git."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+_TIMEOUT = 10.0
+_PAUSE = 0.5
+_PASSING = (429, 503)
+
+
+class RefusedError(Exception):
+    """The service does not take a file, and sending it again will not help."""
+
+
+class AwayError(Exception):
+    """The service did not answer for all the time there was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """An experiment that is what its file says."""
+
+    experiment_id: str
+    revision: int
+    created: bool
+
+
+def definitions(paths: Sequence[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield every file with the experiment in it; a folder stands for the *.json in it, in the order of their names.
+
+    Raises:
+        ValueError: a file is no JSON object with an experiment_id; OSError: it cannot be read.
+    """
+    for path in paths:
+        for file in sorted(path.glob("*.json")) if path.is_dir() else [path]:
+            try:
+                definition = json.loads(file.read_bytes())
+            except ValueError as error:
+                raise ValueError(f"{file} is not JSON: {error}") from None
+            if not _names_an_experiment(definition):
+                raise ValueError(f"{file} must be an object with an experiment_id, as POST /experiments takes it")
+            yield file, definition
+
+
+def _names_an_experiment(definition: object) -> bool:
+    return isinstance(definition, dict) and isinstance(definition.get("experiment_id"), str)
+
+
+class ServiceApi:
+    """The management endpoints of a service; what may pass is tried again for `patience` seconds."""
+
+    def __init__(self, url: str, api_key: str | None, *, patience: float) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"{url!r} is no URL such as http://bandit-service:8000")
+        self._connects = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+        self._host, self._port, self._path = parts.hostname, parts.port, parts.path.rstrip("/")
+        self._headers = {"Content-Type": "application/json"} | ({"X-Api-Key": api_key} if api_key else {})
+        self._patience = patience
+
+    def apply(self, definition: dict[str, Any], reason: str) -> Applied:
+        """Make an experiment what a definition says. Doing it again does no harm.
+
+        Raises:
+            RefusedError: the service does not take it; AwayError: there was no answer in time.
+        """
+        path = f"{self._path}/experiments/{quote(definition['experiment_id'], safe='')}?{urlencode({'reason': reason})}"
+        deadline = time.monotonic() + self._patience
+        while True:
+            status, answer = self._try_put(path, definition)
+            if status in (200, 201):
+                return Applied(answer["experiment_id"], answer["revision"], status == 201)
+            detail = answer.get("detail", f"answered {status}")
+            if status is not None and status not in _PASSING:
+                raise RefusedError(detail)
+            if time.monotonic() > deadline:
+                raise AwayError(detail)
+            time.sleep(_PAUSE)
+
+    def _try_put(self, path: str, definition: dict[str, Any]) -> tuple[int | None, dict[str, Any]]:
+        connection = self._connects(self._host, self._port, timeout=_TIMEOUT)
+        try:
+            connection.request("PUT", path, json.dumps(definition), self._headers)
+            response = connection.getresponse()
+            answer = json.loads(response.read())
+        except (OSError, HTTPException, ValueError) as error:
+            return None, {"detail": f"{self._host} does not answer: {error}"}
+        finally:
+            connection.close()
+        return response.status, answer if isinstance(answer, dict) else {}
