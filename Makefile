@@ -18,13 +18,16 @@ MYPYPATH := $(subst $(SPACE),:,$(SOURCES))
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types check verify bench dashboards lock image-locks setup clean FORCE
+.PHONY: help run pipeline test lint types check verify bench dashboards lock image-locks setup clean FORCE
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(READY) ## Run the platform here: real Redis and Postgres, the service, an experiment (options: ARGS="--help")
 	@$(BIN)/bandit-local run $(ARGS)
+
+pipeline: $(READY) ## Run the pipeline here: Dagster's UI on 127.0.0.1:3000, on the same servers (options: ARGS="--help")
+	@$(BIN)/bandit-local pipeline $(ARGS)
 
 test: $(READY) $(ROUTER_READY) ## Run the tests of every app against real servers (ARGS go to pytest)
 	@$(BIN)/pytest -m "not verify" $(ARGS)
@@ -42,12 +45,14 @@ types: $(READY) ## Check types strictly
 
 check: lint types test ## Everything a change has to pass: lint, types, test
 
-verify: $(READY) ## Run the long simulations and write their tables into docs/statistics.md
+verify: $(READY) ## Run the long simulations and write their tables into docs/
 	@$(BIN)/pytest -m verify $(ARGS)
 	@$(BIN)/python apps/bandit-core/tests/verify/write_tables.py
 
 bench: $(READY) ## Measure speed against named references in one run (options: ARGS="--help")
 	@PYTHONPATH=apps/bandit-service $(BIN)/python -m benchmarks $(ARGS)
+	@PYTHONPATH=apps/bandit-core $(BIN)/python -m benchmarks.ope
+	@PYTHONPATH=apps/bandit-core $(BIN)/python -m benchmarks.replay
 
 dashboards: $(READY) ## Write Grafana's dashboards and alert rules again, from the code in grafana/
 	@PYTHONPATH=grafana $(BIN)/python -m dashboards
