@@ -75,8 +75,7 @@ async def test_a_reward_for_the_decision_of_another_experiment_is_refused(api: A
 
 async def test_a_reward_that_names_another_arm_than_was_decided_counts_nowhere(api: Api) -> None:
     live = await api.create()
-    for own in ({}, {"decision_id": "mine", "experiment_id": live.id}):
-        decision = await live.select(**own)
+    for decision in (await live.select(), await live.select(decision_id="mine")):
         served, other = decision["arm"], "ab".replace(decision["arm"], "")
         refused = await live.reward(decision, 1, 409, experiment_id=live.id, arm=other)
         assert refused["detail"] == f"the decision was for arm {served!r}, not {other!r}; nothing was counted"
