@@ -55,7 +55,7 @@ class Service:
         """Create an experiment, wait until it has weights, and return its id."""
         name = f"router-{next(_experiment_numbers)}"
         self.ask("POST", "/experiments", {"experiment_id": name, "arms": arms or ("worse", "better")} | fields)
-        eventually(lambda: self._has_weights(name))
+        wait_until(lambda: self._has_weights(name))
         return name
 
     def rewards(self, experiment_id: str) -> dict[str, tuple[float, float]]:
@@ -66,7 +66,7 @@ class Service:
     def start(self) -> None:
         environment = self.environment | {"BANDIT_PORT": str(self.port)}
         self.process = process = ChildProcess([PROGRAM, "serve"], self.log, environment=environment)
-        eventually(lambda: self._is_ready(process))
+        wait_until(lambda: self._is_ready(process))
 
     def kill(self) -> None:
         assert self.process is not None
@@ -85,7 +85,7 @@ class Service:
         return httpx.get(path, headers={"X-Api-Key": self.admin_key}, timeout=10).is_success
 
 
-def eventually(holds: Callable[[], object], seconds: float = 30.0) -> None:
+def wait_until(holds: Callable[[], object], seconds: float = 30.0) -> None:
     """Wait until something holds."""
     deadline = time.monotonic() + seconds
     while not holds():
@@ -121,6 +121,12 @@ def service(service_process: Service) -> Service:
     if service_process.process is None:
         service_process.start()
     return service_process
+
+
+@pytest.fixture
+def eventually() -> Callable[[Callable[[], object]], None]:
+    """Wait for what a process does by itself."""
+    return wait_until
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,7 +82,6 @@ def start_node(
     *,
     api_key: str = "",
     grpc: bool = False,
-    program: Sequence[str | Path] = (PROGRAMS / "seldon-core-microservice",),
 ) -> Node:
     """Start a node as the operator would: its name, ports and parameters in the environment."""
     http_port, grpc_port, metrics_port = free_port(), free_port(), free_port()
@@ -104,7 +102,6 @@ def start_node(
         "BANDIT_API_KEY": api_key,
         "XDG_RUNTIME_DIR": str(folder),
     }
-    process = ChildProcess(
-        [*program, component, "--service-type", service_type], folder / "log", environment=environment
-    )
+    command: list[str | Path] = [PROGRAMS / "seldon-core-microservice", component, "--service-type", service_type]
+    process = ChildProcess(command, folder / "log", environment=environment)
     return Node(name, process, http_port, grpc_port, metrics_port)

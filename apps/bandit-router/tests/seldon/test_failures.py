@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from .nodes import Node
 if TYPE_CHECKING:
     from conftest import Service
 
-BUDGET = 0.5
+BUDGET = 1.5
 
 
 @contextmanager
@@ -49,14 +49,14 @@ def executor(router: Node, variants: list[Node]) -> Executor:
 def test_a_service_that_hangs_costs_the_budget_and_the_reward_goes_to_who_served(
     executor: Executor, router: Node, service: Service, experiment: str
 ) -> None:
-    assert (executor.predict()).branch == 0
+    before = router.metric("bandit_router_default_arm_total", reason="unavailable")
     assert service.process is not None
     with frozen(service.process.pid):
         began = time.monotonic()
         prediction = executor.predict()
         assert BUDGET <= time.monotonic() - began < 4 * BUDGET
     assert prediction.branch == 1
-    assert router.metric("bandit_router_default_arm_total", reason="unavailable") == 1
+    assert router.metric("bandit_router_default_arm_total", reason="unavailable") == before + 1
     # The service may have decided for the other arm once it woke up; it was not served.
     said = executor.feedback(prediction.response, 1, prediction.puid)
     assert said["jsonData"]["arm"] == "better"
@@ -71,11 +71,10 @@ def test_while_the_service_is_away_the_default_arm_serves(
     variants: list[Node],
     service: Service,
     experiment: str,
+    eventually: Callable[[Callable[[], object]], None],
 ) -> None:
-    before, rewards = (
-        router.metric("bandit_router_default_arm_total", reason="unavailable"),
-        service.rewards(experiment),
-    )
+    before = router.metric("bandit_router_default_arm_total", reason="unavailable")
+    rewards = service.rewards(experiment)
     service.kill()
     predictions = [executor.predict() for _ in range(5)]
     assert [prediction.branch for prediction in predictions] == [1] * 5
@@ -89,33 +88,32 @@ def test_while_the_service_is_away_the_default_arm_serves(
         newcomer = Executor(started_meanwhile, variants)
         assert newcomer.predict().branch == 1
         service.start()
-        assert newcomer.predict().branch == executor.predict().branch == 0
+        # A process that has only just started may need longer than the budget on a busy machine.
+        eventually(lambda: newcomer.predict().branch == 0)
+        eventually(lambda: executor.predict().branch == 0)
         said = [each.feedback(prediction.response, 1, prediction.puid) for each in (newcomer, executor)]
     assert [each["jsonData"]["status"] for each in said] == ["applied", "duplicate"]
     assert said[0]["jsonData"]["fallback"] == "unknown_puid"
     assert service.rewards(experiment)["better"] == (rewards["better"][0] + 1, rewards["better"][1])
 
 
-def test_an_arm_that_has_no_child_is_never_named(
-    start_router: StartRouter, variants: list[Node], service: Service
-) -> None:
+@pytest.fixture(scope="module")
+def misfit(start_router: StartRouter, service_process: Service) -> Iterator[Node]:
+    """A router with a child too few, for an experiment that always serves the arm it has no child for."""
     policy = {"name": "fixed", "params": {"weights": {"third": 1}}}
-    experiment = service.create(*VARIANTS, "third", policy=policy)
-    with start_router(experiment) as router:
-        executor = Executor(router, variants)
-        prediction = executor.predict()
-        assert prediction.branch == 1
-        assert router.metric("bandit_router_default_arm_total", reason="out_of_range") == 1
-        said = executor.feedback(prediction.response, 1, prediction.puid)
-        assert said["jsonData"] == {"status": "applied", "fallback": "other_arm", "arm": "better"}
+    with start_router(service_process.create(*VARIANTS, "third", policy=policy), sends_context=True) as node:
+        yield node
 
 
-def test_a_context_is_sent_where_it_is_asked_for_and_refused_for_now(
-    start_router: StartRouter, variants: list[Node], service: Service
-) -> None:
-    with start_router(service.create(*VARIANTS), sends_context=True) as router:
-        executor = Executor(router, variants)
-        assert (executor.predict({"data": {"names": ["age"], "ndarray": [[31]]}})).branch == 1
-        assert router.metric("bandit_router_default_arm_total", reason="refused") == 1
-        executor.predict({"strData": "nothing that has names"})
-        assert router.metric("bandit_router_default_arm_total", reason="refused") == 1
+def test_an_arm_that_has_no_child_is_never_named(misfit: Node, variants: list[Node]) -> None:
+    executor = Executor(misfit, variants)
+    prediction = executor.predict({"strData": "nothing that has a name"})
+    assert prediction.branch == 1
+    assert misfit.metric("bandit_router_default_arm_total", reason="out_of_range") == 1
+    said = executor.feedback(prediction.response, 1, prediction.puid)
+    assert said["jsonData"] == {"status": "applied", "fallback": "other_arm", "arm": "better"}
+
+
+def test_a_context_is_sent_where_it_is_asked_for_and_refused_for_now(misfit: Node, variants: list[Node]) -> None:
+    assert Executor(misfit, variants).predict({"data": {"names": ["age"], "ndarray": [[31]]}}).branch == 1
+    assert misfit.metric("bandit_router_default_arm_total", reason="refused") == 1
