@@ -18,7 +18,7 @@ MYPYPATH := $(subst $(SPACE),:,$(SOURCES))
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run pipeline test lint types check verify bench dashboards lock image-locks setup clean FORCE
+.PHONY: help run pipeline test lint types check verify bench manifests dashboards lock image-locks setup clean FORCE
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,7 @@ types: $(READY) ## Check types strictly
 	@MYPYPATH=$(MYPYPATH) $(BIN)/mypy $(SOURCES)
 	@$(foreach app,$(APPS),MYPYPATH=$(MYPYPATH):$(app)/tests $(BIN)/mypy --no-warn-unreachable $(app)/tests &&) true
 	@MYPYPATH=$(MYPYPATH):grafana:grafana/tests $(BIN)/mypy --no-warn-unreachable grafana
+	@MYPYPATH=$(MYPYPATH):k8s/tests $(BIN)/mypy --no-warn-unreachable k8s
 
 check: lint types test ## Everything a change has to pass: lint, types, test
 
@@ -53,6 +54,9 @@ bench: $(READY) ## Measure speed against named references in one run (options: A
 	@PYTHONPATH=apps/bandit-service $(BIN)/python -m benchmarks $(ARGS)
 	@PYTHONPATH=apps/bandit-core $(BIN)/python -m benchmarks.ope
 	@PYTHONPATH=apps/bandit-core $(BIN)/python -m benchmarks.replay
+
+manifests: $(READY) ## Build every Kubernetes overlay, validate every object, compare it with the code
+	@$(BIN)/pytest k8s $(ARGS)
 
 dashboards: $(READY) ## Write Grafana's dashboards and alert rules again, from the code in grafana/
 	@PYTHONPATH=grafana $(BIN)/python -m dashboards

@@ -13,7 +13,7 @@ from typing import Any, Final
 import kubernetes_validate
 import yaml
 from jsonschema import Draft202012Validator
-from manifests import REPOSITORY, Object
+from manifests import LOADER, REPOSITORY, Object
 
 VARIABLE: Final = "BANDIT_CRDS"
 BESIDE: Final = REPOSITORY.parent / "shared" / "crds"
@@ -28,6 +28,7 @@ _METADATA: Final = {"type": "object", "required": ["name"], "additionalPropertie
         "annotations": {"type": "object", "additionalProperties": {"type": "string"}},
     }
 }
+_EVERYWHERE: Final = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": _METADATA}
 
 
 class MissingDefinitionsError(Exception):
@@ -83,24 +84,26 @@ def strict(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _errors_of_custom(found: Object) -> list[str]:
-    validator = _validators().get((found["apiVersion"], found["kind"]))
+    validator = _validators(found["kind"]).get(found["apiVersion"])
     if validator is None:
         return [f"no definition of {found['kind']} in {found['apiVersion']}"]
     return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(found)]
 
 
 @cache
-def _validators() -> dict[tuple[str, str], Draft202012Validator]:
+def _validators(kind: str) -> dict[str, Draft202012Validator]:
+    """Return the validators of a kind by API version. Only files that mention it are read: they are large."""
     made = {}
     for file in definitions_folder().glob("*.yaml"):
-        definition = yaml.load(file.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
-        spec = definition["spec"]
+        text = file.read_text()
+        if f"kind: {kind}\n" not in text:
+            continue
+        spec = yaml.load(text, Loader=LOADER)["spec"]  # noqa: S506 - a safe one
+        if spec["names"]["kind"] != kind:
+            continue
         for version in spec["versions"]:
             if version["served"]:
                 schema = strict(version["schema"]["openAPIV3Schema"])
-                schema["properties"] |= {
-                    "apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": _METADATA,
-                }  # fmt: skip
-                key = (f"{spec['group']}/{version['name']}", spec["names"]["kind"])
-                made[key] = Draft202012Validator(schema)
+                schema["properties"] |= _EVERYWHERE
+                made[f"{spec['group']}/{version['name']}"] = Draft202012Validator(schema)
     return made
