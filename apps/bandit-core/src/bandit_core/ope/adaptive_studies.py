@@ -46,15 +46,19 @@ def study_ipw(experiment: Experiment, *, runs: int, rng: np.random.Generator) ->
     """Return the error of IPW for the uniform policy, with exact and with Monte-Carlo propensities.
 
     `exact` and `monte carlo` are errors of the estimate, `ess` and `largest` the effective sample size and the largest
-    of the exact weights, all (runs,).
+    of the exact weights. `monte carlo bias` is what Monte-Carlo propensities p̂ add to the expected estimate, given the
+    weights p of the run: the mean over its decisions of Σ π(a) μ(a) (p(a) / p̂(a) − 1). All are (runs,).
     """
     logs, share = experiment.play(runs, rng), 1.0 / len(experiment.means)
     exact = share / logs.of_chosen(logs.weights)
-    estimated = share / logs.of_chosen(_monte_carlo_weights(logs, experiment.floor, rng))
+    simulated = _monte_carlo_weights(logs, experiment.floor, rng)
+    estimated = share / logs.of_chosen(simulated)
+    excess = (share * experiment.means * (logs.weights / simulated - 1.0)).sum(axis=2)
     truth = experiment.means.mean()
     return {
         "exact": (exact * logs.rewards).mean(axis=1) - truth,
         "monte carlo": (estimated * logs.rewards).mean(axis=1) - truth,
+        "monte carlo bias": excess[:, np.arange(experiment.decisions) // logs.every].mean(axis=1),
         "ess": exact.sum(axis=1) ** 2 / (exact**2).sum(axis=1),
         "largest": exact.max(axis=1),
     }
