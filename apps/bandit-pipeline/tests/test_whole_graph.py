@@ -58,7 +58,7 @@ def test_everything_materializes_and_a_rerun_changes_nothing(
     first = materialize_everything(execute)
     assert set(first) == {
         *("obd_raw", "obd_rounds", "replay", "replay_live", "regret", "ope"),
-        *("posterior_snapshots", "conclusions", "decisions_export", "monitoring"),
+        *("posterior_snapshots", "conclusions", "decisions_export", "monitoring", "retail_category_rates"),
     }
     before = state(bucket, service_postgres, tracking)
     again = materialize_everything(execute)

@@ -63,6 +63,7 @@ def settings(data: Path, stack: Stack, s3: S3Server) -> dict[str, str]:
     home.mkdir(mode=0o700, exist_ok=True)
     (home / "dagster.yaml").write_text(DAGSTER)
     return {
+        "PYTHONSAFEPATH": "1",  # a file beside the user must not stand in for a module of the same name
         "DAGSTER_HOME": str(home),
         "BANDIT_S3_ENDPOINT": s3.url,
         "BANDIT_S3_BUCKET": BUCKET,

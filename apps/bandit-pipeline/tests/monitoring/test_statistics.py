@@ -24,7 +24,7 @@ def drawn(rng: np.random.Generator, weights: NDArray[np.float64]) -> NDArray[np.
 
 
 def test_decisions_drawn_as_logged_are_rarely_blamed_however_often_one_looks() -> None:
-    rng, alarms, experiments = np.random.default_rng(5), 0, 200
+    rng, alarms, experiments = np.random.default_rng(5), 0, 100
     for _ in range(experiments):
         weights = moving_weights(rng, 1_000, 4)
         arms = drawn(rng, weights)

@@ -64,9 +64,7 @@ def _record(client: ServiceClient, name: str, tracking: Tracking, grafana: Grafa
     parameters = {"policy": experiment["policy"]["name"], "winner": concluded.winner, "outcome": concluded.outcome}
     with tracking.run(_key(name), parameters=parameters, tags={"experiment_id": name}) as run:
         run.text("conclusion.txt", concluded.why)
-        for arm in report["arms"]:
-            run.metric(f"mean_{arm['arm']}", arm["mean"])
-            run.metric(f"decisions_{arm['arm']}", arm["decisions"])
+        run.numbers({f"{name}_{arm['arm']}": arm[name] for arm in report["arms"] for name in ("mean", "decisions")})
     return concluded
 
 

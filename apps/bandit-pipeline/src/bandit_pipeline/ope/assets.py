@@ -15,7 +15,6 @@ from bandit_pipeline.ope.store import replace
 from bandit_pipeline.owners import OWNERS
 from bandit_pipeline.partitions import campaigns
 from bandit_pipeline.resources import Bucket, Postgres, Tracking
-from bandit_pipeline.resources.tracking import Run
 from bandit_pipeline.tables import markdown, picture
 
 SHOWN = [
@@ -59,7 +58,7 @@ def ope(
         with tracking.run(f"ope/{campaign}", parameters=config.model_dump(), data=data) as run:
             run.table("ope", found)
             run.figure("ope", shown)
-            _log_errors(run, found)
+            run.numbers(_errors(found))
         known = found.filter(pl.col("on_policy_value").is_not_null()).select(SHOWN)
         return dg.MaterializeResult(
             metadata={
@@ -79,7 +78,12 @@ def load(bucket: Bucket, campaign: str) -> tuple[LoggedDecisions, LoggedDecision
     return random, bts
 
 
-def _log_errors(run: Run, found: pl.DataFrame) -> None:
-    for row in found.filter(pl.col("relative_error").is_not_null()).iter_rows(named=True):
-        method = row["method"].replace("(", "_").replace(")", "")
-        run.metric(f"relative_error_{row['evaluation_policy']}_{method}", row["relative_error"])
+def _errors(found: pl.DataFrame) -> dict[str, float]:
+    """Return the relative errors by names that MLflow takes."""
+    known = found.filter(pl.col("relative_error").is_not_null()).iter_rows(named=True)
+    return {
+        f"relative_error_{row['evaluation_policy']}_{row['method']}".replace("(", "_").replace(")", ""): row[
+            "relative_error"
+        ]
+        for row in known
+    }

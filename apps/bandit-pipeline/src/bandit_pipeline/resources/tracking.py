@@ -92,7 +92,7 @@ class Tracking(dg.ConfigurableResource["Tracking"]):
 
         try:
             yield MlflowClient(tracking_uri=self.uri)
-        except (MlflowException, SQLAlchemyError) as error:
+        except (MlflowException, SQLAlchemyError, OSError) as error:
             reason = str(error).partition("\n")[0]
             raise PipelineError(f"MLflow does not do its part ({reason}); see BANDIT_MLFLOW_URI.") from error
 
@@ -105,10 +105,9 @@ class Run:
     id: str
 
     def describe(self, parameters: Mapping[str, Any], data: LoggedData | None) -> None:
-        from mlflow.entities import Dataset, DatasetInput, InputTag
+        from mlflow.entities import Dataset, DatasetInput, InputTag, Param
 
-        for name, value in parameters.items():
-            self.client.log_param(self.id, name, value)
+        self.client.log_batch(self.id, params=[Param(name, str(value)) for name, value in parameters.items()])
         if data is not None:
             source = json.dumps({"uri": data.uri})
             logged = Dataset(name=data.name, digest=data.digest, source_type="s3", source=source)
@@ -129,9 +128,9 @@ class Run:
         for some in batched(values, _METRICS_AT_ONCE):
             self.client.log_batch(self.id, metrics=list(some))
 
-    def metric(self, name: str, value: float) -> None:
-        """Log one number, without steps."""
-        self.client.log_metric(self.id, name, value)
+    def numbers(self, values: Mapping[str, float]) -> None:
+        """Log numbers by name, without steps."""
+        self.metrics(pl.DataFrame({"step": [0], **{name: [float(value)] for name, value in values.items()}}), "step")
 
     def figure(self, name: str, chart: Chart) -> None:
         """Keep a chart as a picture and as a page."""

@@ -1,7 +1,6 @@
 """A second source of arms: category rates of UCI Online Retail II, from a file that somebody gives."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -23,21 +22,21 @@ class RetailConfig(dg.Config):
     categories: int = Field(default=20, ge=2, description="How many of the most frequent categories to keep")
 
 
-@dg.asset(group_name="retail", owners=OWNERS, kinds={"s3", "parquet"}, output_required=False)
+@dg.asset(group_name="retail", owners=OWNERS, kinds={"s3", "parquet"})
 def retail_category_rates(
     context: dg.AssetExecutionContext, config: RetailConfig, bucket: Bucket
-) -> Iterator[dg.MaterializeResult[None]]:
-    """Share of invoices per product category of Online Retail II; without a file nothing is materialized."""
+) -> dg.MaterializeResult[None]:
+    """Share of invoices per product category of Online Retail II; without a file nothing is read or written."""
     path = config.file or os.environ.get("BANDIT_RETAIL_FILE", "")
     if not path:
-        context.log.warning("No file of Online Retail II is given (BANDIT_RETAIL_FILE): nothing to do.")
-        return
+        return dg.MaterializeResult(metadata={"file": "none is given: set BANDIT_RETAIL_FILE"})
     with clear_failure(context):
         lines = read_lines(Path(path))
         rates, left_out = category_rates(lines, config.categories)
         bucket.put_frame(KEY, rates)
-    yield dg.MaterializeResult(
+    return dg.MaterializeResult(
         metadata={
+            "file": path,
             "lines": len(lines),
             "uri": bucket.uri(KEY),
             "categories": markdown(rates),
