@@ -83,7 +83,7 @@ def test_chunks_give_what_the_whole_log_gives() -> None:
 @pytest.mark.parametrize(("log", "rows"), [(uniform_log, 900), (skewed_log, 3_000)])
 def test_a_replay_has_the_regret_of_the_policy_run_directly(log: Callable[..., LoggedDecisions], rows: int) -> None:
     """Both as means over runs; a difference of five standard errors would be no chance."""
-    matches, runs = 200, 60
+    matches, runs = 200, 40
     regrets = []
     for seed in range(runs):
         played = replay(THOMPSON, log(rows, seed), rng=np.random.default_rng(1_000 + seed), every=10)

@@ -2,7 +2,7 @@
 
 Cross-fitting (Chernozhukov et al. 2018, "Double/debiased machine learning"): a round's q̂ comes from the other folds, so
 that the doubly robust estimators stay unbiased whatever the model. Adaptive logs need q̂ from earlier decisions only:
-`bandit_core.ope.adaptive`.
+`bandit_core.ope.running_means`.
 """
 
 import numpy as np
@@ -33,7 +33,7 @@ def cross_fitted(
     if log.adaptive:
         raise ValueError(
             "cross-fitting would use later rewards of a log whose policy learned from them: fit q_hat on earlier "
-            "decisions only (bandit_core.ope.adaptive)"
+            "decisions only (bandit_core.ope.running_means)"
         )
     check_number("prior_rounds", prior_rounds, low=0.0, exclusive=True)
     strength = prior_rounds if penalty is None else penalty
