@@ -68,7 +68,8 @@ def test_what_is_allowed_is_what_the_table_says(
     overlays: tuple[str, ...], table: set[Connection], parties: dict[str, Party]
 ) -> None:
     policies = of_kind("NetworkPolicy", *overlays)
-    ports = {row.port for row in table}
+    rules = [rule for policy in policies for way in ("ingress", "egress") for rule in policy["spec"].get(way, [])]
+    ports = {row.port for row in table} | {each["port"] for rule in rules for each in rule["ports"]}
     ours = parties.keys() - OUTSIDE.keys()
     allowed = {
         Connection(source, target, port)

@@ -23,7 +23,7 @@ from manifests import (
     of_kind,
     of_path,
 )
-from test_code import secrets_of_external_secrets
+from test_code import commands, secrets_of_external_secrets
 
 from bandit_router.parameters import Parameters
 from bandit_service.experiments.schemas import NewExperiment
@@ -131,6 +131,14 @@ def test_every_variable_is_explained_with_its_default() -> None:
             if "substitute" not in str(each["metadata"].get("annotations")):
                 found |= set(VARIABLE.findall(yaml.safe_dump(each, width=10_000)))
     assert set(re.findall(r"^ *\| `(\w+)` \| `([^`]+)` \| ", PAGE, re.MULTILINE)) == found
+
+
+def test_what_the_page_tells_people_to_use_exists() -> None:
+    named = set(re.findall(r"(?:`|-- )bandit-service ([a-z][a-z-]+)", PAGE))
+    assert {"keys", "doctor", "apply-experiments"} <= named <= commands().keys()
+    folders = set(re.findall(r"apply -k (\S+)", PAGE))
+    assert len(folders) == len(KUBECTL) + 1
+    assert all((REPOSITORY / folder / "kustomization.yaml").is_file() for folder in folders)
 
 
 def stages() -> dict[str, Object]:
