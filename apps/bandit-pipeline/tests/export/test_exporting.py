@@ -78,7 +78,7 @@ def test_a_file_that_went_missing_is_written_again(
     name = new_experiment()
     ids = visit(name, 3)
     [file] = written(service_postgres, bucket, name)
-    bucket.delete(file_key(name, file.day))
+    bucket._client().delete_object(Bucket=bucket.name, Key=file_key(name, file.day))
     written(service_postgres, bucket, name)
     assert sorted(exported(bucket, name)["decision_id"]) == sorted(ids)
 

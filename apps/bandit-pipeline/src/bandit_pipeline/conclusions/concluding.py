@@ -30,7 +30,8 @@ def ready(client: ServiceClient) -> list[str]:
 def unrecorded(client: ServiceClient, tracking: Tracking) -> list[str]:
     """Return the concluded experiments that there is no record of, whoever concluded them."""
     concluded = [each["experiment_id"] for each in client.experiments("concluded")]
-    return [name for name in concluded if not tracking.finished(_key(name))]
+    recorded = tracking.finished_keys(_key("")) if concluded else set()
+    return [name for name in concluded if _key(name) not in recorded]
 
 
 def conclude_and_record(service: BanditService, tracking: Tracking, grafana: Grafana) -> Iterator[Concluded]:

@@ -11,11 +11,12 @@ from hashlib import blake2b
 from itertools import batched
 from typing import Any
 
+import httpx
 import polars as pl
 
 from bandit_pipeline.resources import Postgres
 from bandit_pipeline.resources.postgres import fetch
-from bandit_pipeline.resources.service import ServiceClient
+from bandit_pipeline.resources.service import ServiceClient, ServiceError
 from bandit_pipeline.sql import statement
 
 REWARD_WINDOW = 30 * 86_400.0
@@ -76,8 +77,11 @@ def create(client: ServiceClient, plan: Plan, policy: str, min_weight: float) ->
         "reward_window": REWARD_WINDOW,
         "update_every": 0.1,
     }
-    if plan.experiment_id not in {each["experiment_id"] for each in client.experiments()}:
+    try:
         client.post("/experiments", experiment)
+    except ServiceError as error:
+        if error.status != httpx.codes.CONFLICT:
+            raise
 
 
 def remaining(postgres: Postgres, plan: Plan) -> list[Visitor]:

@@ -46,10 +46,6 @@ class Bucket(dg.ConfigurableResource["Bucket"]):
             content: bytes = client.get_object(Bucket=self.name, Key=key)["Body"].read()
             return content
 
-    def get_if_there(self, key: str) -> bytes | None:
-        """Return an object; None when it is not there."""
-        return self.get(key) if key in self.listing(key) else None
-
     @contextmanager
     def downloaded(self, key: str) -> Iterator[Path]:
         """Lend an object as a file."""
@@ -70,10 +66,6 @@ class Bucket(dg.ConfigurableResource["Bucket"]):
         with self._explained(key) as client:
             tag: str = client.head_object(Bucket=self.name, Key=key)["ETag"]
             return tag.strip('"')
-
-    def delete(self, key: str) -> None:
-        with self._explained(key) as client:
-            client.delete_object(Bucket=self.name, Key=key)
 
     def put_frame(self, key: str, frame: pl.DataFrame) -> None:
         """Store a frame as Parquet."""

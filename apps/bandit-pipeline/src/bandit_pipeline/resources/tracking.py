@@ -19,9 +19,11 @@ from bandit_pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run as MlflowRun
 
 EXPERIMENT = "bandit-pipeline"
 KEY = "bandit.key"
+_FINISHED = "attributes.status = 'FINISHED'"
 _METRICS_AT_ONCE = 1_000  # the most that one request of MLflow takes
 
 
@@ -51,7 +53,7 @@ class Tracking(dg.ConfigurableResource["Tracking"]):
         """
         with self._explained() as client:
             experiment = self._experiment(client)
-            earlier = _runs(client, experiment, key)
+            earlier = _runs(client, experiment, f"= '{key}'")
             started = client.create_run(experiment, tags={KEY: key, **tags}, run_name=key)
             run = Run(client, started.info.run_id)
             run.describe(parameters, data)
@@ -62,12 +64,18 @@ class Tracking(dg.ConfigurableResource["Tracking"]):
                 raise
             client.set_terminated(run.id)
             for each in earlier:
-                client.delete_run(each)
+                client.delete_run(each.info.run_id)
 
     def finished(self, key: str) -> list[str]:
         """Return the ids of the complete runs of a result: one, or none."""
         with self._explained() as client:
-            return _runs(client, self._experiment(client), key, "attributes.status = 'FINISHED'")
+            return [run.info.run_id for run in _runs(client, self._experiment(client), f"= '{key}'", _FINISHED)]
+
+    def finished_keys(self, prefix: str) -> set[str]:
+        """Return the results that begin with `prefix` and have a complete run."""
+        with self._explained() as client:
+            found = _runs(client, self._experiment(client), f"LIKE '{prefix}%'", _FINISHED)
+            return {run.data.tags[KEY] for run in found}
 
     def _experiment(self, client: "MlflowClient") -> str:
         from mlflow.exceptions import MlflowException
@@ -149,6 +157,11 @@ class Run:
         self.client.log_text(self.id, content, name)
 
 
-def _runs(client: "MlflowClient", experiment: str, key: str, condition: str = "") -> list[str]:
-    filters = " and ".join(filter(None, [f"tags.`{KEY}` = '{key}'", condition]))
-    return [str(run.info.run_id) for run in client.search_runs([experiment], filter_string=filters)]
+def _runs(client: "MlflowClient", experiment: str, key: str, condition: str = "") -> "list[MlflowRun]":
+    filters, found, token = " and ".join(filter(None, [f"tags.`{KEY}` {key}", condition])), [], None
+    while True:
+        page = client.search_runs([experiment], filter_string=filters, page_token=token)
+        found += list(page)
+        token = page.token
+        if not token:
+            return found
