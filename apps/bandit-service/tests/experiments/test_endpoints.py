@@ -107,7 +107,7 @@ async def test_a_created_experiment_serves_at_once(start_service: Any) -> None:
 
 
 async def test_a_whole_life(client: httpx.AsyncClient) -> None:
-    """Created, changed, an arm added and retired, kept in Git, paused, resumed, concluded, archived; each for a reason."""
+    """Created, changed, an arm added, one retired, kept in Git, paused, resumed, ended, archived; each for a reason."""
     await create(client, default_arm="a")
     for operation in ITEM_OPERATIONS:
         assert (await call(client, operation, "homepage")).status_code in (200, 201), operation
