@@ -19,6 +19,7 @@ from bandit_local.servers.process import ChildProcess
 
 APP = Path(__file__).parents[2]
 PROGRAMS = APP / ".venv" / "bin"
+WRAPPER = (PROGRAMS / "seldon-core-microservice",)
 _SELDON_TYPES = {str: "STRING", int: "INT", float: "FLOAT", bool: "BOOL"}
 
 
@@ -82,6 +83,7 @@ def start_node(
     *,
     api_key: str = "",
     grpc: bool = False,
+    program: tuple[str | Path, ...] = WRAPPER,
 ) -> Node:
     """Start a node as the operator would: its name, ports and parameters in the environment."""
     http_port, grpc_port, metrics_port = free_port(), free_port(), free_port()
@@ -102,6 +104,6 @@ def start_node(
         "BANDIT_API_KEY": api_key,
         "XDG_RUNTIME_DIR": str(folder),
     }
-    command: list[str | Path] = [PROGRAMS / "seldon-core-microservice", component, "--service-type", service_type]
+    command: list[str | Path] = [*program, component, "--service-type", service_type]
     process = ChildProcess(command, folder / "log", environment=environment)
     return Node(name, process, http_port, grpc_port, metrics_port)

@@ -12,6 +12,8 @@ from bandit_pipeline.resources.tracking import Tracking
 
 __all__ = ["BanditService", "Bucket", "Grafana", "Postgres", "Tracking", "resources_from"]
 
+LOCAL_FILES = ".local/mlflow"
+
 
 def resources_from(environment: Mapping[str, str]) -> dict[str, dg.ConfigurableResource]:  # type: ignore[type-arg]
     """Return the resources: what the environment names is read when a run starts, the rest is the local stack.
@@ -36,7 +38,8 @@ def resources_from(environment: Mapping[str, str]) -> dict[str, dg.ConfigurableR
         ),
         "tracking": Tracking(
             uri=setting("BANDIT_MLFLOW_URI", "sqlite:///.local/mlflow.db"),
-            artifacts=setting("BANDIT_MLFLOW_ARTIFACTS", ""),
+            # A server has a place of its own for files; a database would leave them wherever the process was started.
+            artifacts=setting("BANDIT_MLFLOW_ARTIFACTS", "" if "BANDIT_MLFLOW_URI" in environment else LOCAL_FILES),
         ),
         "grafana": Grafana(url=setting("BANDIT_GRAFANA_URL", ""), token=setting("BANDIT_GRAFANA_TOKEN", "")),
     }
