@@ -62,7 +62,7 @@ dashboards: $(READY) ## Write Grafana's dashboards and alert rules again, from t
 	@PYTHONPATH=grafana $(BIN)/python -m dashboards
 
 lock: $(READY) ## Choose the newest versions of all dependencies again and pin them with their hashes
-	@$(COMPILE) --upgrade --extra cluster $(foreach app,$(TOGETHER),--no-emit-package $(notdir $(app))) \
+	@$(COMPILE) --upgrade --extra cluster --extra mcp --extra postgres $(foreach app,$(TOGETHER),--no-emit-package $(notdir $(app))) \
 		$(addsuffix /pyproject.toml,$(TOGETHER)) --group pyproject.toml:dev -o requirements/lock.txt
 	@$(COMPILE) --upgrade --no-deps --group pyproject.toml:data -o requirements/data.txt
 	@$(COMPILE) --upgrade $(ROUTER)/pyproject.toml -o requirements/router.txt
