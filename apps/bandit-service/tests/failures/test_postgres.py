@@ -12,6 +12,8 @@ from .platform import Platform, frozen
 if TYPE_CHECKING:
     from .conftest import Report
 
+_BYTES_PER_EVENT = 200
+
 
 async def test_postgres_is_killed_and_stays_away(platform: Platform, events: int, report: Report) -> None:
     away = 10.0 if events > 1_500 else 2.0
@@ -41,11 +43,14 @@ async def test_redis_reaches_its_memory_limit_while_postgres_is_away(
 ) -> None:
     """Rewards get 503, selections are answered unrecorded, and all of it ends when Postgres is back."""
 
+    # Room for the markers of all these events, which stay, and not for the events themselves, which leave.
+    room = _BYTES_PER_EVENT * events
+
     def failure(platform: Platform, crowd: Crowd) -> None:
         platform.postgres.kill()
         with platform.store() as client:
             used = client.info("memory")["used_memory"]
-        platform.configure_redis(maxmemory=str(used + 300_000))
+        platform.configure_redis(maxmemory=str(used + room))
         _wait_until_full(crowd)
         # Longer than a lease lasts: it has to be renewed although the memory is full.
         time.sleep(6.0)
