@@ -1,0 +1,249 @@
+"""Clients of bandit-service: one that waits, one to be awaited. Requests, retries and answers are the same code."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from types import TracebackType
+from typing import Any, Self, Unpack
+
+import httpx
+import numpy as np
+
+from bandit_sdk import requests
+from bandit_sdk.errors import AwayError
+from bandit_sdk.experiments import AsyncExperiments, Experiments
+from bandit_sdk.requests import Call, NewId, RewardItem, RewardOptions, SelectItem, SelectOptions
+from bandit_sdk.results import (
+    Activation,
+    Allocation,
+    BatchItem,
+    Conclusion,
+    Posterior,
+    RewardResult,
+    Selection,
+)
+from bandit_sdk.retries import Exchange, Patience, Retries
+
+
+def new_id() -> str:
+    """Return a random name for a decision or a reward."""
+    return secrets.token_hex(16)
+
+
+def _headers(api_key: str | None) -> dict[str, str]:
+    return {"Accept": "application/json"} | ({} if api_key is None else {"Authorization": f"Bearer {api_key}"})
+
+
+class Client:
+    """A client that waits for its answers. It keeps connections open, and threads may share it.
+
+    Args:
+        url: Where bandit-service is, e.g. "http://127.0.0.1:8000"; a path in front is kept.
+        api_key: A reader's key reads, a writer's also selects and rewards, an admin's does everything.
+        timeout: Seconds one attempt may wait, for a connection and for each part of the answer.
+        retries: How often a request that can be sent again is, and how long that may take in all.
+        transport: Where requests go instead of the network: `bandit_sdk.testing.InMemoryService` in tests.
+        clock: Seconds of a clock that never jumps.
+        sleep: Waits that many seconds.
+        rng: Draws the pauses between attempts.
+        new_id: Makes the ids by which the service recognises what is sent again.
+
+    Every method raises a BanditError for what is no success: AwayError where asking later may help, RefusedError where
+    the request is the reason (see `bandit_sdk.errors`).
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        api_key: str | None = None,
+        timeout: float = 2.0,
+        retries: Retries = Retries(),  # noqa: B008 (frozen)
+        transport: httpx.BaseTransport | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        rng: np.random.Generator | None = None,
+        new_id: NewId = new_id,
+    ) -> None:
+        self._http = httpx.Client(base_url=url, headers=_headers(api_key), transport=transport)
+        self._patience = Patience(retries, timeout, clock, rng or np.random.default_rng())
+        self._sleep = sleep
+        self._new_id = new_id
+        self.experiments = Experiments(self._send)
+
+    def select(self, experiment_id: str, *, default: str | None = None, **options: Unpack[SelectOptions]) -> Selection:
+        """Ask which arm to serve.
+
+        With a `default`, a service that is away is no error: the answer is that arm, marked `is_default`.
+        """
+        try:
+            return self._send(requests.select(experiment_id, options, self._new_id))
+        except AwayError as away:
+            if default is None:
+                raise
+            return requests.default_selection(experiment_id, default, away)
+
+    def select_batch(self, items: Sequence[SelectItem]) -> list[BatchItem[Selection]]:
+        """Ask up to 1,000 times at once; one item that is refused does not touch the others."""
+        return self._send(requests.select_batch(items, self._new_id))
+
+    def reward(self, decision: Selection | str | None = None, **options: Unpack[RewardOptions]) -> RewardResult:
+        """Say what came of a decision: `reward=1.0`, or `outcome="click"` where the experiment has a reward model.
+
+        It counts once, however often it is sent. A direct reward names `experiment_id` and `arm` instead of a decision.
+        For a selection that was the default nothing is sent: the answer's status is "not_sent".
+        """
+        return self._settle(requests.reward(decision, options, self._new_id))
+
+    def reward_batch(self, items: Sequence[RewardItem]) -> list[BatchItem[RewardResult]]:
+        """Send up to 1,000 rewards at once; one item that is refused does not touch the others."""
+        return self._settle(requests.reward_batch(items, self._new_id))
+
+    def activate(self, decision: Selection | str, *, experiment_id: str | None = None) -> Activation:
+        """Say that a decision asked for with `defer_activation` was shown."""
+        return self._settle(requests.activate(decision, experiment_id))
+
+    def posterior(self, experiment_id: str) -> Posterior:
+        """Return what is believed of each arm."""
+        return self._send(requests.posterior(experiment_id))
+
+    def allocation(self, experiment_id: str) -> Allocation:
+        """Return the published weights, and why they are so."""
+        return self._send(requests.allocation(experiment_id))
+
+    def conclusion(self, experiment_id: str) -> Conclusion:
+        """Return what the stopping rule says."""
+        return self._send(requests.conclusion(experiment_id))
+
+    def report(self, experiment_id: str) -> dict[str, Any]:
+        """Return the experiment's report as the service gives it."""
+        return self._send(requests.report(experiment_id))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _settle[T](self, call: Call[T] | T) -> T:
+        return self._send(call) if isinstance(call, Call) else call
+
+    def _send[T](self, call: Call[T]) -> T:
+        exchange = Exchange(call, self._patience)
+        while True:
+            try:
+                response = self._http.request(
+                    call.method, call.path, json=call.body, params=call.params, timeout=exchange.timeout()
+                )
+            except httpx.TransportError as error:
+                pause: float | None = exchange.failed(error)
+            else:
+                pause = exchange.refused(response)
+            if pause is None:
+                return call.parse(response.content)
+            self._sleep(pause)
+
+
+class AsyncClient:
+    """A client to be awaited, for one event loop. Arguments and methods are those of `Client`."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        api_key: str | None = None,
+        timeout: float = 2.0,
+        retries: Retries = Retries(),  # noqa: B008 (frozen)
+        transport: httpx.AsyncBaseTransport | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        rng: np.random.Generator | None = None,
+        new_id: NewId = new_id,
+    ) -> None:
+        self._http = httpx.AsyncClient(base_url=url, headers=_headers(api_key), transport=transport)
+        self._patience = Patience(retries, timeout, clock, rng or np.random.default_rng())
+        self._sleep = sleep
+        self._new_id = new_id
+        self.experiments = AsyncExperiments(self._send)
+
+    async def select(
+        self, experiment_id: str, *, default: str | None = None, **options: Unpack[SelectOptions]
+    ) -> Selection:
+        """As `Client.select`."""
+        try:
+            return await self._send(requests.select(experiment_id, options, self._new_id))
+        except AwayError as away:
+            if default is None:
+                raise
+            return requests.default_selection(experiment_id, default, away)
+
+    async def select_batch(self, items: Sequence[SelectItem]) -> list[BatchItem[Selection]]:
+        """As `Client.select_batch`."""
+        return await self._send(requests.select_batch(items, self._new_id))
+
+    async def reward(self, decision: Selection | str | None = None, **options: Unpack[RewardOptions]) -> RewardResult:
+        """As `Client.reward`."""
+        return await self._settle(requests.reward(decision, options, self._new_id))
+
+    async def reward_batch(self, items: Sequence[RewardItem]) -> list[BatchItem[RewardResult]]:
+        """As `Client.reward_batch`."""
+        return await self._settle(requests.reward_batch(items, self._new_id))
+
+    async def activate(self, decision: Selection | str, *, experiment_id: str | None = None) -> Activation:
+        """As `Client.activate`."""
+        return await self._settle(requests.activate(decision, experiment_id))
+
+    async def posterior(self, experiment_id: str) -> Posterior:
+        """As `Client.posterior`."""
+        return await self._send(requests.posterior(experiment_id))
+
+    async def allocation(self, experiment_id: str) -> Allocation:
+        """As `Client.allocation`."""
+        return await self._send(requests.allocation(experiment_id))
+
+    async def conclusion(self, experiment_id: str) -> Conclusion:
+        """As `Client.conclusion`."""
+        return await self._send(requests.conclusion(experiment_id))
+
+    async def report(self, experiment_id: str) -> dict[str, Any]:
+        """As `Client.report`."""
+        return await self._send(requests.report(experiment_id))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _settle[T](self, call: Call[T] | T) -> T:
+        return await self._send(call) if isinstance(call, Call) else call
+
+    async def _send[T](self, call: Call[T]) -> T:
+        exchange = Exchange(call, self._patience)
+        while True:
+            try:
+                response = await self._http.request(
+                    call.method, call.path, json=call.body, params=call.params, timeout=exchange.timeout()
+                )
+            except httpx.TransportError as error:
+                pause: float | None = exchange.failed(error)
+            else:
+                pause = exchange.refused(response)
+            if pause is None:
+                return call.parse(response.content)
+            await self._sleep(pause)

@@ -1,0 +1,119 @@
+"""Managing experiments: what both clients offer as `client.experiments`."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from bandit_sdk import requests
+from bandit_sdk.requests import Call
+from bandit_sdk.results import Experiment, ExperimentPage, Status
+
+
+class Send(Protocol):
+    """Sends a request and returns its result."""
+
+    def __call__[T](self, call: Call[T]) -> T: ...
+
+
+class AsyncSend(Protocol):
+    """Sends a request; its result is to be awaited."""
+
+    async def __call__[T](self, call: Call[T]) -> T: ...
+
+
+class Experiments:
+    """The experiments of a service. Reading needs a reader's key, everything else an admin's.
+
+    Every change carries a `reason`, which the service records; with `expected_revision` it is refused (ConflictError)
+    if somebody else has changed the experiment meanwhile.
+    """
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+
+    def create(self, experiment_id: str, **fields: Any) -> Experiment:  # noqa: ANN401 (as POST /experiments takes them)
+        """Create an experiment, e.g. `create("homepage", arms=["a", "b"])`; it starts at once."""
+        return self._send(requests.create_experiment(experiment_id, fields))
+
+    def get(self, experiment_id: str) -> Experiment:
+        """Return an experiment as it is now."""
+        return self._send(requests.get_experiment(experiment_id))
+
+    def list(
+        self,
+        *,
+        status: Status | None = None,
+        namespace: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> ExperimentPage:
+        """Return a page of experiments; pass its `next_cursor` for the next one."""
+        wanted = {"status": status, "namespace": namespace, "limit": limit, "cursor": cursor}
+        return self._send(requests.list_experiments(wanted))
+
+    def patch(self, experiment_id: str, *, reason: str, **fields: Any) -> Experiment:  # noqa: ANN401 (as PATCH takes them)
+        """Change settings; what is not named stays as it is, None clears."""
+        return self._send(requests.patch_experiment(experiment_id, reason, fields))
+
+    def pause(self, experiment_id: str, *, reason: str) -> Experiment:
+        """Serve the default arm only, and change no belief."""
+        return self._send(requests.change_state(experiment_id, "pause", reason))
+
+    def resume(self, experiment_id: str, *, reason: str) -> Experiment:
+        """Go on after a pause."""
+        return self._send(requests.change_state(experiment_id, "resume", reason))
+
+    def conclude(self, experiment_id: str, *, reason: str, winner: str | None = None) -> Experiment:
+        """End it and serve the winner from now on: the one named, or else the one of the stopping rule."""
+        return self._send(requests.change_state(experiment_id, "conclude", reason, {"winner": winner}))
+
+    def archive(self, experiment_id: str, *, reason: str) -> Experiment:
+        """Serve it no longer, for good. Nothing is deleted."""
+        return self._send(requests.archive_experiment(experiment_id, reason))
+
+
+class AsyncExperiments:
+    """As `Experiments`, to be awaited."""
+
+    def __init__(self, send: AsyncSend) -> None:
+        self._send = send
+
+    async def create(self, experiment_id: str, **fields: Any) -> Experiment:  # noqa: ANN401 (as POST /experiments takes them)
+        """As `Experiments.create`."""
+        return await self._send(requests.create_experiment(experiment_id, fields))
+
+    async def get(self, experiment_id: str) -> Experiment:
+        """As `Experiments.get`."""
+        return await self._send(requests.get_experiment(experiment_id))
+
+    async def list(
+        self,
+        *,
+        status: Status | None = None,
+        namespace: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> ExperimentPage:
+        """As `Experiments.list`."""
+        wanted = {"status": status, "namespace": namespace, "limit": limit, "cursor": cursor}
+        return await self._send(requests.list_experiments(wanted))
+
+    async def patch(self, experiment_id: str, *, reason: str, **fields: Any) -> Experiment:  # noqa: ANN401 (as PATCH takes them)
+        """As `Experiments.patch`."""
+        return await self._send(requests.patch_experiment(experiment_id, reason, fields))
+
+    async def pause(self, experiment_id: str, *, reason: str) -> Experiment:
+        """As `Experiments.pause`."""
+        return await self._send(requests.change_state(experiment_id, "pause", reason))
+
+    async def resume(self, experiment_id: str, *, reason: str) -> Experiment:
+        """As `Experiments.resume`."""
+        return await self._send(requests.change_state(experiment_id, "resume", reason))
+
+    async def conclude(self, experiment_id: str, *, reason: str, winner: str | None = None) -> Experiment:
+        """As `Experiments.conclude`."""
+        return await self._send(requests.change_state(experiment_id, "conclude", reason, {"winner": winner}))
+
+    async def archive(self, experiment_id: str, *, reason: str) -> Experiment:
+        """As `Experiments.archive`."""
+        return await self._send(requests.archive_experiment(experiment_id, reason))

@@ -1,0 +1,230 @@
+"""From the arguments of a call to the request it makes: pure functions, shared by both clients.
+
+The key that makes a request safe to send again is fixed here, before the first attempt: a decision id of the client's
+own on a selection of one arm, a reward id on a direct reward. Rewards for decisions need none: each counts once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Required, TypedDict
+from urllib.parse import quote
+
+from bandit_sdk.responses import batch_decoder, decoder
+from bandit_sdk.results import (
+    Activation,
+    Allocation,
+    BatchItem,
+    Conclusion,
+    Experiment,
+    ExperimentPage,
+    Posterior,
+    RewardResult,
+    Selection,
+)
+
+type NewId = Callable[[], str]
+type Context = Mapping[str, float | str] | Sequence[float]
+type Outcome = str | bool | float | Mapping[str, str | bool | float]
+
+_NO_DECISION = "the service was away and the default arm was served: there is no decision that it could count"
+
+
+@dataclass(frozen=True, slots=True)
+class Call[T]:
+    """A request, and how to read the answer. `repeatable`: sent twice it does no more than sent once."""
+
+    method: str
+    path: str
+    parse: Callable[[bytes], T]
+    body: Mapping[str, Any] | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    repeatable: bool = False
+
+
+class SelectOptions(TypedDict, total=False):
+    """What may be said about a selection.
+
+    unit_id: whom it is for. context: features by name, or in order. k: how many arms, 1 to 20. eligible_arms and
+    exclude_arms: those the arm may, or must not, be one of. decision_id: an id of one's own. defer_activation: count
+    the decision only once `activate` says it was shown.
+    """
+
+    unit_id: str
+    context: Context
+    k: int
+    eligible_arms: Sequence[str]
+    exclude_arms: Sequence[str]
+    decision_id: str
+    defer_activation: bool
+
+
+class SelectItem(SelectOptions, total=False):
+    """One selection of a batch."""
+
+    experiment_id: Required[str]
+
+
+class RewardOptions(TypedDict, total=False):
+    """What may be said about a reward: the number itself or an outcome, and what it is for.
+
+    reward: a number in [0, 1], or any finite one where the experiment's rewards are Gaussian. outcome: what happened,
+    for the experiment's reward model to judge. position: which of a slate's, from 0. experiment_id: needed with a
+    decision id of one's own as text. experiment_id and arm: a direct reward, for no decision; with a reward_id of one's
+    own it counts once however often it is reported.
+    """
+
+    reward: float
+    outcome: Outcome
+    position: int
+    experiment_id: str
+    arm: str
+    reward_id: str
+
+
+class RewardItem(RewardOptions, total=False):
+    """One reward of a batch; without a decision it is a direct one."""
+
+    decision: Selection | str
+
+
+def select(experiment_id: str, options: SelectOptions, new_id: NewId) -> Call[Selection]:
+    body = _select_body({"experiment_id": experiment_id, **options}, new_id)
+    return Call("POST", "/select", decoder(Selection), body, repeatable="decision_id" in body)
+
+
+def select_batch(items: Sequence[SelectItem], new_id: NewId) -> Call[list[BatchItem[Selection]]]:
+    bodies = [_select_body(item, new_id) for item in items]
+    repeatable = all("decision_id" in body for body in bodies)
+    return Call("POST", "/select/batch", batch_decoder(Selection), {"items": bodies}, repeatable=repeatable)
+
+
+def default_selection(experiment_id: str, arm: str, reason: Exception) -> Selection:
+    """Return the caller's own arm as an answer, because there was none."""
+    return Selection(experiment_id=experiment_id, arm=arm, stratum="default", is_default=True, reason=str(reason))
+
+
+def reward(
+    decision: Selection | str | None, options: RewardOptions, new_id: NewId
+) -> Call[RewardResult] | RewardResult:
+    """Return the request, or the answer itself where nothing is to be sent."""
+    if isinstance(decision, Selection) and decision.decision_id is None:
+        return _not_sent(decision)
+    return Call("POST", "/reward", decoder(RewardResult), _reward_body(decision, options, new_id), repeatable=True)
+
+
+def reward_batch(
+    items: Sequence[RewardItem], new_id: NewId
+) -> Call[list[BatchItem[RewardResult]]] | list[BatchItem[RewardResult]]:
+    """Return the request, or the answer itself where nothing is to be sent."""
+    answers: list[BatchItem[RewardResult] | None] = []
+    bodies = []
+    for item in items:
+        options = RewardOptions(**{name: value for name, value in item.items() if name != "decision"})  # type: ignore[typeddict-item]  # the rest is what RewardOptions declares
+        decision = item.get("decision")
+        if isinstance(decision, Selection) and decision.decision_id is None:
+            answers.append(BatchItem(result=_not_sent(decision)))
+        else:
+            answers.append(None)
+            bodies.append(_reward_body(decision, options, new_id))
+    parse = batch_decoder(RewardResult)
+
+    def merged(received: Sequence[BatchItem[RewardResult]]) -> list[BatchItem[RewardResult]]:
+        rest = iter(received)
+        return [answer or next(rest) for answer in answers]
+
+    if items and not bodies:
+        return merged(())
+    return Call("POST", "/reward/batch", lambda content: merged(parse(content)), {"items": bodies}, repeatable=True)
+
+
+def activate(decision: Selection | str, experiment_id: str | None) -> Call[Activation] | Activation:
+    """Return the request, or the answer itself where nothing is to be sent."""
+    if isinstance(decision, Selection) and decision.decision_id is None:
+        return Activation(status="not_sent", experiment_id=decision.experiment_id, reason=_NO_DECISION)
+    body = _naming(decision) | ({} if experiment_id is None else {"experiment_id": experiment_id})
+    return Call("POST", "/activate", decoder(Activation), body, repeatable=True)
+
+
+def posterior(experiment_id: str) -> Call[Posterior]:
+    return _read(experiment_id, decoder(Posterior), "/posterior")
+
+
+def allocation(experiment_id: str) -> Call[Allocation]:
+    return _read(experiment_id, decoder(Allocation), "/allocation")
+
+
+def conclusion(experiment_id: str) -> Call[Conclusion]:
+    return _read(experiment_id, decoder(Conclusion), "/conclusion")
+
+
+def report(experiment_id: str) -> Call[dict[str, Any]]:
+    return _read(experiment_id, decoder(dict[str, Any]), "/report")
+
+
+def get_experiment(experiment_id: str) -> Call[Experiment]:
+    return _read(experiment_id, decoder(Experiment))
+
+
+def create_experiment(experiment_id: str, fields: Mapping[str, Any]) -> Call[Experiment]:
+    return Call("POST", "/experiments", decoder(Experiment), {"experiment_id": experiment_id, **fields})
+
+
+def list_experiments(params: Mapping[str, Any]) -> Call[ExperimentPage]:
+    given = {name: value for name, value in params.items() if value is not None}
+    return Call("GET", "/experiments", decoder(ExperimentPage), params=given, repeatable=True)
+
+
+def patch_experiment(experiment_id: str, reason: str, fields: Mapping[str, Any]) -> Call[Experiment]:
+    return Call("PATCH", _path(experiment_id), decoder(Experiment), {"reason": reason, **fields})
+
+
+def change_state(
+    experiment_id: str, action: str, reason: str, fields: Mapping[str, Any] | None = None
+) -> Call[Experiment]:
+    """Return the request that pauses, resumes or concludes an experiment."""
+    body = {"reason": reason, **{name: value for name, value in (fields or {}).items() if value is not None}}
+    # Pausing or resuming what is so already changes nothing; concluding twice is refused.
+    return Call(
+        "POST", _path(experiment_id, f"/{action}"), decoder(Experiment), body, repeatable=action in ("pause", "resume")
+    )
+
+
+def archive_experiment(experiment_id: str, reason: str) -> Call[Experiment]:
+    return Call("DELETE", _path(experiment_id), decoder(Experiment), params={"reason": reason}, repeatable=True)
+
+
+def _read[T](experiment_id: str, parse: Callable[[bytes], T], view: str = "") -> Call[T]:
+    return Call("GET", _path(experiment_id, view), parse, repeatable=True)
+
+
+def _path(experiment_id: str, rest: str = "") -> str:
+    return f"/experiments/{quote(experiment_id, safe='')}{rest}"
+
+
+def _select_body(item: SelectItem, new_id: NewId) -> dict[str, Any]:
+    body: dict[str, Any] = dict(item)
+    if body.get("k", 1) == 1:
+        # A slate gets its id from the service alone.
+        body.setdefault("decision_id", new_id())
+    return body
+
+
+def _reward_body(decision: Selection | str | None, options: RewardOptions, new_id: NewId) -> dict[str, Any]:
+    if decision is None:
+        return {"reward_id": new_id(), **options}
+    return {**_naming(decision), **options}
+
+
+def _naming(decision: Selection | str) -> dict[str, Any]:
+    """Return what names a decision; the experiment as well where it is known, since own ids need it."""
+    if isinstance(decision, str):
+        return {"decision_id": decision}
+    return {"decision_id": decision.decision_id, "experiment_id": decision.experiment_id}
+
+
+def _not_sent(selection: Selection) -> RewardResult:
+    return RewardResult(
+        status="not_sent", experiment_id=selection.experiment_id, arm=selection.arm, reason=_NO_DECISION
+    )

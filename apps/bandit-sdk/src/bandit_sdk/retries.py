@@ -1,0 +1,137 @@
+"""When a request is sent again, how long to wait before, and when to give up; time and chance come from outside.
+
+A request is sent again only if that can do no harm: it carries its idempotency key, or the answer says that nothing was
+done (429 and 503: bandit-service applies nothing by halves), or there was no connection to send it through.
+
+Pauses are drawn evenly from 0 to the backoff ("full jitter", Brooker 2015, "Exponential backoff and jitter", AWS
+Architecture Blog), and are never shorter than what `Retry-After` asks for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+import httpx
+import numpy as np
+
+from bandit_core.checks import check_number, check_whole
+from bandit_sdk.errors import AwayError, BanditError, UnavailableError, UnreachableError
+from bandit_sdk.requests import Call
+from bandit_sdk.responses import error_in, is_success
+
+_NOTHING_WAS_DONE: Final = frozenset({429, 503})
+_NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_LEAST_TIMEOUT: Final = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """How often and for how long a request is tried.
+
+    `attempts`: at most so many, at least 1. `budget`: seconds for all attempts and pauses together; no attempt begins
+    after them, and each wait for bytes ends with them. `base`: the first backoff in seconds; it doubles each time, up
+    to `cap`. Raises ValueError for values out of range.
+    """
+
+    attempts: int = 4
+    budget: float = 5.0
+    base: float = 0.1
+    cap: float = 2.0
+
+    def __post_init__(self) -> None:
+        check_whole("attempts", self.attempts, low=1)
+        check_number("budget", self.budget, low=0.0, exclusive=True)
+        check_number("base", self.base, low=0.0)
+        check_number("cap", self.cap, low=0.0)
+
+    def backoff(self, attempt: int, rng: np.random.Generator) -> float:
+        """Return a pause in seconds after that attempt, counted from 1."""
+        return float(rng.uniform(0.0, min(self.cap, self.base * 2.0 ** (attempt - 1))))
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """What every request of a client shares: its retries, the seconds for one attempt, time and chance."""
+
+    retries: Retries
+    timeout: float
+    clock: Callable[[], float]
+    rng: np.random.Generator
+
+
+class Exchange[T]:
+    """One request through all its attempts. The caller sends and sleeps; this says what to do next."""
+
+    def __init__(self, call: Call[T], patience: Patience) -> None:
+        self.call = call
+        self._patience = patience
+        self._deadline = patience.clock() + patience.retries.budget
+        self._attempt = 0
+
+    def timeout(self) -> float:
+        """Begin an attempt; return the seconds it may wait for the service."""
+        self._attempt += 1
+        return max(_LEAST_TIMEOUT, min(self._patience.timeout, self._deadline - self._patience.clock()))
+
+    def failed(self, error: httpx.TransportError) -> float:
+        """Return how long to pause before the next attempt after one without an answer.
+
+        Raises:
+            UnreachableError: there is no next attempt.
+        """
+        gone = UnreachableError(_no_answer(error, self._attempt))
+        return self._pause(gone, may_repeat=self.call.repeatable or isinstance(error, _NOT_SENT))
+
+    def refused(self, response: httpx.Response) -> float | None:
+        """Return how long to pause before the next attempt; None if the answer is a success.
+
+        Raises:
+            BanditError: it is no success, and there is no next attempt.
+        """
+        if is_success(response):
+            return None
+        error = error_in(response)
+        if not isinstance(error, AwayError):
+            raise error
+        repeats = response.status_code in _NOTHING_WAS_DONE or (
+            self.call.repeatable and isinstance(error, UnavailableError)
+        )
+        return self._pause(error, may_repeat=repeats, at_least=retry_after(response.headers) or 0.0)
+
+    def _pause(self, error: BanditError, *, may_repeat: bool, at_least: float = 0.0) -> float:
+        retries = self._patience.retries
+        pause = max(at_least, retries.backoff(self._attempt, self._patience.rng))
+        ends = self._patience.clock() + pause
+        if not may_repeat or self._attempt >= retries.attempts or ends >= self._deadline:
+            raise error
+        return pause
+
+
+def retry_after(headers: httpx.Headers) -> float | None:
+    """Return the seconds that `Retry-After` asks to wait; None if it is missing or makes no sense.
+
+    A date is compared with the answer's own `Date`, so the two machines' clocks need not agree.
+    """
+    text = headers.get("retry-after", "").strip()
+    if text.isdecimal():
+        return float(text)
+    until, now = _date(text), _date(headers.get("date", ""))
+    return None if until is None or now is None else max(0.0, (until - now).total_seconds())
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return date if date.tzinfo is not None else None
+
+
+def _no_answer(error: httpx.TransportError, attempts: int) -> str:
+    tried = f" after {attempts} attempts" if attempts > 1 else ""
+    what = str(error) or "it took too long"
+    return f"bandit-service did not answer{tried}: {what} ({type(error).__name__})"

@@ -1,0 +1,82 @@
+from typing import Any
+
+from bandit_sdk import Selection, requests
+from bandit_sdk.requests import Call
+from bandit_sdk.results import RewardResult
+
+DECIDED = Selection(experiment_id="homepage", arm="b", decision_id="one")
+DEFAULT = Selection(experiment_id="homepage", arm="a", is_default=True, reason="away")
+
+
+def new_id() -> str:
+    return "new"
+
+
+def sent(call: Call[Any] | RewardResult) -> dict[str, object]:
+    assert isinstance(call, Call)
+    assert call.body is not None
+    return dict(call.body)
+
+
+def test_a_selection_gets_its_id_before_the_first_attempt() -> None:
+    call = requests.select("homepage", {"unit_id": "u"}, new_id)
+    assert call.body == {"experiment_id": "homepage", "unit_id": "u", "decision_id": "new"}
+    assert call.repeatable
+
+
+def test_an_id_of_the_callers_own_is_kept() -> None:
+    assert sent(requests.select("homepage", {"decision_id": "mine"}, new_id))["decision_id"] == "mine"
+
+
+def test_a_slate_is_asked_for_without_an_id_so_it_is_not_repeated_blindly() -> None:
+    call = requests.select("homepage", {"k": 3}, new_id)
+    assert call.body == {"experiment_id": "homepage", "k": 3}
+    assert not call.repeatable
+
+
+def test_a_batch_with_a_slate_is_not_repeated_blindly() -> None:
+    assert requests.select_batch([{"experiment_id": "x"}, {"experiment_id": "x", "k": 1}], new_id).repeatable
+    assert not requests.select_batch([{"experiment_id": "x"}, {"experiment_id": "x", "k": 2}], new_id).repeatable
+
+
+def test_a_reward_names_its_decision_and_experiment() -> None:
+    call = requests.reward(DECIDED, {"outcome": {"rating": 5}, "position": 1}, new_id)
+    assert sent(call) == {"decision_id": "one", "experiment_id": "homepage", "outcome": {"rating": 5}, "position": 1}
+
+
+def test_a_direct_reward_gets_an_id_before_the_first_attempt() -> None:
+    direct = sent(requests.reward(None, {"experiment_id": "x", "arm": "a", "reward": 1.0}, new_id))
+    assert direct == {"reward_id": "new", "experiment_id": "x", "arm": "a", "reward": 1.0}
+    named = sent(requests.reward(None, {"experiment_id": "x", "arm": "a", "reward": 1.0, "reward_id": "my"}, new_id))
+    assert named["reward_id"] == "my"
+
+
+def test_a_reward_for_a_default_arm_is_not_sent_and_says_so() -> None:
+    answer = requests.reward(DEFAULT, {"reward": 1.0}, new_id)
+    assert isinstance(answer, RewardResult)
+    assert (answer.status, answer.arm) == ("not_sent", "a")
+    assert "default arm" in answer.reason
+
+
+def test_in_a_batch_only_rewards_for_decisions_are_sent_and_answers_keep_their_order() -> None:
+    call = requests.reward_batch([{"decision": DEFAULT, "reward": 1}, {"decision": DECIDED, "reward": 1}], new_id)
+    assert isinstance(call, Call)
+    assert call.body == {"items": [{"decision_id": "one", "experiment_id": "homepage", "reward": 1}]}
+    received = b'{"items":[{"status":200,"result":{"status":"applied","experiment_id":"homepage","arm":"b"}}]}'
+    assert [item.unwrap().status for item in call.parse(received)] == ["not_sent", "applied"]
+
+
+def test_a_batch_of_defaults_alone_is_not_sent() -> None:
+    answers = requests.reward_batch([{"decision": DEFAULT, "reward": 1}], new_id)
+    assert isinstance(answers, list)
+    assert answers[0].unwrap().status == "not_sent"
+
+
+def test_ids_are_quoted_in_paths() -> None:
+    assert requests.get_experiment("a/b c").path == "/experiments/a%2Fb%20c"
+
+
+def test_the_activation_of_a_default_is_not_sent() -> None:
+    answer = requests.activate(DEFAULT, None)
+    assert not isinstance(answer, Call)
+    assert answer.status == "not_sent"
