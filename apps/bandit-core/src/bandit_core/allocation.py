@@ -8,7 +8,7 @@ import numpy as np
 from bandit_core.best_arm import BestArm
 from bandit_core.explanation import ArmExplanation, Bound, Explanation
 from bandit_core.guardrails import Guardrails, project
-from bandit_core.policies.base import Beliefs, Policy, Proposal
+from bandit_core.policies.base import ArmBeliefs, Beliefs, Policy, Proposal
 from bandit_core.policies.registry import policy_parameters
 from bandit_core.update import ROUNDING, ArmState, Limits, Update, Weights
 
@@ -25,7 +25,7 @@ class Allocation:
 
     weights: dict[str, float]
     explanation: Explanation
-    beliefs: Beliefs
+    beliefs: ArmBeliefs
 
     @property
     def best_arm(self) -> BestArm:
@@ -39,11 +39,13 @@ def allocate(
     guardrails: Guardrails,
     previous: Mapping[str, float] | None,
     seconds_since_change: float | None,
+    beliefs: ArmBeliefs | None = None,
 ) -> Allocation:
     """Return the weights of one update: the policy's proposal, projected onto what the guardrails allow.
 
     `previous` holds the weights in force, summing to 1; None at the first allocation. An arm missing there has joined,
     an arm only there has left. `seconds_since_change` counts from the last change of weights; None if there was none.
+    `beliefs` about the same arms, in their order, take the place of the arms' alpha and beta.
 
     - The weights sum to 1 and none is ever below `min_weight`.
     - While `min_trials` or `cooldown` holds, weights stay exactly as they were. The first weights under such a hold
@@ -59,11 +61,10 @@ def allocate(
     weights that make no sense.
     """
     guardrails.check_feasible(len(arms))
-    beliefs = Beliefs(
-        tuple(arm.id for arm in arms),
-        np.array([arm.alpha for arm in arms], dtype=np.float64),
-        np.array([arm.beta for arm in arms], dtype=np.float64),
-    )
+    if beliefs is None:
+        beliefs = _beta_beliefs(arms)
+    elif beliefs.arms != tuple(arm.id for arm in arms):
+        raise ValueError(f"beliefs must be about the arms, in their order, but they are about {beliefs.arms}")
     update = Update(arms, guardrails, previous or {}, seconds_since_change)
     proposal = _propose(policy, beliefs.subset(update.in_play))
     target, limits = update.target(proposal.weights), update.limits()
@@ -80,13 +81,22 @@ def allocate(
         left=update.left,
         waiting=update.waiting,
         relaxation=limits.relaxation,
+        scale="rate" if isinstance(beliefs, Beliefs) else "value",
     )
     return Allocation(dict(zip(beliefs.arms, weights.tolist(), strict=True)), explanation, beliefs)
 
 
-def _propose(policy: Policy, beliefs: Beliefs) -> Proposal:
+def _beta_beliefs(arms: Sequence[ArmState]) -> Beliefs:
+    return Beliefs(
+        tuple(arm.id for arm in arms),
+        np.array([arm.alpha for arm in arms], dtype=np.float64),
+        np.array([arm.beta for arm in arms], dtype=np.float64),
+    )
+
+
+def _propose(policy: Policy, beliefs: ArmBeliefs) -> Proposal:
     proposal = policy.propose(beliefs)
-    if proposal.weights.shape != beliefs.alpha.shape:
+    if proposal.weights.shape != (len(beliefs.arms),):
         raise ValueError(
             f"policy {policy.name!r} proposed {len(proposal.weights)} weights for {len(beliefs.arms)} arms"
         )
@@ -94,7 +104,7 @@ def _propose(policy: Policy, beliefs: Beliefs) -> Proposal:
 
 
 def _explain_arms(
-    update: Update, beliefs: Beliefs, proposal: Proposal, target: Weights, limits: Limits, weights: Weights
+    update: Update, beliefs: ArmBeliefs, proposal: Proposal, target: Weights, limits: Limits, weights: Weights
 ) -> tuple[ArmExplanation, ...]:
     columns = (beliefs.mean, target, update.in_play, limits.lower, limits.upper, weights)
     rows = zip(update.arms, *(column.tolist() for column in columns), limits.lower_by, limits.upper_by, strict=True)

@@ -159,8 +159,18 @@ def on_shared_mesh(arms: BetaArms, *, count: int, also_needed: Callable[[Array],
 
     `also_needed` says how many panels (S, Q) something else deserves between edges (S, Q + 1).
     """
+    return _on_mesh(arms, arms.high > arms.low.max(axis=1, keepdims=True), count, also_needed)
+
+
+def on_whole_mesh(arms: BetaArms) -> ArmsOnMesh:
+    """Evaluate arms on meshes that hold all mass of every arm: what ranks them needs, from the best to the worst."""
+    return _on_mesh(arms, np.ones(arms.alpha.shape, dtype=np.bool_), arms.alpha.shape[1], None)
+
+
+def _on_mesh(
+    arms: BetaArms, contending: NDArray[np.bool_], count: int, also_needed: Callable[[Array], Array] | None
+) -> ArmsOnMesh:
     common = arms.low.max(axis=1, keepdims=True)
-    contending = arms.high > common
     in_play = contending[:, :, None].astype(np.float64)
     bends = np.concatenate([arms.bend, np.zeros_like(common)], axis=1)
     sharpness = _sharpness(count)

@@ -70,7 +70,8 @@ class Explanation:
     """The whole account of one allocation; `arms` in the order they were given.
 
     `strategy` is the policy's registered name and `parameters` its parameters; `left` maps each arm that left to the
-    weight it had; `waiting` are newcomers that stay at the floor until they have `min_trials` rewards.
+    weight it had; `waiting` are newcomers that stay at the floor until they have `min_trials` rewards. `scale` says
+    whether means are rates, between 0 and 1, or any values.
     """
 
     strategy: str
@@ -84,6 +85,7 @@ class Explanation:
     left: Mapping[str, float] = field(default_factory=dict)
     waiting: tuple[str, ...] = ()
     relaxation: Relaxation | None = None
+    scale: Literal["rate", "value"] = "rate"
 
     def paragraph(self) -> str:
         """Return one paragraph of plain language, for people who know the experiment but not the method."""
@@ -117,15 +119,20 @@ def _proposal(of: Explanation) -> str:
     subject = of.title[0].upper() + of.title[1:] + (f" ({settings})" if settings else "")
     if rest and most == rest[-1][0]:
         return f"{subject} proposes the same weight, {percent(most)}, for each of {count(len(asked), 'arm')}."
-    return f"{subject} proposes {percent(most)} for {top.id}{_merits(top)}{_runners_up(rest)}."
+    return f"{subject} proposes {percent(most)} for {top.id}{_merits(top, of.scale)}{_runners_up(rest)}."
 
 
-def _merits(arm: ArmExplanation) -> str:
+def _merits(arm: ArmExplanation, scale: Literal["rate", "value"]) -> str:
     """Say what speaks for an arm: the policy's numbers by their usual names, then the estimate."""
-    phrases = {"prob_best": "whose chance of being best is {}", "upper_quantile": "whose rate may be as high as {}"}
-    clauses = [phrases[key].format(percent(value)) for key, value in arm.numbers.items() if key in phrases]
+    shown: Callable[[float], str] = percent if scale == "rate" else "{:.4g}".format
+    noun = "rate" if scale == "rate" else "mean"
+    phrases = {
+        "prob_best": ("whose chance of being best is {}", percent),
+        "upper_quantile": (f"whose {noun} may be as high as {{}}", shown),
+    }
+    clauses = [phrase.format(write(arm.numbers[key])) for key, (phrase, write) in phrases.items() if key in arm.numbers]
     own = [f"{key} {value:.4g}" for key, value in arm.numbers.items() if key not in (*phrases, "mean", "share")]
-    estimate = f"estimated rate {percent(arm.mean)} from {count(arm.trials, 'reward')}"
+    estimate = f"estimated {noun} {shown(arm.mean)} from {count(arm.trials, 'reward')}"
     return f"{', ' if clauses else ''}{' and '.join(clauses)} ({', '.join([*own, estimate])})"
 
 

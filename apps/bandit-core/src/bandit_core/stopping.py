@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import logit
 
 from bandit_core.checks import check_number, check_whole
-from bandit_core.policies.base import Beliefs
+from bandit_core.policies.base import ArmBeliefs
 from bandit_core.wording import compared, count, duration, points
 
 type Outcome = Literal["winner", "practically_equal", "undecided"]
@@ -105,7 +105,7 @@ class StoppingRule:
         if self.prob_best is None and self.expected_loss is None and self.max_duration is None:
             raise ValueError("a stopping rule needs prob_best, expected_loss or max_duration, or it never stops")
 
-    def evaluate(self, beliefs: Beliefs, decisions: Mapping[str, int], elapsed: float) -> Verdict:
+    def evaluate(self, beliefs: ArmBeliefs, decisions: Mapping[str, int], elapsed: float) -> Verdict:
         """Judge the experiment from its beliefs, decisions so far by arm id, and seconds since it started.
 
         Every decision in `decisions` counts for the total, also those for arms that are no longer there; an arm that is
@@ -120,7 +120,7 @@ class StoppingRule:
         leads = evidence[0].name == "prob_best" and evidence[0].holds
         return Verdict("winner" if leads else "practically_equal", True, evidence[-1].arm, conditions, progress)  # noqa: FBT003
 
-    def _data(self, beliefs: Beliefs, decisions: Mapping[str, int]) -> list[Condition]:
+    def _data(self, beliefs: ArmBeliefs, decisions: Mapping[str, int]) -> list[Condition]:
         fewest = min(decisions.get(arm, 0) for arm in beliefs.arms)
         asked: tuple[tuple[ConditionName, int, int], ...] = (
             ("min_decisions", sum(decisions.values()), self.min_decisions),
@@ -128,7 +128,7 @@ class StoppingRule:
         )
         return [_at_least(name, value, threshold) for name, value, threshold in asked if threshold > 0]
 
-    def _evidence(self, beliefs: Beliefs) -> list[Condition]:
+    def _evidence(self, beliefs: ArmBeliefs) -> list[Condition]:
         """Judge P(best) on the leader, and the loss on the arm that would be announced."""
         best, conditions, candidate = beliefs.best_arm, [], int(beliefs.best_arm.expected_loss.argmin())
         if self.prob_best is not None:

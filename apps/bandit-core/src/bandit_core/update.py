@@ -26,15 +26,17 @@ type Bounds = tuple[Bound | None, ...]
 class ArmState:
     """What is known about one arm: a Beta(alpha, beta) belief, and how many rewards (`trials`) were ever observed.
 
+    Alpha and beta say nothing where `allocate` is given other beliefs.
+
     `trials` is what `min_trials` counts; it does not decay, or an arm at the floor could not keep the data it needs.
     `newcomer` says that the arm was added while the experiment was running: until it has `min_trials` rewards it does
     not hold the others, and it may not rise. An arm that stands at `min_weight` is treated so in any case.
     """
 
     id: str
-    alpha: float
-    beta: float
-    trials: float
+    alpha: float = 1.0
+    beta: float = 1.0
+    trials: float = 0.0
     newcomer: bool = False
 
     def __post_init__(self) -> None:

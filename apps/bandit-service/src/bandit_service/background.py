@@ -10,6 +10,7 @@ from typing import Final
 import structlog
 
 from bandit_service.allocator.leases import Leases
+from bandit_service.allocator.linear_fold import LinearFold
 from bandit_service.allocator.loop import Allocator
 from bandit_service.allocator.publication import Publication
 from bandit_service.decisions.directory import Directory
@@ -21,7 +22,7 @@ from bandit_service.events.writer import Writer
 from bandit_service.maintenance.partitions import PartitionKeeper
 from bandit_service.metrics import Metrics
 from bandit_service.postgres_store.errors import PostgresUnavailableError
-from bandit_service.postgres_store.events import Refusal
+from bandit_service.postgres_store.events import Refusal, StreamBatch
 from bandit_service.postgres_store.experiments import ExperimentsRepository
 from bandit_service.postgres_store.history import History
 from bandit_service.redis_store.errors import StoreFullError, StoreUnavailableError
@@ -57,6 +58,7 @@ class Background:
         publication: Publication,
         writer: Writer,
         snapshots: Snapshots,
+        fold: LinearFold,
         history: History,
         reconciler: Reconciler,
         partitions: PartitionKeeper,
@@ -73,6 +75,7 @@ class Background:
         self._publication = publication
         self._writer = writer
         self._snapshots = snapshots
+        self._fold = fold
         self._history = history
         self._reconciler = reconciler
         self._partitions = partitions
@@ -173,12 +176,21 @@ class Background:
         done = await self._writer.drain(names)
         for name, refusal in done.refused.items():
             self._reconsider(name, refusal)
+        await self._learn(done.written)
         for name, head in done.heads.items():
             serving = self._directory.get(name)
             if serving is not None:
                 await self._snapshots.keep(serving.experiment, head)
         await self._history.flush()
         return done.has_more
+
+    async def _learn(self, written: Sequence[StreamBatch]) -> None:
+        """Let linear models learn from what Postgres has taken."""
+        for batch in written:
+            serving = self._directory.get(batch.experiment_id)
+            if serving is not None and serving.experiment.is_contextual:
+                await self._fold.take(serving.experiment, batch)
+                await self._fold.keep(serving.experiment)
 
     @property
     def _verified(self) -> set[str]:
@@ -222,6 +234,7 @@ class Background:
         self._writer.forget(experiment_id)
         self._snapshots.forget(experiment_id)
         self._allocator.forget(experiment_id)
+        self._fold.forget(experiment_id)
 
     async def _keep_up(self, serving: Serving, head: Head) -> None:
         experiment = serving.experiment

@@ -14,11 +14,13 @@ import structlog
 
 from bandit_core.stopping import Verdict
 from bandit_service.allocator.leases import Leases
+from bandit_service.allocator.linear_fold import LinearFold
 from bandit_service.allocator.loop import Allocator
 from bandit_service.allocator.publication import Publication
 from bandit_service.allocator.report import Reports
 from bandit_service.auth import KeyRing
 from bandit_service.background import Background
+from bandit_service.decisions.chooser import Chooser
 from bandit_service.decisions.decision_id import DecisionIds
 from bandit_service.decisions.directory import Directory
 from bandit_service.decisions.intake import Intake
@@ -103,8 +105,10 @@ class Replica:
         leases = Leases(self._store, token=token, life=settings.lease_seconds, monotonic=time.monotonic)
         history = History(self._events)
         self._streams = Streams(PipelinedConnection(redis_url, timeout=settings.redis_timeout, scripts=Streams.SCRIPTS))
+        fold = LinearFold(self._events, clock=store_clock)
         allocator = Allocator(
             store=self._store,
+            fold=fold,
             directory=self._directory,
             leases=leases,
             committer=self._committer,
@@ -131,11 +135,13 @@ class Replica:
         ids = DecisionIds(settings.decision_keys, Entropy(secrets.token_bytes).take)
         self.intake = Intake(directory=self._directory, committer=self._committer, settled=self._settled)
         tickets = Tickets(intake=self.intake, ids=ids, directory=self._directory, store=self._store)
+        uniforms = Uniforms(rng)
         self.decisions = Decisions(
             intake=self.intake,
             tickets=tickets,
             ids=ids,
-            uniforms=Uniforms(rng),
+            uniforms=uniforms,
+            chooser=Chooser(uniform=uniforms.next, generator=rng),
             clock=store_clock,
             metrics=self.metrics,
         )
@@ -155,6 +161,7 @@ class Replica:
             experiments=repository,
             publication=publication,
             writer=Writer(self._streams, self._events, clock=store_clock),
+            fold=fold,
             snapshots=Snapshots(self._streams, self._events, clock=store_clock),
             history=history,
             reconciler=self._reconciler,

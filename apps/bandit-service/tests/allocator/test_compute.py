@@ -8,18 +8,19 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from bandit_core.guardrails import preset
+from bandit_core.policies.base import Beliefs
 from bandit_service.allocator.compute import (
     FAST_UPDATES,
     LIMITED_UPDATES,
     beliefs_of,
     compute,
-    guardrails_of,
     is_material,
     judge,
     posteriors,
     update_every,
 )
 from bandit_service.allocator.record import AllocationRecord
+from bandit_service.allocator.vectors import guardrails_of
 from bandit_service.experiments.definition import (
     MICRO,
     ArmDefinition,
@@ -82,7 +83,9 @@ def test_an_arm_the_store_has_not_heard_of_is_at_its_prior() -> None:
 
 def test_beliefs_leave_retired_arms_out() -> None:
     retired = ArmDefinition(index=1, id="b", status="retired")
-    beliefs = beliefs_of(posteriors(experiment("a", retired, "c"), counts(micro(2, 1), micro(9, 1), micro(1, 2))))
+    known = experiment("a", retired, "c")
+    beliefs = beliefs_of(known, posteriors(known, counts(micro(2, 1), micro(9, 1), micro(1, 2))))
+    assert isinstance(beliefs, Beliefs)
     assert beliefs.arms == ("a", "c")
     assert (beliefs.alpha.tolist(), beliefs.beta.tolist()) == ([2.0, 1.0], [1.0, 2.0])
 

@@ -182,7 +182,7 @@ async def test_one_experiment_that_cannot_be_computed_holds_nobody_else_up(
 ) -> None:
     async with start_api() as api:
         broken, sound = await api.create(experiment_id="broken"), await api.create(experiment_id="sound")
-        definition, _ = await store.definition_and_allocation(broken.id)
+        definition = (await store.served(broken.id)).definition
         experiment = msgspec.json.decode(definition or "", type=Experiment)
         unknown = PolicyDefinition(name="of a newer version")
         experiment = msgspec.structs.replace(experiment, revision=experiment.revision + 1, policy=unknown)

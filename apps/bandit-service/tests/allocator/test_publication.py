@@ -19,7 +19,7 @@ async def test_a_new_experiment_is_in_the_store_with_weights_before_it_is_answer
 ) -> None:
     async with start_api() as api:
         live = await api.create()
-        definition, allocation = await store.definition_and_allocation(live.id)
+        definition, allocation, _ = await store.served(live.id)
         assert definition
         assert allocation
         assert (await store.beliefs(live.id, 2)).alpha_micro == (1_000_000, 1_000_000)

@@ -32,7 +32,7 @@ async def test_a_selection_says_what_was_chosen_how_likely_it_was_and_that_it_is
     }
 
 
-@pytest.mark.parametrize("field", ["k", "context", "eligible_arms", "unit", "Experiment_id"])
+@pytest.mark.parametrize("field", ["K", "contexts", "unit", "Experiment_id"])
 async def test_fields_that_are_not_known_are_refused_by_name(api: Api, field: str) -> None:
     """Among them those that come later: a slate, a context and eligible arms are not silently ignored."""
     problem = await api.post("/select", {"experiment_id": "homepage", field: 2}, 422)
@@ -92,7 +92,7 @@ async def test_a_batch_answers_each_item_in_its_place(api: Api) -> None:
     items = [
         {"experiment_id": live.id},
         {"experiment_id": "nowhere"},
-        {"experiment_id": live.id, "k": 2},
+        {"experiment_id": live.id, "k": 21},
         "not an object",
         {"experiment_id": live.id, "unit_id": "visitor-17"},
     ]

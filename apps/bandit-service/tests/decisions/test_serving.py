@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bandit_service.allocator.record import AllocationRecord
-from bandit_service.decisions.serving import Choice, NoWeightsError, Serving
+from bandit_service.decisions.choice import Choice
+from bandit_service.decisions.serving import NoWeightsError, Serving
 from bandit_service.experiments.definition import ArmDefinition, Experiment
 
 SALT = "00" * 16
@@ -71,7 +72,7 @@ def test_a_retired_arm_is_masked_at_once_and_the_propensity_renormalised(
     choice = serving.choose(None, uniform)
     assert choice.arm.id in left
     assert choice.propensity == pytest.approx(left[choice.arm.id] / sum(left.values()), rel=1e-12)
-    assert sum(serving.weights.values()) == pytest.approx(1.0, abs=1e-12)
+    assert sum(serving.published.weights.values()) == pytest.approx(1.0, abs=1e-12)
 
 
 def test_an_arm_that_joined_gets_nothing_before_weights_are_published_for_it() -> None:

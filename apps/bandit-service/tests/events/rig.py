@@ -34,6 +34,7 @@ ID = "homepage"
 HOUR_MS = 3_600_000
 RECOVERY_SECONDS = 0.3
 _TIMEOUT = 0.5
+_FIELDS = ("deferred", "unit_hash", "stratum", "position", "circumstances")
 
 
 def now_ms() -> int:
@@ -47,7 +48,7 @@ def record(name: str, *, arm: int = 0, micro: int | None = None, at: int | None 
 
 def decide(name: str, *, arm: int = 0, at: int | None = None, **more: Any) -> Decide:
     options: dict[str, Any] = {"counter": "d:"} | more
-    fields = {key: options.pop(key) for key in ("deferred", "unit_hash", "stratum") if key in options}
+    fields = {key: options.pop(key) for key in _FIELDS if key in options}
     return Decide(record(name, arm=arm, at=at, **fields), **options)
 
 
@@ -58,7 +59,8 @@ def activate(name: str, *, arm: int = 0, at: int | None = None, **more: Any) -> 
 
 def reward(name: str, micro: int | None = MICRO, *, arm: int = 0, at: int | None = None, **more: Any) -> Reward:
     options: dict[str, Any] = {"mode": "b", "deadline_ms": now_ms() + HOUR_MS} | more
-    return Reward(record(name, arm=arm, micro=micro, at=at, stratum=options.pop("stratum", "bandit")), **options)
+    fields = {key: options.pop(key) for key in _FIELDS if key in options}
+    return Reward(record(name, arm=arm, micro=micro, at=at, **fields), **options)
 
 
 async def until(condition: Callable[[], bool]) -> None:

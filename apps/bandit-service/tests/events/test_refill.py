@@ -153,7 +153,7 @@ async def test_callers_own_decisions_are_known_again(rig: Rig) -> None:
     await process.commit(decide("mine", arm=1, at=at, own_record=b"any"))
     await rebuilt(rig, process)
     stamped = await rig.redis.get(ExperimentKeys(ID).own_decision("mine"))
-    assert stamped == f'2|[1,0.5,{at},"bandit",false,1]'.encode()
+    assert stamped == f'2|[1,0.5,{at},"bandit",false,1,"published",null]'.encode()
 
 
 async def test_the_reward_of_an_open_window_is_kept_however_old_it_is(rig: Rig) -> None:
@@ -172,7 +172,7 @@ async def test_weights_come_back_under_a_version_that_was_never_published(rig: R
     await rig.process()
     await refiller(rig).refill(rig.experiment, ALLOCATION)
     head = await rig.store.head(ID)
-    _, stored = await rig.store.definition_and_allocation(ID)
+    stored = (await rig.store.served(ID)).allocation
     restored = decode_allocation(stored or "")
     assert restored.weights == ALLOCATION.weights
     assert restored.version == head.weights_version > ALLOCATION.version + 100
@@ -182,7 +182,7 @@ async def test_weights_that_no_process_remembers_come_from_postgres(rig: Rig) ->
     await rig.process()
     await rig.events.save_allocation(ID, ALLOCATION, {}, "")
     await refiller(rig).refill(rig.experiment, None)
-    _, stored = await rig.store.definition_and_allocation(ID)
+    stored = (await rig.store.served(ID)).allocation
     assert decode_allocation(stored or "").weights == ALLOCATION.weights
 
 

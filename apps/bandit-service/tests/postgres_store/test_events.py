@@ -247,7 +247,7 @@ async def test_windows_are_open_until_they_are_closed_and_from_when_the_decision
         ),
     )
     windows = sorted(await log.open_windows(ID), key=lambda window: window.decision_id)
-    assert windows == [OpenWindow("open", 1, AT), OpenWindow("shown", 0, AT)]
+    assert windows == [OpenWindow("open", 1, AT, 0, None), OpenWindow("shown", 0, AT, 0, None)]
 
 
 async def test_markers_come_by_kind_and_from_a_time_on(log: EventLog) -> None:
@@ -261,9 +261,9 @@ async def test_markers_come_by_kind_and_from_a_time_on(log: EventLog) -> None:
             event(5, "shown", "activation"),
         ),
     )
-    assert sorted(await pages(log.markers(ID, "reward", AT))) == [("ignored", None), ("new", 2)]
-    assert await pages(log.markers(ID, "late", AT)) == [("late", 3)]
-    assert await pages(log.markers(ID, "activation", AT)) == [("shown", None)]
+    assert sorted(await pages(log.markers(ID, "reward", AT))) == [("ignored", 0, None), ("new", 0, 2)]
+    assert await pages(log.markers(ID, "late", AT)) == [("late", 0, 3)]
+    assert await pages(log.markers(ID, "activation", AT)) == [("shown", 0, None)]
 
 
 async def test_callers_own_decisions_are_told_from_the_services(log: EventLog) -> None:

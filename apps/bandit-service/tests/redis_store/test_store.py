@@ -71,7 +71,7 @@ async def test_many_heads_are_read_in_order(store: RedisStore) -> None:
 async def test_an_older_definition_does_not_replace_a_newer_one(store: RedisStore) -> None:
     assert await store.define(ID, 2, b"second", {0: (1, 2)})
     assert not await store.define(ID, 1, b"first", {0: (3, 4), 1: (5, 6)})
-    assert (await store.definition_and_allocation(ID))[0] == "second"
+    assert (await store.served(ID)).definition == "second"
     counts = await store.beliefs(ID, 2)
     assert (counts.alpha_micro, counts.beta_micro) == ((1, 5), (2, 6))
 
@@ -84,7 +84,7 @@ async def test_weights_are_published_by_the_holder_of_the_lease_alone(ready: Red
     await ready.lease([ID], "mine", 5.0)
     assert await publish(ready, allocation(5))
     assert (await ready.head(ID)).weights_version == 5
-    assert decode_allocation((await ready.definition_and_allocation(ID))[1] or "").version == 5
+    assert decode_allocation((await ready.served(ID)).allocation or "").version == 5
 
 
 async def test_weights_are_not_published_over_those_of_somebody_faster(ready: RedisStore) -> None:

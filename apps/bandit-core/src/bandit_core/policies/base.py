@@ -7,11 +7,46 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import betainccinv, betaln
 
 from bandit_core.best_arm import BestArm, best_arm
 
 SUM_TOLERANCE = 1e-9
 """How far the weights of a proposal may add up to something else than 1."""
+
+
+class ArmBeliefs(Protocol):
+    """What policies and stopping rules ask of beliefs about K >= 1 arms, whatever their rewards' distribution is."""
+
+    @property
+    def arms(self) -> tuple[str, ...]: ...
+
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """Posterior mean of every arm's expected reward, shape (K,)."""
+        ...
+
+    @property
+    def best_arm(self) -> BestArm:
+        """P(best) and expected loss of every arm."""
+        ...
+
+    @property
+    def evidence(self) -> float:
+        """How many observations the beliefs carry, prior included."""
+        ...
+
+    def subset(self, chosen: NDArray[np.bool_]) -> "ArmBeliefs":
+        """Return the beliefs about the chosen arms only."""
+        ...
+
+    def upper_quantile(self, tail: float) -> NDArray[np.float64]:
+        """Return the expected reward (K,) that each arm exceeds with the probability `tail`."""
+        ...
+
+    def log_prob_beats(self, leader: int) -> NDArray[np.float64]:
+        """Approximate log P(arm i beats the leader) (K,) where that probability is far too small to be a float."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +97,37 @@ class Beliefs:
         mean.flags.writeable = False
         return mean
 
+    @property
+    def evidence(self) -> float:
+        """How many observations the beliefs carry, prior included."""
+        return float(self.alpha.sum() + self.beta.sum())
+
+    def upper_quantile(self, tail: float) -> NDArray[np.float64]:
+        """Return the rate (K,) that each arm exceeds with the probability `tail`."""
+        quantile: NDArray[np.float64] = betainccinv(self.alpha, self.beta, tail)
+        return quantile
+
+    def log_prob_beats(self, leader: int) -> NDArray[np.float64]:
+        """Approximate log P(theta_i > theta_leader) where that probability is far too small to be a float.
+
+        Laplace's method on the log-odds scale, where every Beta density is log-concave: the likeliest way for arm i
+        to be ahead is that both rates equal the pooled mean m. Beyond that point arm i's density falls at rate n_i m -
+        alpha_i, and the product of both densities has curvature (n_i + n_leader) m (1 - m) there. A challenger's
+        P(best) differs from this by the chance that a third arm is ahead as well, which is negligible at this distance.
+        """
+        alpha, beta = self.alpha, self.beta
+        pooled_alpha, pooled_beta = alpha + alpha[leader], beta + beta[leader]
+        pooled = pooled_alpha + pooled_beta
+        mean, complement = pooled_alpha / pooled, pooled_beta / pooled
+        log_density = (
+            pooled_alpha * np.log(mean) + pooled_beta * np.log(complement)
+            - betaln(alpha, beta) - betaln(alpha[leader], beta[leader])
+        )  # fmt: skip
+        decline = np.maximum((alpha + beta) * mean - alpha, np.finfo(np.float64).tiny)
+        curvature = pooled * mean * complement
+        log_prob: NDArray[np.float64] = log_density - np.log(decline) + 0.5 * np.log(2.0 * np.pi / curvature)
+        return log_prob
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Proposal:
@@ -91,7 +157,7 @@ class Policy(Protocol):
     title: ClassVar[str]
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
-    def propose(self, beliefs: Beliefs) -> Proposal:
+    def propose(self, beliefs: ArmBeliefs) -> Proposal:
         """Return the weights for these beliefs; the same beliefs always give the same weights."""
         ...
 

@@ -4,11 +4,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import betainccinv
 
 from bandit_core.checks import check_number
-from bandit_core.policies.base import Beliefs, Proposal, share_among
+from bandit_core.policies.base import ArmBeliefs, Proposal, share_among
 from bandit_core.policies.registry import register
 
 
@@ -33,12 +31,12 @@ class BayesUCB:
         if self.level is not None:
             check_number("bayes_ucb: level", self.level, low=0.5, high=float(np.nextafter(1.0, 0.0)))
 
-    def propose(self, beliefs: Beliefs) -> Proposal:
+    def propose(self, beliefs: ArmBeliefs) -> Proposal:
         # The complement of the level, because 1 - level would lose the digits that matter next to 1.
-        upper: NDArray[np.float64] = betainccinv(beliefs.alpha, beliefs.beta, self._tail(beliefs))
+        upper = beliefs.upper_quantile(self._tail(beliefs))
         return Proposal(share_among(upper == upper.max()), {"upper_quantile": upper})
 
-    def _tail(self, beliefs: Beliefs) -> float:
+    def _tail(self, beliefs: ArmBeliefs) -> float:
         if self.level is not None:
             return 1.0 - self.level
-        return 1.0 / (1.0 + float(beliefs.alpha.sum() + beliefs.beta.sum()))
+        return 1.0 / (1.0 + beliefs.evidence)

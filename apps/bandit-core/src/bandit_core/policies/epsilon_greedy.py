@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from bandit_core.checks import check_number
-from bandit_core.policies.base import Beliefs, Proposal, share_among
+from bandit_core.policies.base import ArmBeliefs, Proposal, share_among
 from bandit_core.policies.registry import register
 
 
@@ -24,7 +24,7 @@ class EpsilonGreedy:
     def __post_init__(self) -> None:
         check_number("epsilon_greedy: epsilon", self.epsilon, low=0.0, high=1.0)
 
-    def propose(self, beliefs: Beliefs) -> Proposal:
+    def propose(self, beliefs: ArmBeliefs) -> Proposal:
         mean = beliefs.mean
         greedy = share_among(mean == mean.max())
         return Proposal((1.0 - self.epsilon) * greedy + self.epsilon / len(mean), {"mean": mean})

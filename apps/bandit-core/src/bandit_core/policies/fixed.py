@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from bandit_core.checks import check_number
-from bandit_core.policies.base import Beliefs, Proposal, share_among
+from bandit_core.policies.base import ArmBeliefs, Proposal, share_among
 from bandit_core.policies.registry import register
 
 
@@ -37,7 +37,7 @@ class Fixed:
             raise ValueError("fixed: weights must give at least one arm a share above 0")
         object.__setattr__(self, "weights", dict(self.weights))
 
-    def propose(self, beliefs: Beliefs) -> Proposal:
+    def propose(self, beliefs: ArmBeliefs) -> Proposal:
         shares = np.array([self.weights.get(arm, 0.0) for arm in beliefs.arms])
         total = shares.sum()
         weights = shares / total if total > 0.0 else share_among(np.ones(len(shares), dtype=np.bool_))

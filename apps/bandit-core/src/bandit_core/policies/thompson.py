@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from bandit_core.policies.base import Beliefs, Proposal
+from bandit_core.policies.base import ArmBeliefs, Proposal
 from bandit_core.policies.registry import register
 
 
@@ -19,6 +19,6 @@ class Thompson:
     name: ClassVar[str] = "thompson"
     title: ClassVar[str] = "Thompson sampling"
 
-    def propose(self, beliefs: Beliefs) -> Proposal:
+    def propose(self, beliefs: ArmBeliefs) -> Proposal:
         prob_best = beliefs.best_arm.prob_best
         return Proposal(prob_best, {"prob_best": prob_best})

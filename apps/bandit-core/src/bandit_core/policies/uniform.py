@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from bandit_core.policies.base import Beliefs, Proposal, share_among
+from bandit_core.policies.base import ArmBeliefs, Proposal, share_among
 from bandit_core.policies.registry import register
 
 
@@ -17,5 +17,5 @@ class Uniform:
     name: ClassVar[str] = "uniform"
     title: ClassVar[str] = "the uniform split"
 
-    def propose(self, beliefs: Beliefs) -> Proposal:
+    def propose(self, beliefs: ArmBeliefs) -> Proposal:
         return Proposal(share_among(np.ones(len(beliefs.arms), dtype=np.bool_)))

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from bandit_core.allocation import Allocation, ArmState, allocate
-from bandit_core.guardrails import Guardrails, preset
-from bandit_core.policies import make_policy
-from bandit_core.policies.base import Beliefs
+from bandit_core.policies.base import ArmBeliefs
 from bandit_core.stopping import StoppingRule, Verdict
+from bandit_service.allocator.averaged import averaged, explained
+from bandit_service.allocator.linear_fold import Models
 from bandit_service.allocator.record import AllocationRecord
-from bandit_service.experiments.definition import MICRO, ArmDefinition, Experiment, GuardrailsDefinition
+from bandit_service.allocator.segment_weights import segment_weights
+from bandit_service.allocator.vectors import beliefs_about, guardrails_of, policy_of
+from bandit_service.experiments.definition import MICRO, ArmDefinition, Experiment
 from bandit_service.redis_store.state import BeliefCounts
 
 FAST_UPDATES = 0.1
+# Every segment's vector is computed anew, every arm's model read by every replica, or t distributions integrated.
+MANY_UPDATES = 1.0
 LIMITED_UPDATES = 60.0
 _SAME_WEIGHT = 1e-12
 _MATERIAL_CHANGE = 0.01
@@ -23,7 +28,10 @@ _MATERIAL_CHANGE = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Posterior:
-    """The Beta posterior of an arm, and how often it was decided for and rewarded."""
+    """The two sums of an arm, and how often it was decided for and rewarded.
+
+    They are alpha and beta of its Beta posterior; or, if gaussian, the rewards in units and their squares.
+    """
 
     arm: ArmDefinition
     alpha: float
@@ -37,17 +45,22 @@ class Posterior:
 
     @property
     def reward_sum(self) -> float:
-        """What the rewards add up to: the posterior without its prior."""
+        """What the rewards in [0, 1] add up to: the posterior without its prior."""
         return self.alpha - self.arm.prior_alpha_micro / MICRO
+
+    def parameters(self, experiment: Experiment) -> tuple[float, ...]:
+        """Return what beliefs about the arm are made of."""
+        return (self.rewards, self.alpha, self.beta) if experiment.is_gaussian else (self.alpha, self.beta)
 
 
 def posteriors(experiment: Experiment, counts: BeliefCounts) -> tuple[Posterior, ...]:
     """Return the posterior of every arm, retired ones too, in the order of their index."""
+    priors = experiment.priors
     return tuple(
         Posterior(
             arm,
-            (_or(counts.alpha_micro, arm.index) or arm.prior_alpha_micro) / MICRO,
-            (_or(counts.beta_micro, arm.index) or arm.prior_beta_micro) / MICRO,
+            (_or(counts.alpha_micro, arm.index) or priors[arm.index][0]) / MICRO,
+            (_or(counts.beta_micro, arm.index) or priors[arm.index][1]) / MICRO,
             counts.state.decisions.get(arm.index, 0),
             counts.state.rewards.get(arm.index, 0),
         )
@@ -55,24 +68,11 @@ def posteriors(experiment: Experiment, counts: BeliefCounts) -> tuple[Posterior,
     )
 
 
-def beliefs_of(posteriors: tuple[Posterior, ...]) -> Beliefs:
+def beliefs_of(experiment: Experiment, posteriors: Sequence[Posterior]) -> ArmBeliefs:
     """Return the beliefs about the arms that can be served."""
     active = [posterior for posterior in posteriors if posterior.arm.status == "active"]
-    return Beliefs(
-        tuple(posterior.arm.id for posterior in active),
-        np.array([posterior.alpha for posterior in active]),
-        np.array([posterior.beta for posterior in active]),
-    )
-
-
-def guardrails_of(definition: GuardrailsDefinition, active_arms: int) -> Guardrails:
-    """Return the preset's limits for that many arms, with those that the definition replaces."""
-    limits = {
-        name: value
-        for name in ("min_trials", "max_step", "min_weight", "cooldown")
-        if (value := getattr(definition, name)) is not None
-    }
-    return replace(preset(definition.preset, active_arms), **limits)
+    parameters = np.array([posterior.parameters(experiment) for posterior in active])
+    return beliefs_about(experiment, [posterior.arm.id for posterior in active], parameters)
 
 
 def update_every(experiment: Experiment) -> float:
@@ -80,23 +80,33 @@ def update_every(experiment: Experiment) -> float:
     if experiment.update_every is not None:
         return experiment.update_every
     guardrails = guardrails_of(experiment.guardrails, len(experiment.active_arms))
-    return LIMITED_UPDATES if guardrails.max_step < 1.0 or guardrails.cooldown > 0.0 else FAST_UPDATES
+    if guardrails.max_step < 1.0 or guardrails.cooldown > 0.0:
+        return LIMITED_UPDATES
+    takes_longer = experiment.segment_by or experiment.is_contextual or experiment.is_gaussian
+    return MANY_UPDATES if takes_longer else FAST_UPDATES
 
 
 def compute(
-    experiment: Experiment, counts: BeliefCounts, previous: AllocationRecord | None, now: float
+    experiment: Experiment,
+    counts: BeliefCounts,
+    previous: AllocationRecord | None,
+    now: float,
+    models: Models | None = None,
 ) -> tuple[AllocationRecord, Allocation]:
-    """Return the next allocation of an experiment and its explanation."""
+    """Return the next allocation of an experiment and its explanation; `models` are those of a contextual one."""
     active = [posterior for posterior in posteriors(experiment, counts) if posterior.arm.status == "active"]
     allocation = allocate(
         arms=[
             ArmState(each.arm.id, each.alpha, each.beta, each.rewards, newcomer=each.arm.newcomer) for each in active
         ],
-        policy=make_policy(experiment.policy.name, experiment.policy.params),
+        policy=policy_of(experiment) if models is None else averaged(experiment, models),
         guardrails=guardrails_of(experiment.guardrails, len(active)),
         previous=None if previous is None else dict(previous.weights),
         seconds_since_change=None if previous is None else max(0.0, now - previous.changed_at),
+        beliefs=beliefs_of(experiment, active),
     )
+    if models is not None:
+        allocation = explained(experiment, models, allocation)
     names = list(allocation.weights)
     record = AllocationRecord(
         version=counts.state.weights_version + 1,
@@ -108,7 +118,9 @@ def compute(
         changed_at=now if previous is None or _moved(previous, allocation) else previous.changed_at,
         weights=allocation.weights,
         prob_best=dict(zip(names, allocation.best_arm.prob_best.tolist(), strict=True)),
-        expected_loss=dict(zip(names, allocation.best_arm.expected_loss.tolist(), strict=True)),
+        expected_loss=dict(zip(names, (allocation.best_arm.expected_loss * experiment.unit).tolist(), strict=True)),
+        beliefs={each.arm.id: each.parameters(experiment) for each in active},
+        segments=segment_weights(experiment, counts) if experiment.segment_by else {},
     )
     return record, allocation
 
@@ -137,7 +149,7 @@ def judge(experiment: Experiment, counts: BeliefCounts, now: float) -> Verdict |
         max_duration=rule.max_duration,
     )
     decisions = {each.arm.id: min(each.decisions, each.rewards) if closes else each.decisions for each in known}
-    return stopping.evaluate(beliefs_of(known), decisions, max(0.0, now - experiment.created_at))
+    return stopping.evaluate(beliefs_of(experiment, known), decisions, max(0.0, now - experiment.created_at))
 
 
 def _or(values: tuple[int | None, ...], index: int) -> int | None:

@@ -11,13 +11,15 @@ import structlog
 
 from bandit_core.allocation import Allocation
 from bandit_core.stopping import Verdict
-from bandit_service.allocator.compute import compute, is_material, judge, posteriors, update_every
+from bandit_service.allocator.compute import compute, is_material, judge, update_every
 from bandit_service.allocator.leases import Leases
+from bandit_service.allocator.linear_fold import LinearFold, Models
+from bandit_service.allocator.linear_record import encode_linear
 from bandit_service.allocator.record import AllocationRecord
 from bandit_service.decisions.directory import Directory
 from bandit_service.decisions.serving import Serving
 from bandit_service.events.committer import Committer, QueueFullError
-from bandit_service.events.operations import close_of
+from bandit_service.events.operations import Close, close_of
 from bandit_service.experiments.definition import Experiment
 from bandit_service.metrics import Metrics
 from bandit_service.postgres_store.errors import PostgresUnavailableError
@@ -48,6 +50,7 @@ class Allocator:
         self,
         *,
         store: RedisStore,
+        fold: LinearFold,
         directory: Directory,
         leases: Leases,
         committer: Committer,
@@ -57,6 +60,7 @@ class Allocator:
         clock: Callable[[], float],
     ) -> None:
         self._store = store
+        self._fold = fold
         self._directory = directory
         self._leases = leases
         self._committer = committer
@@ -64,7 +68,7 @@ class Allocator:
         self._conclude = conclude
         self._metrics = metrics
         self._clock = clock
-        self._seen: dict[str, tuple[int | None, int, int]] = {}
+        self._seen: dict[str, tuple[int | None, int, int, int]] = {}
         self._judged: dict[str, tuple[int | None, int, int]] = {}
         self._kept: dict[str, AllocationRecord] = {}
         self._versions: dict[str, int] = {}
@@ -119,9 +123,19 @@ class Allocator:
             self._metrics.forget(experiment.id)
         if experiment.status not in ("running", "paused"):
             return
-        beliefs = (head.epoch, head.version, experiment.revision)
+        beliefs = (head.epoch, head.version, experiment.revision, self._fold.seq(experiment.id))
         if self._seen.get(experiment.id) != beliefs and self._is_due(serving):
             await self._publish(serving)
+
+    async def _models(self, experiment: Experiment) -> Models | None:
+        """Return the experiment's linear models, if it has any and they can be had."""
+        if not experiment.is_contextual:
+            return None
+        try:
+            return await self._fold.models(experiment)
+        except PostgresUnavailableError:
+            # The published models stay in force until it is back.
+            return None
 
     def _is_due(self, serving: Serving) -> bool:
         last, experiment = serving.allocation, serving.experiment
@@ -138,26 +152,34 @@ class Allocator:
             # Limits hold per update: what is computed must follow the weights that are in force.
             await self._directory.refresh(experiment.id)
             return
-        record, allocation = await asyncio.to_thread(compute, experiment, counts, serving.allocation, self._clock())
+        models = await self._models(experiment)
+        if models is None and experiment.is_contextual:
+            return
+        now = self._clock()
+        record, allocation = await asyncio.to_thread(compute, experiment, counts, serving.allocation, now, models)
         # The store may have come back with an older version: a number that was served before is not used again.
         record = msgspec.structs.replace(record, version=max(record.version, self._versions.get(experiment.id, 0) + 1))
+        linear = None if models is None else msgspec.structs.replace(models.record, version=record.version)
         published = await self._store.publish(
             experiment.id,
             token=self._leases.token,
             read_version=counts.state.weights_version,
             record=record,
             explanation=_encode(allocation.explanation.to_dict()),
+            linear=b"" if linear is None else encode_linear(linear),
         )
         if not published:
             await self._directory.refresh(experiment.id)
             return
         self._versions[experiment.id] = record.version
-        self._directory.install(experiment, record)
-        self._seen[experiment.id] = (counts.state.epoch, counts.state.version, experiment.revision)
+        self._directory.install(experiment, record, linear)
+        seq = 0 if linear is None else linear.seq
+        self._seen[experiment.id] = (counts.state.epoch, counts.state.version, experiment.revision, seq)
         if is_material(record, self._kept.get(experiment.id)):
             self._kept[experiment.id] = record
             self._history.keep(experiment.id, record, allocation)
-        means = {each.arm.id: each.mean for each in posteriors(experiment, counts)}
+        beliefs = allocation.beliefs
+        means = dict(zip(beliefs.arms, (beliefs.mean * experiment.unit).tolist(), strict=True))
         self._metrics.believed(experiment.id, record, means)
 
     async def _judge(self, serving: Serving, head: Head) -> None:
@@ -185,8 +207,13 @@ class Allocator:
             return
         members = await self._store.due(serving.experiment.id, now_ms, _CLOSE_BATCH)
         try:
-            waiting = [self._committer.submit(lane, close_of(member, now_ms)) for member in members]
+            waiting = [self._committer.submit(lane, _close(serving, member, now_ms)) for member in members]
         except QueueFullError:
             return
         if waiting:
             await asyncio.wait(waiting)
+
+
+def _close(serving: Serving, member: str, now_ms: int) -> Close:
+    experiment = serving.experiment
+    return close_of(member, now_ms, segments=experiment.segments, has_context=experiment.is_contextual)

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 import msgspec
 
 
-class AllocationRecord(msgspec.Struct, frozen=True, kw_only=True):
+class AllocationRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Weights by arm, with the numbers they came from. Times are seconds since the epoch (UTC).
 
-    `belief_version` and `seq` say which beliefs were looked at; `changed_at` is when a weight last moved.
+    `belief_version` and `seq` say which beliefs were looked at; `changed_at` is when a weight last moved. `beliefs` are
+    those by arm: alpha and beta; or, if gaussian, how many rewards there were, their sum and that of their squares in
+    units. `segments` has the weights of each segment by its name.
     """
 
     version: int
@@ -23,6 +25,8 @@ class AllocationRecord(msgspec.Struct, frozen=True, kw_only=True):
     weights: Mapping[str, float]
     prob_best: Mapping[str, float]
     expected_loss: Mapping[str, float]
+    beliefs: Mapping[str, tuple[float, ...]] = {}
+    segments: Mapping[str, Mapping[str, float]] = {}
 
 
 encode_allocation = msgspec.json.Encoder().encode

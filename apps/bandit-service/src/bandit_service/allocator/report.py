@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
+import numpy as np
 from pydantic import BaseModel, Field
 
 from bandit_core.allocation import Explanation
@@ -14,6 +15,7 @@ from bandit_core.posteriors import BetaPosterior
 from bandit_core.stopping import Verdict
 from bandit_service.allocator.compute import Posterior, beliefs_of, judge, posteriors
 from bandit_service.allocator.record import decode_allocation
+from bandit_service.allocator.vectors import gaussian_beliefs
 from bandit_service.decisions.serving import Serving
 from bandit_service.experiments.definition import Experiment, Status
 from bandit_service.problems import Unavailable
@@ -29,16 +31,16 @@ class ArmPosterior(BaseModel):
     arm: str
     index: int = Field(ge=0)
     status: str
-    alpha: float = Field(gt=0)
-    beta: float = Field(gt=0)
-    mean: float = Field(ge=0, le=1)
+    alpha: float | None = Field(gt=0, description="Of the Beta posterior; null where rewards are gaussian")
+    beta: float | None = Field(gt=0)
+    mean: float
     interval: tuple[float, float] = Field(description="Equal-tailed 95% credible interval of the mean reward")
     prob_best: float | None = Field(description="Probability that the arm is the best of those that can be served")
     expected_loss: float | None = Field(description="Expected reward given up by always choosing this arm")
     weight: float = Field(ge=0, le=1, description="Published weight")
     decisions: int = Field(ge=0)
     rewards: int = Field(ge=0, description="How many rewards entered the posterior")
-    reward_sum: float = Field(ge=0)
+    reward_sum: float
 
 
 class PosteriorReport(BaseModel):
@@ -148,10 +150,11 @@ class Reports:
 def _posterior_report(serving: Serving, counts: BeliefCounts) -> PosteriorReport:
     experiment = serving.experiment
     known = posteriors(experiment, counts)
-    beliefs = beliefs_of(known)
+    beliefs = beliefs_of(experiment, known)
+    unit = experiment.unit
     best = beliefs.best_arm
     prob_best = dict(zip(beliefs.arms, best.prob_best.tolist(), strict=True))
-    losses = dict(zip(beliefs.arms, best.expected_loss.tolist(), strict=True))
+    losses = dict(zip(beliefs.arms, (best.expected_loss * unit).tolist(), strict=True))
     weights = serving.allocation.weights if serving.allocation else {}
     return PosteriorReport(
         experiment_id=experiment.id,
@@ -161,28 +164,57 @@ def _posterior_report(serving: Serving, counts: BeliefCounts) -> PosteriorReport
         expected_loss=max(0.0, min(losses.values())),
         decisions=sum(each.decisions for each in known),
         arms=[
-            _arm(each, prob_best.get(each.arm.id), losses.get(each.arm.id), weights.get(each.arm.id, 0.0))
-            for each in known
+            _arm(each, estimate, prob_best.get(each.arm.id), losses.get(each.arm.id), weights.get(each.arm.id, 0.0))
+            for each, estimate in zip(known, _estimates(experiment, known), strict=True)
         ],
     )
 
 
-def _arm(each: Posterior, prob_best: float | None, loss: float | None, weight: float) -> ArmPosterior:
+class _Estimate(NamedTuple):
+    alpha: float | None
+    beta: float | None
+    mean: float
+    interval: tuple[float, float]
+    reward_sum: float
+
+
+def _estimates(experiment: Experiment, known: Sequence[Posterior]) -> list[_Estimate]:
+    """Return what is believed of every arm's mean reward, in the units rewards are sent in."""
+    if not experiment.is_gaussian:
+        return [_estimate_of_rate(each) for each in known]
+    unit = experiment.unit
+    parameters = np.array([each.parameters(experiment) for each in known])
+    beliefs = gaussian_beliefs(experiment, [each.arm.id for each in known], parameters)
+    low, high = beliefs.interval(_CREDIBLE)
+    columns = zip(known, beliefs.mean.tolist(), low.tolist(), high.tolist(), strict=True)
+    return [
+        _Estimate(None, None, mean * unit, (least * unit, most * unit), each.alpha * unit)
+        for each, mean, least, most in columns
+    ]
+
+
+def _estimate_of_rate(each: Posterior) -> _Estimate:
     interval = BetaPosterior(each.alpha, each.beta).interval(_CREDIBLE)
+    return _Estimate(each.alpha, each.beta, each.mean, (interval.low, interval.high), each.reward_sum)
+
+
+def _arm(
+    each: Posterior, estimate: _Estimate, prob_best: float | None, loss: float | None, weight: float
+) -> ArmPosterior:
     return ArmPosterior(
         arm=each.arm.id,
         index=each.arm.index,
         status=each.arm.status,
-        alpha=each.alpha,
-        beta=each.beta,
-        mean=each.mean,
-        interval=(interval.low, interval.high),
+        alpha=estimate.alpha,
+        beta=estimate.beta,
+        mean=estimate.mean,
+        interval=estimate.interval,
         prob_best=prob_best,
         expected_loss=None if loss is None else max(0.0, loss),
         weight=weight,
         decisions=each.decisions,
         rewards=each.rewards,
-        reward_sum=each.reward_sum,
+        reward_sum=estimate.reward_sum,
     )
 
 

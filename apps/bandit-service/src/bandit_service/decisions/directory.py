@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
+from bandit_service.allocator.linear_record import LinearRecord, decode_linear
 from bandit_service.allocator.record import AllocationRecord, decode_allocation
 from bandit_service.decisions.serving import Serving
 from bandit_service.experiments.definition import Experiment
@@ -69,30 +70,39 @@ class Directory:
             task.add_done_callback(lambda _: self._loading.pop(experiment_id, None))
         return await asyncio.shield(task)
 
-    def install(self, experiment: Experiment, allocation: AllocationRecord | None) -> Serving:
+    def install(
+        self, experiment: Experiment, allocation: AllocationRecord | None, linear: LinearRecord | None = None
+    ) -> Serving:
         """Take a newer definition or other weights into memory."""
         known = self._servings.get(experiment.id)
         if known is not None and known.experiment.revision > experiment.revision:
             experiment = known.experiment
         if allocation is None and known is not None:
             allocation = known.allocation
-        if known is not None and known.experiment is experiment and known.allocation is allocation:
+        if linear is None and known is not None:
+            linear = known.linear
+        if (
+            known is not None
+            and known.experiment is experiment
+            and known.allocation is allocation
+            and known.linear is linear
+        ):
             serving = known
         else:
-            serving = Serving(experiment, allocation)
+            serving = Serving(experiment, allocation, linear)
         self._servings[experiment.id] = serving
         self._unknown_until.pop(experiment.id, None)
         return serving
 
     async def _load(self, experiment_id: str) -> Serving | None:
         try:
-            definition, allocation = await self._store.definition_and_allocation(experiment_id)
+            definition, allocation, linear = await self._store.served(experiment_id)
         except StoreUnavailableError:
             return await self._load_from_postgres(experiment_id)
         if definition is None:
             return await self._load_from_postgres(experiment_id)
         record = decode_allocation(allocation) if allocation else None
-        return self.install(_decode_definition(definition), record)
+        return self.install(_decode_definition(definition), record, decode_linear(linear) if linear else None)
 
     async def _load_from_postgres(self, experiment_id: str) -> Serving | None:
         known = self._servings.get(experiment_id)

@@ -7,27 +7,44 @@ from collections.abc import Callable
 from hashlib import blake2b
 from typing import NamedTuple
 
+import msgspec
+from msgspec.structs import replace
+
 from bandit_service.auth import Principal
-from bandit_service.decisions.decision_id import DecisionIds, Ticket, is_signed
+from bandit_service.decisions.choice import Choice, Demand, DemandError
+from bandit_service.decisions.chooser import Chooser
+from bandit_service.decisions.decision_id import DecisionIds, Place, Ticket, is_signed
 from bandit_service.decisions.intake import Intake
-from bandit_service.decisions.schemas import ActivateRequest, ActivateResponse, SelectRequest, SelectResponse
-from bandit_service.decisions.serving import Choice, NoWeightsError, Serving
+from bandit_service.decisions.schemas import (
+    ActivateRequest,
+    ActivateResponse,
+    SelectRequest,
+    SelectResponse,
+    SlateArm,
+)
+from bandit_service.decisions.serving import NoWeightsError, Serving
 from bandit_service.decisions.tickets import Tickets, remembered
 from bandit_service.decisions.uniforms import Uniforms
 from bandit_service.events.operations import DUPLICATE, LATE, UNRECORDED, Activate, Counter, Decide
-from bandit_service.events.record import EventRecord, Stratum
+from bandit_service.events.record import Circumstances, EventRecord, Stratum
 from bandit_service.metrics import Metrics
 from bandit_service.problems import Conflict, Expired, Invalid, Unavailable
 
+_encode = msgspec.json.Encoder().encode
+
 
 class Begun(NamedTuple):
-    """A decision that was handed in; without a future there was no room for it."""
+    """A decision that was handed in; without a future there was no room for it.
+
+    `later` are the futures of a slate's later positions.
+    """
 
     request: SelectRequest
     serving: Serving
     choice: Choice
     decision_id: str
     future: asyncio.Future[int] | None
+    later: tuple[asyncio.Future[int] | None, ...] = ()
 
 
 class Decisions:
@@ -40,6 +57,7 @@ class Decisions:
         tickets: Tickets,
         ids: DecisionIds,
         uniforms: Uniforms,
+        chooser: Chooser,
         clock: Callable[[], float],
         metrics: Metrics,
     ) -> None:
@@ -47,6 +65,7 @@ class Decisions:
         self._tickets = tickets
         self._ids = ids
         self._uniforms = uniforms
+        self._chooser = chooser
         self._clock = clock
         self._metrics = metrics
 
@@ -62,10 +81,7 @@ class Decisions:
         """Choose, and hand the decision in without waiting for it, so that a batch shares one commit."""
         serving = await self._intake.serving(request.experiment_id, principal)
         _check(request, serving)
-        try:
-            choice = serving.choose(request.unit_id, self._uniforms.next())
-        except NoWeightsError:
-            raise Unavailable(f"experiment {request.experiment_id!r} has no weights yet", retry_after=1) from None
+        choice = self._choose(request, serving)
         ticket = Ticket(
             experiment_id=request.experiment_id,
             arm_index=choice.arm.index,
@@ -74,17 +90,24 @@ class Decisions:
             stratum=choice.stratum,
             deferred=request.defer_activation,
             weights_version=serving.weights_version,
+            vector=choice.vector,
+            segment=choice.segment,
+            slate=choice.slate,
         )
         decision_id = request.decision_id or self._ids.issue(ticket)
-        future = self._intake.try_submit(_operation(decision_id, request, ticket, serving), serving)
-        if future is None:
+        operations = _operations(decision_id, request, ticket, choice, serving)
+        first, *later = [self._intake.try_submit(operation, serving) for operation in operations]
+        if first is None:
             self._metrics.dropped.inc()
-        return Begun(request, serving, choice, decision_id, future)
+        return Begun(request, serving, choice, decision_id, first, tuple(later))
 
     async def finish(self, begun: Begun) -> SelectResponse:
         """Wait until the decision is recorded, or cannot be for now."""
-        request, serving, choice, decision_id, future = begun
+        request, serving, choice, decision_id, future, later = begun
         outcome = await future if future is not None else UNRECORDED
+        for another in later:
+            if another is None or await another == UNRECORDED:
+                outcome = UNRECORDED
         if outcome == DUPLICATE and request.decision_id is not None:
             return await self._again(request.decision_id, serving)
         self._metrics.decided(serving.experiment.id, choice.arm.id, choice.stratum)
@@ -106,6 +129,8 @@ class Decisions:
             counter=_counter(ticket.stratum),
             deadline_ms=deadline_ms,
             closes_ms=deadline_ms if waits else None,
+            segment=ticket.segment,
+            needs_context=waits and serving.experiment.is_contextual,
         )
         outcome = await self._intake.outcome(self._intake.submit(operation, serving))
         if outcome == LATE:
@@ -116,6 +141,16 @@ class Decisions:
             experiment_id=serving.experiment.id,
         )
 
+    def _choose(self, request: SelectRequest, serving: Serving) -> Choice:
+        try:
+            if request.is_plain and serving.draws_from_published:
+                return serving.choose(request.unit_id, self._uniforms.next())
+            return self._chooser.choose(serving, _demand(request), request.unit_id)
+        except NoWeightsError:
+            raise Unavailable(f"experiment {request.experiment_id!r} has no weights yet", retry_after=1) from None
+        except DemandError as error:
+            raise Invalid.field(error.field, error.message) from None
+
     async def _again(self, decision_id: str, serving: Serving) -> SelectResponse:
         """Answer a repeated /select with the decision that was made the first time."""
         ticket, serving = await self._tickets.own(decision_id, serving)
@@ -123,23 +158,58 @@ class Decisions:
         return _response(
             decision_id,
             serving,
-            Choice(arm, ticket.propensity, ticket.stratum),
+            Choice(arm, ticket.propensity, ticket.stratum, ticket.vector, ticket.segment),
             recorded=True,
             weights_version=ticket.weights_version,
         )
 
 
-def _operation(decision_id: str, request: SelectRequest, ticket: Ticket, serving: Serving) -> Decide:
+def _demand(request: SelectRequest) -> Demand:
+    return Demand(
+        request.context,
+        request.k,
+        None if request.eligible_arms is None else frozenset(request.eligible_arms),
+        frozenset(request.exclude_arms or ()),
+    )
+
+
+def _operations(
+    decision_id: str, request: SelectRequest, ticket: Ticket, choice: Choice, serving: Serving
+) -> list[Decide]:
+    """Return the events of a decision: one, or one for each position of a slate."""
     experiment = serving.experiment
     closes = ticket.stratum == "bandit" and not ticket.deferred and experiment.missing_reward == "zero"
     unit = None if request.unit_id is None else hashed_unit(request.unit_id, experiment.unit_salt)
-    return Decide(
-        _record(decision_id, ticket, event_ms=ticket.decision_ms, unit_hash=unit),
+    record = _record(decision_id, ticket, event_ms=ticket.decision_ms, unit_hash=unit)
+    circumstances = _circumstances(choice, serving)
+    if circumstances is not None:
+        record = replace(record, circumstances=circumstances)
+    kept = experiment.is_contextual and ticket.stratum == "bandit" and choice.context is not None
+    first = Decide(
+        record,
         counter="" if ticket.deferred else _counter(ticket.stratum),
         closes_ms=ticket.decision_ms + serving.reward_window_ms if closes else None,
         own_record=None if request.decision_id is None else remembered(ticket),
         remembers_unit=experiment.assignment == "sticky" and ticket.stratum == "bandit",
+        kept_context=_encode(choice.context) if kept else None,
+        segment=ticket.segment,
     )
+    return [first, *(_at_position(first, position, place) for position, place in enumerate(ticket.slate) if position)]
+
+
+def _at_position(first: Decide, position: int, place: Place) -> Decide:
+    """Return the event of a later position of a slate: the unit and the context stand with the first."""
+    record = replace(
+        first.record, arm_index=place.arm_index, propensity=place.propensity, position=position, unit_hash=None
+    )
+    return Decide(record, counter=first.counter, closes_ms=first.closes_ms)
+
+
+def _circumstances(choice: Choice, serving: Serving) -> Circumstances | None:
+    if choice.vector == "published" and choice.segment is None and choice.context is None:
+        return None
+    segment = None if choice.segment is None else serving.segmentation.names[choice.segment]
+    return Circumstances(choice.vector, segment, choice.slate_propensity, choice.context)
 
 
 def hashed_unit(unit_id: str, salt: str) -> str:
@@ -155,6 +225,10 @@ def _check(request: SelectRequest, serving: Serving) -> None:
         raise Invalid.field("unit_id", "needed: the experiment assigns units, by sticky assignment or a holdout")
     if request.decision_id is not None and is_signed(request.decision_id):
         raise Invalid.field("decision_id", "ids of your own must not begin like the service's")
+    if request.k > 1 and request.decision_id is not None:
+        raise Invalid.field("decision_id", "a slate has an id of the service's: leave yours out")
+    if request.k > 1 and request.defer_activation:
+        raise Invalid.field("defer_activation", "a slate counts from the start: it cannot be deferred")
 
 
 def _counter(stratum: Stratum) -> Counter:
@@ -194,4 +268,16 @@ def _response(
         weights_version=serving.weights_version if weights_version is None else weights_version,
         stratum=choice.stratum,
         recorded=recorded,
+        vector=choice.vector,
+        segment=None if choice.segment is None else serving.segmentation.names[choice.segment],
+        slate=_slate(choice, serving) if choice.slate else None,
+        slate_propensity=choice.slate_propensity,
+    )
+
+
+def _slate(choice: Choice, serving: Serving) -> tuple[SlateArm, ...]:
+    arms = serving.experiment.arms
+    return tuple(
+        SlateArm(arm=arms[place.arm_index].id, arm_index=place.arm_index, propensity=place.propensity)
+        for place in choice.slate
     )

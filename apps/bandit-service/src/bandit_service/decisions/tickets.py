@@ -71,6 +71,8 @@ class Tickets:
             stratum=own.stratum,
             deferred=own.deferred,
             weights_version=own.weights_version,
+            vector=own.vector,
+            segment=own.segment,
         )
         return ticket, await self._with_arm(serving, ticket.arm_index)
 
@@ -118,5 +120,7 @@ def remembered(ticket: Ticket) -> bytes:
             stratum=ticket.stratum,
             deferred=ticket.deferred,
             weights_version=ticket.weights_version,
+            vector=ticket.vector,
+            segment=ticket.segment,
         )
     )

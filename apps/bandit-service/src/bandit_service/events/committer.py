@@ -137,6 +137,12 @@ class Committer:
                 await self._outage(str(error))
                 if self._closing:
                     return
+            except Exception:
+                # A loop that ended would leave everyone who asks waiting for ever.
+                log.exception("commit_failed")
+                for lane in self.lanes.values():
+                    lane.unanswered()
+                await asyncio.sleep(_REST_SECONDS)
 
     def close(self) -> None:
         """Ask `run` to end after what waits has been committed."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
-from bandit_service.events.operations import UNKNOWN, UNRECORDED, Operation
+from bandit_service.events.operations import NO_CONTEXT, UNKNOWN, UNRECORDED, Operation
 from bandit_service.redis_store.connection import Command
 from bandit_service.redis_store.keys import ExperimentKeys
 from bandit_service.redis_store.scripts import script
@@ -110,8 +111,9 @@ class Lane:
         """Return the batch under way, or begin one with up to `limit` waiting operations."""
         if self.under_way is None:
             self._number += 1
-            operations = [self.queue.popleft() for _ in range(min(limit, len(self.queue)))]
-            self.under_way = self._batch(operations)
+            self.under_way = self._batch(list(islice(self.queue, limit)))
+            for _ in self.under_way.operations:
+                self.queue.popleft()
         elif self.recovering:
             # It was made before the store came into doubt, and could pre-empt what another process has to send again.
             self.under_way = self._batch(self.under_way.operations)
@@ -127,6 +129,12 @@ class Lane:
                 self.retained.append((result, operation))
             elif result == UNKNOWN and operation.waits_out_outages:
                 self.held.append(operation)
+            elif result == NO_CONTEXT and operation.is_accepted:
+                # The context of a reward that was acknowledged is still to come from the process that decided.
+                if self.recovering:
+                    self.held.append(operation)
+                else:
+                    self.forgotten += 1
             operation.settle(UNRECORDED if result == UNKNOWN else result)
         self.release(reply.committed)
 

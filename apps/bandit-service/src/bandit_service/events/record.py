@@ -8,6 +8,19 @@ import msgspec
 
 Stratum = Literal["bandit", "holdout", "paused", "concluded", "direct"]
 Kind = Literal["decision", "activation", "reward", "close", "late"]
+# Which vector a decision was drawn from: the published one; one that was computed for its subset of the arms, its
+# segment, its context; the published one renormalised over a subset that is not computed yet; a ranking of a sample.
+Vector = Literal["published", "subset", "renormalised", "segment", "context", "slate"]
+type Context = list[float] | dict[str, float | str]
+
+
+class Circumstances(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What else an event was made of, where it is not the published vector alone."""
+
+    vector: Vector = "published"
+    segment: str | None = None
+    slate_propensity: float | None = None
+    context: Context | None = None
 
 
 class EventRecord(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -28,6 +41,7 @@ class EventRecord(msgspec.Struct, array_like=True, frozen=True, gc=False):
     deferred: bool = False
     unit_hash: str | None = None
     position: int = 0
+    circumstances: Circumstances | None = None
 
 
 class EventKey(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -19,7 +19,7 @@ from bandit_service.allocator.record import AllocationRecord, encode_allocation
 from bandit_service.events.operations import pending_member
 from bandit_service.events.record import EventRecord, Kind
 from bandit_service.experiments.definition import MICRO, Experiment
-from bandit_service.postgres_store.events import ArmTotals, EventLog, OpenWindow
+from bandit_service.postgres_store.events import ArmTotals, EventLog, OpenWindow, SegmentCount
 from bandit_service.redis_store.errors import StoreFullError, StoreUnavailableError
 from bandit_service.redis_store.keys import ExperimentKeys
 from bandit_service.redis_store.store import RedisStore
@@ -35,18 +35,18 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Posterior:
-    """Alpha and beta of an arm in millionths, prior included."""
+    """The two sums of an arm in millionths, prior included: alpha and beta, or rewards and squares if gaussian."""
 
     alpha_micro: int
     beta_micro: int
 
 
-def posterior_of(prior_alpha_micro: int, prior_beta_micro: int, totals: ArmTotals) -> Posterior:
-    """Return what a fold of events makes of a prior: successes add r, failures 1 - r."""
-    return Posterior(
-        prior_alpha_micro + totals.reward_micro,
-        prior_beta_micro + totals.rewards * MICRO - totals.reward_micro,
-    )
+def posterior_of(
+    prior_alpha_micro: int, prior_beta_micro: int, totals: ArmTotals, *, is_gaussian: bool = False
+) -> Posterior:
+    """Return what a fold of events makes of a prior: successes add r, failures 1 - r; if gaussian r and its square."""
+    second = totals.square_micro if is_gaussian else totals.rewards * MICRO - totals.reward_micro
+    return Posterior(prior_alpha_micro + totals.reward_micro, prior_beta_micro + second)
 
 
 class Refiller:
@@ -99,8 +99,11 @@ class Refiller:
         if position is None or not await self._store.refill_begin(experiment.id, position.epoch):
             return None
         writer = _Pieces(self._store, experiment.id, position.epoch)
-        totals = await self._totals(experiment)
+        snapshot = await self._events.last_snapshot(experiment.id, experiment.priors)
+        totals = await self._events.fold(experiment.id, snapshot, is_gaussian=experiment.is_gaussian)
         await writer.values(_posteriors(experiment, totals))
+        if experiment.segment_by:
+            await writer.segments(await self._events.fold_segments(experiment.id, snapshot), experiment.segments)
         await self._remembered(experiment, writer)
         record = await self._weights(experiment.id, allocation, position.epoch)
         if record is not None:
@@ -126,26 +129,35 @@ class Refiller:
             return None
         return msgspec.structs.replace(last, version=last.version + _UNSEEN_VERSIONS, epoch=epoch, belief_version=-1)
 
-    async def _totals(self, experiment: Experiment) -> dict[int, ArmTotals]:
-        snapshot = await self._events.last_snapshot(experiment.id, experiment.priors)
-        return await self._events.fold(experiment.id, snapshot)
-
     async def _remembered(self, experiment: Experiment, writer: _Pieces) -> None:
         """Write what scripts look up: markers and callers' own decisions of open windows, pending windows, units."""
         window_ms = round(experiment.reward_window * 1_000)
         life_ms = window_ms + MARKER_GRACE_MS
         since_ms = round(self._clock() * 1_000) - life_ms
         windows = await self._events.open_windows(experiment.id) if experiment.missing_reward == "zero" else []
-        await writer.pending(windows, window_ms)
+        await writer.pending(windows, window_ms, experiment.segments)
         await self._markers(experiment.id, writer, windows, since_ms, life_ms)
-        async for page in self._events.own_decisions(experiment.id, since_ms):
+        async for page in self._events.own_decisions(experiment.id, since_ms, experiment.segments):
             await writer.values(
                 (writer.keys.own_decision(name), writer.stamp + _encode(decision).decode(), life_ms)
                 for name, decision in page
             )
+        if experiment.is_contextual:
+            await self._contexts(experiment.id, writer, windows, since_ms, life_ms)
         if experiment.assignment == "sticky":
             async for units in self._events.exposed_units(experiment.id):
                 await writer.units(units)
+
+    async def _contexts(
+        self, experiment_id: str, writer: _Pieces, windows: Sequence[OpenWindow], since_ms: int, life_ms: int
+    ) -> None:
+        waiting = {window.decision_id for window in windows}
+        since_ms = min([since_ms, *(window.decision_ms for window in windows)])
+        async for page in self._events.contexts(experiment_id, since_ms):
+            await writer.values(
+                (writer.keys.context(decision_id), writer.stamp + context, None if decision_id in waiting else life_ms)
+                for decision_id, context in page
+            )
 
     async def _markers(
         self, experiment_id: str, writer: _Pieces, windows: Sequence[OpenWindow], since_ms: int, life_ms: int
@@ -158,11 +170,11 @@ class Refiller:
             async for page in self._events.markers(experiment_id, kind, since_ms):
                 await writer.values(
                     (
-                        writer.marker(kind, decision_id),
+                        writer.marker(kind, decision_id, position),
                         writer.stamp + _marker_value(kind, micro),
                         None if decision_id in waiting and kind != "activation" else life_ms,
                     )
-                    for decision_id, micro in page
+                    for decision_id, position, micro in page
                 )
 
 
@@ -185,16 +197,28 @@ class _Pieces:
                 arguments += ("S", value, "" if life_ms is None else life_ms)
             await self._write([key for key, _, _ in piece], arguments)
 
-    def marker(self, kind: Kind, decision_id: str) -> str:
+    def marker(self, kind: Kind, decision_id: str, position: int) -> str:
         """Name the key that says that an event of this kind has happened to a decision."""
-        return self.keys.activated(decision_id) if kind == "activation" else self.keys.rewarded(decision_id)
+        return self.keys.activated(decision_id) if kind == "activation" else self.keys.rewarded(decision_id, position)
 
-    async def pending(self, windows: Sequence[OpenWindow], window_ms: int) -> None:
+    async def pending(self, windows: Sequence[OpenWindow], window_ms: int, segments: Sequence[str]) -> None:
         for piece in batched(windows, _PIECE):
             arguments: list[str | int] = []
             for window in piece:
-                record = EventRecord(window.decision_id, window.decision_ms, 0, window.arm_index, "bandit")
-                arguments += ("Z", window.decision_ms + window_ms, pending_member(record))
+                record = EventRecord(
+                    window.decision_id, window.decision_ms, 0, window.arm_index, "bandit", position=window.position
+                )
+                segment = None if window.segment is None else segments.index(window.segment)
+                arguments += ("Z", window.decision_ms + window_ms, pending_member(record, segment))
+            await self._write([], arguments)
+
+    async def segments(self, counts: Sequence[SegmentCount], segments: Sequence[str]) -> None:
+        numbers = {name: number for number, name in enumerate(segments)}
+        for piece in batched(counts, _PIECE):
+            arguments: list[str | int] = []
+            for count in piece:
+                place = f"{numbers[count.segment]}:{count.arm_index}"
+                arguments += ("H", f"n:{place}", count.rewards, "H", f"r:{place}", count.reward_micro)
             await self._write([], arguments)
 
     async def units(self, names: Sequence[str]) -> None:
@@ -208,10 +232,10 @@ class _Pieces:
 
 def _posteriors(experiment: Experiment, totals: dict[int, ArmTotals]) -> Iterator[tuple[str, str, None]]:
     keys = ExperimentKeys(experiment.id)
-    for arm in experiment.arms:
-        posterior = posterior_of(arm.prior_alpha_micro, arm.prior_beta_micro, totals.get(arm.index, ArmTotals()))
-        yield keys.alpha(arm.index), str(posterior.alpha_micro), None
-        yield keys.beta(arm.index), str(posterior.beta_micro), None
+    for index, prior in experiment.priors.items():
+        posterior = posterior_of(*prior, totals.get(index, ArmTotals()), is_gaussian=experiment.is_gaussian)
+        yield keys.alpha(index), str(posterior.alpha_micro), None
+        yield keys.beta(index), str(posterior.beta_micro), None
 
 
 def _marker_value(kind: Kind, micro: int | None) -> str:

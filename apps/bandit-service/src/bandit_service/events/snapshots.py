@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from bandit_service.experiments.definition import Experiment
-from bandit_service.postgres_store.events import EventLog, SnapshotRow
+from bandit_service.postgres_store.events import EventLog, SegmentCount, SnapshotRow
 from bandit_service.redis_store.state import BeliefCounts, Head
 from bandit_service.redis_store.streams import Streams
 
@@ -23,6 +23,7 @@ class _Taken:
     epoch: int
     seq: int
     rows: tuple[SnapshotRow, ...]
+    segments: tuple[SegmentCount, ...]
 
 
 class Snapshots:
@@ -53,7 +54,7 @@ class Snapshots:
         if taken is None and self._is_due(experiment.id, head):
             taken = await self._take(experiment)
         if taken is not None and head.epoch == taken.epoch and head.committed >= taken.seq:
-            await self._events.save_snapshot(taken.rows)
+            await self._events.save_snapshot(taken.rows, taken.segments)
             del self._waiting[experiment.id]
 
     def wants(self, experiment_id: str, head: Head) -> bool:
@@ -78,10 +79,17 @@ class Snapshots:
         if state.epoch is None:
             return None
         rows = tuple(_rows(experiment, counts, state.epoch, now))
-        taken = _Taken(self._streams.generation, state.epoch, state.seq, rows)
+        segments = tuple(_segments(experiment, counts))
+        taken = _Taken(self._streams.generation, state.epoch, state.seq, rows, segments)
         self._waiting[experiment.id] = taken
         self._last[experiment.id] = (state.epoch, state.seq, now)
         return taken
+
+
+def _segments(experiment: Experiment, counts: BeliefCounts) -> Iterator[SegmentCount]:
+    names = experiment.segments
+    for (segment, arm_index), rewards in counts.segment_rewards.items():
+        yield SegmentCount(names[segment], arm_index, rewards, counts.segment_micro[segment, arm_index])
 
 
 def _rows(experiment: Experiment, counts: BeliefCounts, epoch: int, now: float) -> list[SnapshotRow]:

@@ -18,10 +18,11 @@ _AT_ONCE: Final = 4
 
 @dataclass(slots=True)
 class Round:
-    """What one round found and left: where experiments stood before it, and those that were refused."""
+    """What one round found and left: where experiments stood before it, what Postgres has now, and who was refused."""
 
     heads: Mapping[str, Head]
     has_more: bool = False
+    written: list[StreamBatch] = field(default_factory=list)
     refused: dict[str, Refusal] = field(default_factory=dict)
 
 
@@ -65,6 +66,7 @@ class Writer:
             if isinstance(committed, Refusal):
                 done.refused[batch.experiment_id] = committed
                 continue
+            done.written.append(batch)
             await self._streams.trim(batch.experiment_id, batch.epoch, committed)
             self._oldest.pop(batch.experiment_id, None)
             done.has_more = done.has_more or heads[batch.experiment_id].seq > committed
@@ -101,11 +103,9 @@ def _consecutive(entries: list[Entry]) -> list[Entry]:
 
 
 def _event(seq: int, fields: list[bytes]) -> StreamEvent:
-    """Read an entry by place: the commit script alone writes them, k, b and p first, then f or r or neither."""
+    """Read an entry by place: the commit script alone writes them, k, b and p first, then f, r and x."""
     _, kind, _, believed, _, record, *more = fields
     if not more:
         return StreamEvent(seq, kind, believed, record)
-    name, value = more
-    if name == b"f":
-        return StreamEvent(seq, kind, believed, record, first_exposure=value)
-    return StreamEvent(seq, kind, believed, record, outcome=value)
+    named = dict(zip(more[::2], more[1::2], strict=True))
+    return StreamEvent(seq, kind, believed, record, named.get(b"f"), named.get(b"r"), named.get(b"x"))

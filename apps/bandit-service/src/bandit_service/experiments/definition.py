@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 from typing import Literal
 
 import msgspec
+
+from bandit_core.contextual import contextual_policy_names
 
 MICRO = 1_000_000
 DEFAULT_NAMESPACE = "default"
@@ -39,6 +42,36 @@ class PolicyDefinition(Value, frozen=True):
 
     name: str = "thompson"
     params: Mapping[str, float | Mapping[str, float]] = {}
+
+
+class FeaturesDefinition(Value, frozen=True):
+    """The numbers a context consists of, by name or only by how many they are; an intercept stands behind them."""
+
+    features: tuple[str, ...] | None = None
+    dimension: int | None = None
+    intercept: bool = True
+
+
+class SegmentField(Value, frozen=True):
+    """A categorical field of the context. What is none of its values, or is not given, counts as the default."""
+
+    field: str
+    values: tuple[str, ...]
+    default: str
+
+
+class RewardsDefinition(Value, frozen=True):
+    """How rewards are distributed: numbers in [0, 1], or any, as multiples of `unit` (gaussian).
+
+    The rest is the Normal-Inverse-Gamma prior of gaussian rewards, in units.
+    """
+
+    distribution: Literal["bernoulli", "gaussian"] = "bernoulli"
+    unit: float = 1.0
+    mean: float = 0.0
+    strength: float = 1.0
+    shape: float = 1.0
+    scale: float = 1.0
 
 
 class GuardrailsDefinition(Value, frozen=True):
@@ -95,6 +128,9 @@ class Experiment(Value, frozen=True):
     reward_window: float = 86_400.0
     missing_reward: MissingReward = "ignore"
     reward_model: Mapping[str, object] | None = None
+    rewards: RewardsDefinition = RewardsDefinition()
+    context: FeaturesDefinition | None = None
+    segment_by: tuple[SegmentField, ...] = ()
     assignment: Assignment = "draw"
     holdout: float = 0.0
     update_every: float | None = None
@@ -110,8 +146,39 @@ class Experiment(Value, frozen=True):
         return tuple(arm for arm in self.arms if arm.status == "active")
 
     @property
+    def is_gaussian(self) -> bool:
+        return self.rewards.distribution == "gaussian"
+
+    @property
+    def unit(self) -> float:
+        """What rewards are divided by before they are summed: 1, unless they are gaussian."""
+        return self.rewards.unit if self.is_gaussian else 1.0
+
+    @property
+    def is_contextual(self) -> bool:
+        """Whether its policy computes a vector for each context."""
+        return self.policy.name in contextual_policy_names()
+
+    @property
+    def dimension(self) -> int:
+        """How many numbers a context's vector has, the intercept included; 0 without features."""
+        context = self.context
+        if context is None:
+            return 0
+        return (context.dimension or len(context.features or ())) + context.intercept
+
+    @property
+    def segments(self) -> tuple[str, ...]:
+        """The names of all segments: every combination of the fields' values, in the order of their numbers."""
+        if not self.segment_by:
+            return ()
+        return tuple("/".join(values) for values in product(*(field.values for field in self.segment_by)))
+
+    @property
     def priors(self) -> dict[int, tuple[int, int]]:
-        """Alpha and beta of every arm's prior in millionths, by the arm's index."""
+        """What the sums of every arm begin with, in millionths: alpha and beta of its prior; zeros if gaussian."""
+        if self.is_gaussian:
+            return {arm.index: (0, 0) for arm in self.arms}
         return {arm.index: (arm.prior_alpha_micro, arm.prior_beta_micro) for arm in self.arms}
 
     def arm(self, arm_id: str) -> ArmDefinition:

@@ -13,11 +13,15 @@ from bandit_service.experiments.definition import DEFAULT_NAMESPACE
 # No dot at either end: "." and ".." mean something else in a URL, and a namespace must not be empty.
 ID_PATTERN: Final = r"^[A-Za-z0-9_-]([A-Za-z0-9._-]{0,126}[A-Za-z0-9_-])?$"
 NAMESPACE_PATTERN: Final = r"^[A-Za-z0-9_-]{1,128}$"
+# No slash: it joins the values of a segment's name.
+FEATURE_PATTERN: Final = r"^[A-Za-z0-9._:-]{1,64}$"
 # Postgres text cannot hold NUL.
 TEXT_PATTERN: Final = r"^[^\x00]*$"
 LEAST_PRIOR, GREATEST_PRIOR = 1e-6, 1e6
 YEAR: Final = 366 * 86_400.0
 MOST_ARMS: Final = 1_000
+MOST_FEATURES: Final = 128
+MOST_SEGMENTS: Final = 1_000
 _GREATEST_NUMBER = 1e15
 _NUMBER = {"type": "number", "minimum": -_GREATEST_NUMBER, "maximum": _GREATEST_NUMBER}
 _DEEPEST, _MOST_ENTRIES, _LONGEST_NAME = 4, 1_000, 200
@@ -50,6 +54,8 @@ UpdateEvery = Annotated[
     float,
     Field(ge=0.05, le=86_400, description="Seconds between updates of the weights; null: as the guardrails need"),
 ]
+FeatureName = Annotated[str, Field(pattern=FEATURE_PATTERN, examples=["age"])]
+SegmentValue = Annotated[str, Field(pattern=FEATURE_PATTERN, examples=["evening"])]
 PriorParameter = Annotated[float, Field(ge=LEAST_PRIOR, le=GREATEST_PRIOR, allow_inf_nan=False)]
 Parameters = Annotated[
     dict[str, Any],

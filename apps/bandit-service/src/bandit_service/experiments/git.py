@@ -36,6 +36,7 @@ def applied(experiment: Experiment, file: NewExperiment) -> Experiment:
     for name in _FIXED & set(named):
         if getattr(after, name) != getattr(experiment, name):
             raise Conflict(f"{name} of experiment {experiment.id!r} cannot be changed: begin another experiment")
+    transitions.check_learns_alike(experiment, after)
     rules.check(after)
     return after
 

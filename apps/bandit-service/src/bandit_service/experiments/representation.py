@@ -48,6 +48,33 @@ class PolicyView(BaseModel):
     params: Parameters
 
 
+class ContextView(BaseModel):
+    """The numbers a context consists of."""
+
+    features: list[str] | None
+    dimension: int | None
+    intercept: bool
+
+
+class SegmentView(BaseModel):
+    """A categorical field of the context that the experiment learns by."""
+
+    field: str
+    values: list[str]
+    default: str
+
+
+class RewardsView(BaseModel):
+    """How rewards are distributed, and the prior of gaussian ones in units."""
+
+    distribution: Literal["bernoulli", "gaussian"]
+    unit: float
+    mean: float
+    strength: float
+    shape: float
+    scale: float
+
+
 class LimitsView(BaseModel):
     """A preset of guardrails, and the limits that replace the preset's."""
 
@@ -99,6 +126,9 @@ class ExperimentView(BaseModel):
     reward_window: float = Field(description="Seconds a reward may take", examples=[86_400.0])
     missing_reward: MissingReward
     reward_model: dict[str, Any] | None
+    rewards: RewardsView
+    context: ContextView | None
+    segment_by: list[SegmentView]
     assignment: Assignment
     holdout: float
     update_every: float | None

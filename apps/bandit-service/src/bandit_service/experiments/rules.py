@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bandit_core.guardrails import InfeasibleLimits
-from bandit_service.allocator.compute import guardrails_of
+from bandit_service.allocator.vectors import guardrails_of, has_only_floors
 from bandit_service.experiments.definition import Experiment
 from bandit_service.problems import FieldError, Invalid
+
+# A covariance is published for every arm, and counts for every segment, again and again.
+_MOST_NUMBERS = 1_000_000
+_MOST_COUNTS = 20_000
 
 
 def check(experiment: Experiment) -> None:
@@ -32,11 +36,60 @@ def _violations(experiment: Experiment) -> dict[str, str]:
         found["control_arm"] = "is required with a holdout: it is what the holdout is served"
     if (strangers := _strangers(experiment)) is not None:
         found["policy.params"] = f"there is no arm {strangers!r}"
+    found |= _contextual(experiment) if experiment.is_contextual else {}
+    found |= _segmented(experiment) if experiment.segment_by else {}
+    found |= _gaussian(experiment) if experiment.is_gaussian else {}
     try:
         guardrails_of(experiment.guardrails, len(active)).check_feasible(len(active))
     except InfeasibleLimits as error:
         found["guardrails.min_weight"] = str(error)
     return found
+
+
+def _contextual(experiment: Experiment) -> dict[str, str]:
+    found = _only_floors(experiment)
+    if experiment.context is None:
+        found["context"] = f"is required by the policy {experiment.policy.name}: name its features, or their dimension"
+    elif len(experiment.arms) * experiment.dimension**2 > _MOST_NUMBERS:
+        most = _MOST_NUMBERS // experiment.dimension**2
+        found["context"] = f"with {experiment.dimension} features at most {most} arms are taken"
+    if experiment.assignment == "sticky":
+        found["assignment"] = "a vector of a context is drawn from anew for every request: it cannot be sticky"
+    if experiment.segment_by:
+        found["segment_by"] = "is for policies without features; put the categories into the features as 0 and 1"
+    stopping = experiment.stopping
+    if stopping is not None and (stopping.prob_best is not None or stopping.expected_loss is not None):
+        found["stopping.prob_best"] = (
+            "no arm is the best one for every context: set prob_best and expected_loss to null, and max_duration"
+        )
+    return found
+
+
+def _segmented(experiment: Experiment) -> dict[str, str]:
+    found = _only_floors(experiment)
+    if len(experiment.segments) * len(experiment.arms) > _MOST_COUNTS:
+        found["segment_by"] = f"segments times arms may be {_MOST_COUNTS} at most"
+    return found
+
+
+def _gaussian(experiment: Experiment) -> dict[str, str]:
+    found: dict[str, str] = {}
+    if experiment.is_contextual:
+        found["policy.name"] = "linear policies take rewards between 0 and 1"
+    if experiment.segment_by:
+        found["segment_by"] = "is for rewards between 0 and 1"
+    if experiment.missing_reward == "zero":
+        found["missing_reward"] = "a missing gaussian reward says nothing: it can only be ignored"
+    if experiment.reward_model is not None:
+        found["reward_model"] = "gives rewards between 0 and 1, not gaussian ones"
+    return found
+
+
+def _only_floors(experiment: Experiment) -> dict[str, str]:
+    """Return what is wrong with guardrails that need one vector to move step by step."""
+    if has_only_floors(experiment):
+        return {}
+    return {"guardrails": "of its limits only min_weight can hold for vectors by context or segment"}
 
 
 def _strangers(experiment: Experiment) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from math import prod
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -15,28 +16,35 @@ from pydantic import (
     model_validator,
 )
 
+from bandit_core.contextual import contextual_policy_names, make_contextual_policy
 from bandit_core.policies import make_policy, policy_names
 from bandit_core.rewards import make_reward_model
 from bandit_core.stopping import StoppingRule
 from bandit_service.experiments.definition import DEFAULT_NAMESPACE, Assignment, MissingReward, Status
 from bandit_service.experiments.fields import (
     MOST_ARMS,
+    MOST_FEATURES,
+    MOST_SEGMENTS,
     WHOLE,
     YEAR,
     ArmId,
     Body,
     Description,
     ExperimentId,
+    FeatureName,
     Holdout,
     Namespace,
     Parameters,
     PriorParameter,
     Revision,
     RewardModel,
+    SegmentValue,
     UpdateEvery,
     Why,
     check_plain,
 )
+
+_POLICIES = tuple(sorted((*policy_names(), *contextual_policy_names())))
 
 
 class Prior(Body):
@@ -57,6 +65,55 @@ def _arm(value: object) -> object:
     return {"id": value} if isinstance(value, str) else value
 
 
+class Context(Body):
+    """The numbers a context consists of: their names, or only how many they are. An intercept stands behind them."""
+
+    features: Annotated[list[FeatureName], Field(min_length=1, max_length=MOST_FEATURES)] | None = None
+    dimension: Annotated[int, Field(ge=1, le=MOST_FEATURES), WHOLE] | None = None
+    intercept: bool = True
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.features is None) == (self.dimension is None):
+            raise ValueError("give either features, the names, or dimension, how many there are")
+        if self.features is not None and len(set(self.features)) < len(self.features):
+            raise ValueError("names of features must differ")
+        if (self.dimension or len(self.features or ())) + self.intercept > MOST_FEATURES:
+            raise ValueError(f"at most {MOST_FEATURES} features are taken, the intercept included")
+        return self
+
+
+class Segment(Body):
+    """A categorical field of the context. What is none of its values, or is not given, counts as the default."""
+
+    field: FeatureName
+    values: Annotated[list[SegmentValue], Field(min_length=1, max_length=100)]
+    default: SegmentValue
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len(set(self.values)) < len(self.values):
+            raise ValueError("values must differ")
+        if self.default not in self.values:
+            raise ValueError("the default must be one of the values")
+        return self
+
+
+class Rewards(Body):
+    """How rewards are distributed: in [0, 1], or (gaussian) any number, as multiples of `unit`.
+
+    The rest is the Normal-Inverse-Gamma prior of gaussian rewards, in units: the mean, worth `strength` observations,
+    and the variance by its `shape` and `scale`.
+    """
+
+    distribution: Literal["bernoulli", "gaussian"] = "bernoulli"
+    unit: Annotated[float, Field(ge=1e-9, le=1e9, allow_inf_nan=False)] = 1.0
+    mean: Annotated[float, Field(ge=-1_000, le=1_000)] = 0.0
+    strength: Annotated[float, Field(ge=1e-6, le=1e6)] = 1.0
+    shape: Annotated[float, Field(gt=0.5, le=1e6)] = 1.0
+    scale: Annotated[float, Field(ge=1e-9, le=1e9)] = 1.0
+
+
 class Policy(Body):
     """How beliefs become weights."""
 
@@ -64,14 +121,14 @@ class Policy(Body):
         json_schema_extra={"examples": [{"name": "top_two_thompson", "params": {"beta": 0.5}}]},
     )
 
-    name: Annotated[str, Field(json_schema_extra={"enum": list(policy_names())})] = "thompson"
+    name: Annotated[str, Field(json_schema_extra={"enum": list(_POLICIES)})] = "thompson"
     params: Parameters = Field(default_factory=dict, validate_default=True)
 
     @field_validator("name")
     @classmethod
     def _check_name(cls, name: str) -> str:
-        if name not in policy_names():
-            raise ValueError(f"unknown policy; known are {', '.join(policy_names())}")
+        if name not in _POLICIES:
+            raise ValueError(f"unknown policy; known are {', '.join(_POLICIES)}")
         return name
 
     @field_validator("params")
@@ -79,7 +136,8 @@ class Policy(Body):
     def _check_params(cls, params: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         check_plain(params)
         if "name" in info.data:
-            make_policy(info.data["name"], params)
+            make = make_contextual_policy if info.data["name"] in contextual_policy_names() else make_policy
+            make(info.data["name"], params)
         return params
 
 
@@ -146,6 +204,9 @@ class NewExperiment(Body):
     reward_window: Annotated[float, Field(ge=0.001, le=YEAR, description="Seconds a reward may take")] = 86_400.0
     missing_reward: MissingReward = "ignore"
     reward_model: RewardModel | None = None
+    rewards: Rewards = Rewards()
+    context: Context | None = None
+    segment_by: Annotated[list[Segment], Field(max_length=8)] = Field(default_factory=list)
     assignment: Assignment = "draw"
     holdout: Holdout = 0.0
     update_every: UpdateEvery | None = None
@@ -165,6 +226,15 @@ class NewExperiment(Body):
         if repeated:
             raise ValueError(f"ids of arms must differ; repeated: {', '.join(repeated[:5])}")
         return arms
+
+    @field_validator("segment_by")
+    @classmethod
+    def _check_segments(cls, fields: list[Segment]) -> list[Segment]:
+        if len({each.field for each in fields}) < len(fields):
+            raise ValueError("fields must differ")
+        if (segments := prod(len(each.values) for each in fields)) > MOST_SEGMENTS:
+            raise ValueError(f"their values make {segments} segments; at most {MOST_SEGMENTS} are taken")
+        return fields
 
     @field_validator("reward_model")
     @classmethod

@@ -5,6 +5,7 @@ Pausing, resuming, retiring and archiving what is so already returns it unchange
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -17,8 +18,11 @@ from bandit_service.experiments.definition import (
     ArmDefinition,
     ConclusionDefinition,
     Experiment,
+    FeaturesDefinition,
     GuardrailsDefinition,
     PolicyDefinition,
+    RewardsDefinition,
+    SegmentField,
     StoppingDefinition,
     namespace_of,
 )
@@ -26,7 +30,14 @@ from bandit_service.experiments.fields import MOST_ARMS
 from bandit_service.experiments.schemas import ExperimentChange, NewArm, NewExperiment, Prior, Retirement
 from bandit_service.problems import Conflict, Invalid, NotFound
 
-_DOCUMENTS = {"policy": PolicyDefinition, "guardrails": GuardrailsDefinition, "stopping": StoppingDefinition}
+_DOCUMENTS: Mapping[str, Any] = {
+    "policy": PolicyDefinition,
+    "guardrails": GuardrailsDefinition,
+    "stopping": StoppingDefinition,
+    "rewards": RewardsDefinition,
+    "context": FeaturesDefinition,
+    "segment_by": tuple[SegmentField, ...],
+}
 
 
 def created(request: NewExperiment, *, now: float, salt: str) -> Experiment:
@@ -60,6 +71,7 @@ def changed(experiment: Experiment, request: ExperimentChange) -> Experiment:
     check_open(experiment)
     named = request.model_fields_set - {"reason", "expected_revision"}
     after = replace(experiment, **settings_of(request.model_dump(include=named)))
+    check_learns_alike(experiment, after)
     rules.check(after)
     return after
 
@@ -194,6 +206,17 @@ def _successor[T: (str, str | None)](retiring: str, holder: T, successor: str | 
     if successor is None:
         raise Conflict(f"{retiring!r} is the {field}; name another one in the field {field} to replace it")
     return successor
+
+
+def check_learns_alike(before: Experiment, after: Experiment) -> None:
+    """Return if a linear model learns under a change as it did before; raise Conflict if it would begin anew."""
+    if (before.is_contextual, *_learning(before)) != (after.is_contextual, *_learning(after)):
+        raise Conflict("how a linear model learns (ridge, half_life) cannot be changed: begin another experiment")
+
+
+def _learning(experiment: Experiment) -> tuple[object, object]:
+    params = experiment.policy.params if experiment.is_contextual else {}
+    return params.get("ridge", 1.0), params.get("half_life")
 
 
 def check_open(experiment: Experiment) -> None:

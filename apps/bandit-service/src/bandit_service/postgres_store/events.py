@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from enum import Enum, auto
 from typing import Any, NamedTuple
 
@@ -35,7 +35,8 @@ class StreamEvent(NamedTuple):
     """One event as it stands in the stream: the record, and beside it what the commit script decided.
 
     `believed` and `first_exposure` are b"1" or b"0"; `outcome` is what a closing window was worth in millionths, b"" if
-    that is ignored. Nothing is decoded here: Postgres reads the record itself, and the service has less to do.
+    that is ignored; `context` is what a reward's decision was made in. Nothing is decoded here: Postgres reads the
+    record itself, and the service has less to do.
     """
 
     seq: int
@@ -44,6 +45,7 @@ class StreamEvent(NamedTuple):
     record: bytes
     first_exposure: bytes | None = None
     outcome: bytes | None = None
+    context: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,10 @@ class Refusal(Enum):
 
 @dataclass(slots=True)
 class ArmTotals:
-    """The fold of an arm's events. `reward_micro` and `rewards` are what the beliefs took."""
+    """The fold of an arm's events. `reward_micro`, `square_micro` and `rewards` are what the beliefs took.
+
+    `square_micro` is 0 unless they are gaussian.
+    """
 
     reward_micro: int = 0
     rewards: int = 0
@@ -72,6 +77,7 @@ class ArmTotals:
     holdout_decisions: int = 0
     holdout_rewards: int = 0
     holdout_reward_micro: int = 0
+    square_micro: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +87,37 @@ class Snapshot:
     epoch: int = 0
     seq: int = 0
     arms: dict[int, ArmTotals] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentCount:
+    """How many rewards entered a segment's beliefs about an arm, and their sum in millionths."""
+
+    segment: str
+    arm_index: int
+    rewards: int
+    reward_micro: int
+
+
+@dataclass(frozen=True, slots=True)
+class LearntEvent:
+    """A reward with the context its decision was made in: what a linear model learns from, in stream order."""
+
+    epoch: int
+    seq: int
+    arm_index: int
+    reward_micro: int
+    event_ms: int
+    context: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinearSnapshot:
+    """Linear models by arm, as the fold of every event up to (epoch, seq)."""
+
+    epoch: int = 0
+    seq: int = 0
+    states: Mapping[int, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +146,8 @@ class OpenWindow:
     decision_id: str
     arm_index: int
     decision_ms: int
+    position: int
+    segment: str | None
 
 
 class EventLog:
@@ -168,16 +207,61 @@ class EventLog:
             return {EventKey(*row) for row in await cursor.fetchall()}
 
     async def last_snapshot(self, experiment_id: str, priors: dict[int, tuple[int, int]]) -> Snapshot:
-        """Return the newest snapshot, or an empty one. `priors` are alpha and beta in millionths by arm."""
+        """Return the newest snapshot, or an empty one. `priors` are what each arm's sums began with, in millionths."""
         rows = await self._rows("last_snapshot", experiment_id=experiment_id)
         if not rows:
             return Snapshot()
-        arms = {row["arm_index"]: _totals(row, priors[row["arm_index"]][0]) for row in rows}
+        arms = {row["arm_index"]: _totals(row, *priors[row["arm_index"]]) for row in rows}
         return Snapshot(rows[0]["epoch"], rows[0]["seq"], arms)
 
-    async def fold(self, experiment_id: str, after: Snapshot) -> dict[int, ArmTotals]:
+    async def fold_segments(self, experiment_id: str, after: Snapshot) -> list[SegmentCount]:
+        """Return the counts of segments: those of the snapshot and what every later event adds."""
+        parameters = {"experiment_id": experiment_id, "epoch": after.epoch, "seq": after.seq}
+        totals: dict[tuple[str, int], SegmentCount] = {}
+        for name in ("segment_snapshot", "fold_segments"):
+            for row in await self._rows(name, **parameters):
+                key = (row["segment"], row["arm_index"])
+                before = totals.get(key, SegmentCount(*key, 0, 0))
+                totals[key] = SegmentCount(
+                    *key, before.rewards + row["rewards"], before.reward_micro + row["reward_micro"]
+                )
+        return list(totals.values())
+
+    async def linear_snapshot(self, experiment_id: str) -> LinearSnapshot:
+        """Return the newest snapshot of linear models, or an empty one."""
+        rows = await self._rows("linear_snapshot", experiment_id=experiment_id)
+        if not rows:
+            return LinearSnapshot()
+        return LinearSnapshot(rows[0]["epoch"], rows[0]["seq"], {row["arm_index"]: row["state"] for row in rows})
+
+    async def save_linear_snapshot(self, experiment_id: str, snapshot: LinearSnapshot, taken_at: float) -> None:
+        """Keep a snapshot of linear models in place of older ones."""
+        place = {"experiment_id": experiment_id, "epoch": snapshot.epoch, "seq": snapshot.seq}
+        rows = [
+            {**place, "arm_index": index, "taken_at": taken_at, "state": state}
+            for index, state in snapshot.states.items()
+        ]
+        async with connected(self._pool) as connection, connection.cursor() as cursor:
+            await cursor.executemany(statement("insert_linear_snapshot"), rows)
+            await cursor.execute(statement("retire_linear_snapshots"), place)
+
+    async def believed_contexts(
+        self, experiment_id: str, epoch: int, seq: int, committed: int
+    ) -> AsyncIterator[list[LearntEvent]]:
+        """Yield, page by page and in stream order, what linear models learn from after (epoch, seq)."""
+        parameters = {"experiment_id": experiment_id, "epoch": epoch, "seq": seq, "committed": committed}
+        async for page in self._pages("believed_contexts", parameters):
+            yield [LearntEvent(*row) for row in page]
+
+    async def contexts(self, experiment_id: str, since_ms: int) -> AsyncIterator[list[tuple[str, str]]]:
+        """Yield, page by page, the contexts of decisions since then, by decision."""
+        async for page in self._pages("recent_contexts", {"experiment_id": experiment_id, "since_ms": since_ms}):
+            yield page
+
+    async def fold(self, experiment_id: str, after: Snapshot, *, is_gaussian: bool = False) -> dict[int, ArmTotals]:
         """Return the totals of every arm: those of the snapshot and what every later event adds."""
-        rows = await self._rows("fold_events", experiment_id=experiment_id, epoch=after.epoch, seq=after.seq)
+        place = {"experiment_id": experiment_id, "epoch": after.epoch, "seq": after.seq}
+        rows = await self._rows("fold_events", is_gaussian=is_gaussian, **place)
         totals = {index: replace(arm) for index, arm in after.arms.items()}
         for row in rows:
             index = row.pop("arm_index")
@@ -188,17 +272,22 @@ class EventLog:
 
     async def markers(
         self, experiment_id: str, kind: Kind, since_ms: int
-    ) -> AsyncIterator[list[tuple[str, int | None]]]:
-        """Yield, page by page, decision id and reward of every event of a kind on decisions since then."""
+    ) -> AsyncIterator[list[tuple[str, int, int | None]]]:
+        """Yield, page by page, decision id, position and reward of every event of a kind on decisions since then."""
         parameters = {"experiment_id": experiment_id, "kind": kind, "since_ms": since_ms}
         async for page in self._pages("recent_markers", parameters):
             yield page
 
-    async def own_decisions(self, experiment_id: str, since_ms: int) -> AsyncIterator[list[tuple[str, OwnDecision]]]:
+    async def own_decisions(
+        self, experiment_id: str, since_ms: int, segments: Sequence[str] = ()
+    ) -> AsyncIterator[list[tuple[str, OwnDecision]]]:
         """Yield, page by page, the decisions since then that carry ids of their callers'."""
+        numbers = {name: number for number, name in enumerate(segments)}
         parameters = {"experiment_id": experiment_id, "since_ms": since_ms}
         async for page in self._pages("recent_own_decisions", parameters):
-            yield [(decision_id, OwnDecision(*fields)) for decision_id, *fields in page]
+            yield [
+                (decision_id, OwnDecision(*(*fields, numbers.get(segment)))) for decision_id, *fields, segment in page
+            ]
 
     async def open_windows(self, experiment_id: str) -> list[OpenWindow]:
         return [OpenWindow(**row) for row in await self._rows("open_windows", experiment_id=experiment_id)]
@@ -208,11 +297,17 @@ class EventLog:
         async for page in self._pages("exposed_units", {"experiment_id": experiment_id}):
             yield [name for (name,) in page]
 
-    async def save_snapshot(self, rows: Sequence[SnapshotRow]) -> None:
+    async def save_snapshot(self, rows: Sequence[SnapshotRow], segments: Sequence[SegmentCount] = ()) -> None:
+        """Keep a snapshot of all arms, and of the counts of segments in place of older ones."""
+        names = SnapshotRow.__slots__
+        parameters = [{name: getattr(row, name) for name in names} for row in rows]
         async with connected(self._pool) as connection, connection.cursor() as cursor:
-            names = SnapshotRow.__slots__
-            parameters = [{name: getattr(row, name) for name in names} for row in rows]
             await cursor.executemany(statement("insert_snapshot"), parameters)
+            if segments:
+                place = {name: parameters[0][name] for name in ("experiment_id", "epoch", "seq")}
+                counts = [{**place, **asdict(count)} for count in segments]
+                await cursor.executemany(statement("insert_segment_snapshot"), counts)
+                await cursor.execute(statement("retire_segment_snapshots"), place)
 
     async def save_allocation(
         self, experiment_id: str, record: AllocationRecord, explanation: dict[str, Any], summary: str
@@ -296,7 +391,7 @@ def _copied(batch: StreamBatch) -> bytes:
     """Return events as lines of COPY's text format. JSON has neither tabs nor line ends of its own, but backslashes."""
     head = b"%b\t%d" % (batch.experiment_id.encode(), batch.epoch)
     return b"".join(
-        b"%b\t%d\t%b\t%b\t%b\t%b\t%b\n"
+        b"%b\t%d\t%b\t%b\t%b\t%b\t%b\t%b\n"
         % (
             head,
             event.seq,
@@ -304,15 +399,18 @@ def _copied(batch: StreamBatch) -> bytes:
             event.believed,
             _NULL if event.first_exposure is None else event.first_exposure,
             _NULL if event.outcome is None else event.outcome,
+            event.context.replace(b"\\", b"\\\\") if event.context else _NULL,
             event.record.replace(b"\\", b"\\\\"),
         )
         for event in batch.events
     )
 
 
-def _totals(row: dict[str, Any], prior_alpha_micro: int) -> ArmTotals:
+def _totals(row: dict[str, Any], prior_alpha_micro: int, prior_beta_micro: int) -> ArmTotals:
     return ArmTotals(
         reward_micro=row["alpha_micro"] - prior_alpha_micro,
+        # Where the second sum begins at 0 it is one of squares; elsewhere it follows from the others.
+        square_micro=0 if prior_beta_micro else row["beta_micro"],
         rewards=row["rewards"],
         decisions=row["decisions"],
         holdout_decisions=row["holdout_decisions"],

@@ -15,10 +15,12 @@ class ExperimentKeys:
         "events",
         "explanation",
         "lease",
+        "linear",
         "pending",
         "prefix",
         "producers",
         "refill",
+        "segments",
         "state",
         "units",
     )
@@ -35,11 +37,13 @@ class ExperimentKeys:
         self.explanation = f"{self.prefix}explanation"
         self.lease = f"{self.prefix}lease"
         self.refill = f"{self.prefix}refill"
+        self.segments = f"{self.prefix}segments"
+        self.linear = f"{self.prefix}linear"
 
     @property
     def committed_by_script(self) -> tuple[str, ...]:
         """The keys every commit declares, in the order the script expects."""
-        return (self.state, self.events, self.pending, self.units, self.producers)
+        return (self.state, self.events, self.pending, self.units, self.producers, self.segments)
 
     def alpha(self, arm_index: int) -> str:
         return f"{self.prefix}arm:{arm_index}:alpha"
@@ -47,13 +51,18 @@ class ExperimentKeys:
     def beta(self, arm_index: int) -> str:
         return f"{self.prefix}arm:{arm_index}:beta"
 
-    def rewarded(self, decision_id: str) -> str:
-        """Name the marker that a decision has its reward, which makes rewards exactly-once."""
-        return f"{self.prefix}rewarded:{decision_id}"
+    def rewarded(self, decision_id: str, position: int = 0) -> str:
+        """Name the marker that a position of a decision has its reward, which makes rewards exactly-once."""
+        # A slate's id is one of the service's own, and those have no colon.
+        return f"{self.prefix}rewarded:{decision_id}:{position}" if position else f"{self.prefix}rewarded:{decision_id}"
 
     def activated(self, decision_id: str) -> str:
         """Name the marker that a deferred decision was shown."""
         return f"{self.prefix}activated:{decision_id}"
+
+    def context(self, decision_id: str) -> str:
+        """Name the context a decision was made in, for the time its reward may take."""
+        return f"{self.prefix}context:{decision_id}"
 
     def own_decision(self, decision_id: str) -> str:
         """Name the record of a decision that carries an id of its caller's."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from bandit_service.redis_store.keys import ExperimentKeys
 
@@ -66,25 +66,47 @@ class State(Head):
 
 @dataclass(frozen=True, slots=True)
 class BeliefCounts:
-    """One consistent picture of an experiment: its counters, and alpha and beta of every arm in millionths."""
+    """One consistent picture of an experiment: its counters, and the two sums of every arm in millionths.
+
+    They are alpha and beta, prior included; or the rewards and their squares, if gaussian. `segment_rewards` and
+    `segment_micro` are how many rewards entered by (segment, arm), and their sum.
+    """
 
     state: State
     alpha_micro: tuple[int | None, ...]
     beta_micro: tuple[int | None, ...]
+    segment_rewards: Mapping[tuple[int, int], int] = field(default_factory=dict)
+    segment_micro: Mapping[tuple[int, int], int] = field(default_factory=dict)
 
     @staticmethod
     def keys(experiment_id: str, arms: int) -> list[str]:
         """Name the keys to be read for the first `arms` arms, in the order `parse` expects."""
         names = ExperimentKeys(experiment_id)
         alphas = [names.alpha(index) for index in range(arms)]
-        return [names.state, *alphas, *(names.beta(index) for index in range(arms))]
+        return [names.state, names.segments, *alphas, *(names.beta(index) for index in range(arms))]
 
     @classmethod
-    def parse(cls, flat: Sequence[str], values: Sequence[str]) -> BeliefCounts:
-        """Read the state as a flat list of fields and values, and what stands under the other keys ("": nothing)."""
+    def parse(cls, flat: Sequence[str], segments: Sequence[str], values: Sequence[str]) -> BeliefCounts:
+        """Read state and segments as flat lists of fields and values, and what stands under the other keys."""
         numbers = tuple(int(value) if value != "" else None for value in values)
         arms = len(numbers) // 2
-        return cls(State.of(dict(zip(flat[::2], flat[1::2], strict=True))), numbers[:arms], numbers[arms:])
+        counts = dict(zip(segments[::2], segments[1::2], strict=True))
+        return cls(
+            State.of(dict(zip(flat[::2], flat[1::2], strict=True))),
+            numbers[:arms],
+            numbers[arms:],
+            _by_segment(counts, "n:"),
+            _by_segment(counts, "r:"),
+        )
+
+
+def _by_segment(counts: Mapping[str, str], prefix: str) -> dict[tuple[int, int], int]:
+    found = {}
+    for name, value in counts.items():
+        if name.startswith(prefix):
+            segment, arm = name[len(prefix) :].split(":")
+            found[int(segment), int(arm)] = int(value)
+    return found
 
 
 def _by_arm(fields: dict[str, str], prefix: str) -> dict[int, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import batched
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -24,6 +24,15 @@ if TYPE_CHECKING:
 _CONNECTIONS = 32
 # So many at once do not keep the process from its requests for long.
 _PAGE = 100
+
+
+class Served(NamedTuple):
+    """An experiment's definition, its published weights and, if it is contextual, its published linear models."""
+
+    definition: str | None
+    allocation: str | None
+    linear: str | None
+
 
 type _Call = tuple[Sequence[str], Sequence[str | bytes | int]]
 
@@ -73,12 +82,12 @@ class RedisStore:
         values = [micro for prior in priors.values() for micro in prior]
         return bool(await self._run("define", [keys.state, keys.definition, *names], [revision, definition, *values]))
 
-    async def definition_and_allocation(self, experiment_id: str) -> tuple[str | None, str | None]:
+    async def served(self, experiment_id: str) -> Served:
+        """Read what a process needs to answer for an experiment, in one atomic step."""
         keys = ExperimentKeys(experiment_id)
         with translated():
-            values = await self._redis.mget(keys.definition, keys.allocation)
-        definition, allocation = cast("list[str | None]", values)
-        return definition, allocation
+            values = await self._redis.mget(keys.definition, keys.allocation, keys.linear)
+        return Served(*cast("list[str | None]", values))
 
     async def head(self, experiment_id: str) -> Head:
         [head] = await self.heads([experiment_id])
@@ -108,8 +117,8 @@ class RedisStore:
 
     async def beliefs(self, experiment_id: str, arms: int) -> BeliefCounts:
         """Read counters and posteriors of the first `arms` arms in one atomic step."""
-        flat, values = await self._run("beliefs", BeliefCounts.keys(experiment_id, arms), [])
-        return BeliefCounts.parse(flat, values)
+        flat, segments, values = await self._run("beliefs", BeliefCounts.keys(experiment_id, arms), [])
+        return BeliefCounts.parse(flat, segments, values)
 
     async def vacant(self, experiment_ids: Sequence[str]) -> list[str]:
         """Return the experiments whose lease nobody holds."""
@@ -129,13 +138,20 @@ class RedisStore:
         await self._run_many("release", [([ExperimentKeys(name).lease], [token]) for name in experiment_ids])
 
     async def publish(
-        self, experiment_id: str, *, token: str, read_version: int, record: AllocationRecord, explanation: bytes
+        self,
+        experiment_id: str,
+        *,
+        token: str,
+        read_version: int,
+        record: AllocationRecord,
+        explanation: bytes,
+        linear: bytes = b"",
     ) -> bool:
         """Publish an allocation if the lease is held, its epoch goes on and nobody published since `read_version`."""
         keys = ExperimentKeys(experiment_id)
-        names = [keys.state, keys.lease, keys.allocation, keys.explanation]
+        names = [keys.state, keys.lease, keys.allocation, keys.explanation, keys.linear]
         versions: tuple[str | int, ...] = (token, record.epoch, read_version, record.version)
-        return bool(await self._run("publish", names, [*versions, encode_allocation(record), explanation]))
+        return bool(await self._run("publish", names, [*versions, encode_allocation(record), explanation, linear]))
 
     async def events(self, experiment_id: str, epoch: int, first: int, count: int) -> list[tuple[int, dict[str, str]]]:
         """Return up to `count` events of an epoch from sequence number `first` on, in order."""
@@ -180,7 +196,9 @@ class RedisStore:
     ) -> bool:
         names = ExperimentKeys(experiment_id)
         return bool(
-            await self._run("refill_chunk", [names.state, names.pending, names.units, *keys], [epoch, *arguments])
+            await self._run(
+                "refill_chunk", [names.state, names.pending, names.units, names.segments, *keys], [epoch, *arguments]
+            )
         )
 
     async def refill_end(self, experiment_id: str, epoch: int, fields: dict[str, int]) -> bool:

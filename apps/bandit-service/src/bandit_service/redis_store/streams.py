@@ -61,8 +61,8 @@ class Streams:
 
     async def beliefs(self, experiment_id: str, arms: int) -> BeliefCounts:
         """Read counters and posteriors of the first `arms` arms in one atomic step."""
-        flat, values = await self._run("beliefs", BeliefCounts.keys(experiment_id, arms), [])
-        return BeliefCounts.parse([_text(item) for item in flat], [_text(value) for value in values])
+        answer = await self._run("beliefs", BeliefCounts.keys(experiment_id, arms), [])
+        return BeliefCounts.parse(*([item.decode() for item in part] for part in answer))
 
     async def _run(self, name: str, keys: Sequence[str], arguments: Sequence[int]) -> Any:  # noqa: ANN401
         command: Command = ("EVALSHA", script(name).sha, len(keys), *keys, *arguments)
@@ -83,7 +83,3 @@ class Streams:
             if isinstance(answer, Exception):
                 raise StoreFullError(str(answer)) if means_full(answer) else StoreUnavailableError(str(answer))
         return answers
-
-
-def _text(value: bytes) -> str:
-    return value.decode()

@@ -6,5 +6,6 @@ CREATE TEMPORARY TABLE incoming_events (
     believed       boolean,
     first_exposure boolean,
     outcome        text,
+    context        jsonb,
     record         jsonb
 ) ON COMMIT DROP

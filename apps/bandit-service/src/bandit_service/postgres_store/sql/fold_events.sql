@@ -2,6 +2,8 @@
 SELECT
     arm_index,
     coalesce(sum(reward_micro) FILTER (WHERE believed), 0)::bigint AS reward_micro,
+    coalesce(sum((reward_micro * reward_micro + 500000) / 1000000) FILTER (WHERE believed AND %(is_gaussian)s), 0)::bigint
+        AS square_micro,
     count(*) FILTER (WHERE believed) AS rewards,
     count(*) FILTER (WHERE stratum = 'bandit' AND (kind = 'activation' OR kind = 'decision' AND NOT deferred))
         AS decisions,

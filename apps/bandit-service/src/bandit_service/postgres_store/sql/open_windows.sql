@@ -1,5 +1,6 @@
 -- Decisions that count and whose window has not been closed yet.
-SELECT opened.decision_id, opened.arm_index, (extract(epoch FROM opened.decision_time) * 1000)::bigint AS decision_ms
+SELECT opened.decision_id, opened.arm_index, (extract(epoch FROM opened.decision_time) * 1000)::bigint AS decision_ms,
+    opened.position, opened.segment
 FROM bandit_events AS opened
 WHERE opened.experiment_id = %(experiment_id)s
     AND opened.stratum = 'bandit'

@@ -1,5 +1,5 @@
 SELECT decision_id, arm_index, propensity, (extract(epoch FROM decision_time) * 1000)::bigint AS decision_ms,
-    stratum, deferred, weights_version
+    stratum, deferred, weights_version, coalesce(vector, 'published'), segment
 FROM bandit_events
 WHERE experiment_id = %(experiment_id)s
     AND kind = 'decision'

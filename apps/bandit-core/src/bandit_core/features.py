@@ -1,0 +1,64 @@
+"""From a context to the vector that linear models learn from and score."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+GREATEST: Final = 1e6
+"""The largest magnitude of a number: far from where its square, summed up, would lose the others' digits."""
+
+MOST_FEATURES: Final = 128
+"""How many numbers a vector may have, the intercept included."""
+
+
+class FeatureMap:
+    """Reads contexts that consist of declared features: their names in order, or only how many there are.
+
+    An intercept, the constant 1, stands behind them unless `intercept` is false. `given` is how many numbers a context
+    brings, `dimension` how many a vector has. ValueError for no or repeated names, or more than MOST_FEATURES.
+    """
+
+    def __init__(self, features: Sequence[str] | int, *, intercept: bool = True) -> None:
+        self.names = None if isinstance(features, int) else tuple(features)
+        self.given = features if isinstance(features, int) else len(features)
+        self.intercept = intercept
+        self.dimension = self.given + intercept
+        if self.names is not None and len(set(self.names)) < len(self.names):
+            raise ValueError("names of features must differ")
+        if self.given < 1 or self.dimension > MOST_FEATURES:
+            raise ValueError(f"a vector must have 1 to {MOST_FEATURES} numbers, the intercept included")
+
+    def vector(self, context: Mapping[str, object] | Sequence[object]) -> NDArray[np.float64]:
+        """Return the vector of a context (dimension,): numbers by name, or in the declared order.
+
+        ValueError, naming the field ("context.age", "context[2]"), for what is missing, unknown or too much, no finite
+        number, or beyond ±GREATEST.
+        """
+        numbers = self._by_name(context) if isinstance(context, Mapping) else self._in_order(context)
+        # Added to 0, minus zero is zero: two spellings of one number must not make two models.
+        return np.array([*numbers, 1.0] if self.intercept else numbers) + 0.0
+
+    def _by_name(self, context: Mapping[str, object]) -> list[float]:
+        if self.names is None:
+            raise ValueError(f"context must be a list of {self.given} numbers: its features have no names")
+        if unknown := sorted(context.keys() - set(self.names)):
+            raise ValueError(f"context.{unknown[0]} is not a feature; declared are {', '.join(self.names)}")
+        if missing := [name for name in self.names if name not in context]:
+            raise ValueError(f"context.{missing[0]} is missing")
+        return [_number(f"context.{name}", context[name]) for name in self.names]
+
+    def _in_order(self, context: Sequence[object]) -> list[float]:
+        if len(context) != self.given:
+            raise ValueError(f"context must have {self.given} numbers, got {len(context)}")
+        return [_number(f"context[{place}]", value) for place, value in enumerate(context)]
+
+
+def _number(field: str, value: object) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        raise ValueError(f"{field} must be a finite number, got {value!r}")
+    if abs(value) > GREATEST:
+        raise ValueError(f"{field} must lie between -{GREATEST:g} and {GREATEST:g}, got {value!r}: scale it")
+    return float(value)

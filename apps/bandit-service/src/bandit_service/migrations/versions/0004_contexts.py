@@ -1,0 +1,13 @@
+"""Contexts, segments and slates: what a decision was made in and drawn from."""
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+
+
+def upgrade() -> None:
+    script = Path(__file__).with_suffix(".sql").read_text()
+    op.get_bind().execution_options(no_parameters=True).exec_driver_sql(script)
