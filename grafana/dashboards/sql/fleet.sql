@@ -18,9 +18,16 @@ LEFT JOIN LATERAL (
         sum(decisions) AS decisions,
         sum(rewards) AS rewards,
         max(taken_at) AS taken_at,
-        max(alpha_micro::float8 / (alpha_micro + beta_micro)) AS mean,
-        (array_agg(arm ORDER BY alpha_micro::float8 / (alpha_micro + beta_micro) DESC, arm_index))[1] AS arm
+        max(rate) AS mean,
+        (array_agg(arm ORDER BY rate DESC, arm_index) FILTER (WHERE rate IS NOT NULL))[1] AS arm
     FROM posterior_snapshots AS snapshots
+    CROSS JOIN LATERAL (
+        -- Gaussian rewards have sums there that are no alpha and beta.
+        SELECT CASE
+            WHEN experiments.definition #>> '{rewards,distribution}' = 'gaussian' THEN NULL
+            ELSE alpha_micro::float8 / (alpha_micro + beta_micro)
+        END AS rate
+    ) AS shown
     WHERE snapshots.experiment_id = experiments.id
         AND (epoch, seq) = (
             SELECT epoch, seq

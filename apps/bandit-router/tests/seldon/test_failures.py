@@ -114,6 +114,12 @@ def test_an_arm_that_has_no_child_is_never_named(misfit: Node, variants: list[No
     assert said["jsonData"] == {"status": "applied", "fallback": "other_arm", "arm": "better"}
 
 
-def test_a_context_is_sent_where_it_is_asked_for_and_refused_for_now(misfit: Node, variants: list[Node]) -> None:
-    assert Executor(misfit, variants).predict({"data": {"names": ["age"], "ndarray": [[31]]}}).branch == 1
-    assert misfit.metric("bandit_router_default_arm_total", reason="refused") == 1
+def test_a_context_is_sent_where_it_is_asked_for(
+    start_router: StartRouter, service_process: Service, variants: list[Node]
+) -> None:
+    """A linear policy cannot decide without: it is refused, and the default arm serves."""
+    experiment = service_process.create(*VARIANTS, policy={"name": "linear_thompson"}, context={"features": ["age"]})
+    for sends_context, refused in ((True, 0), (False, 1)):
+        with start_router(experiment, sends_context=sends_context) as router:
+            Executor(router, variants).predict({"data": {"names": ["age"], "ndarray": [[0.31]]}})
+            assert router.metric("bandit_router_default_arm_total", reason="refused") == refused

@@ -1,4 +1,5 @@
--- Every arm's posterior now: its last snapshot, or else its prior, and the events that came after.
+-- Every arm's posterior now: its last snapshot, or else its prior, and the events that came after. Gaussian rewards have
+-- none of this shape, and so no row.
 since AS (
     SELECT epoch, seq
     FROM posterior_snapshots
@@ -34,4 +35,8 @@ posterior AS (
         AND (last.epoch, last.seq) = (SELECT epoch, seq FROM since)
     LEFT JOIN added ON added.arm_index = arms.arm_index
     WHERE arms.experiment_id = ${experiment:sqlstring}
+        AND NOT EXISTS (
+            SELECT FROM experiments
+            WHERE id = arms.experiment_id AND definition #>> '{rewards,distribution}' = 'gaussian'
+        )
 )

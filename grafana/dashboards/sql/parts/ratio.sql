@@ -1,11 +1,13 @@
 -- Fresh draws of the last 6 hours against the weights they were drawn from. Kept allocations are within one point of the
--- weights in force, which `slack` allows for. A returning unit is no draw: only its first exposure counts.
+-- weights in force, which `slack` allows for. A returning unit is no draw: only its first exposure counts. Decisions by
+-- context, by segment, over a subset of the arms or for several of them were drawn from vectors of their own.
 drawn AS (
     SELECT experiment_id, weights_version, arm_index, count(*) AS decisions
     FROM bandit_events
     WHERE kind = 'decision'
         AND stratum = 'bandit'
         AND first_exposure IS NOT FALSE
+        AND vector IS NULL
         AND decision_time > now() - interval '6 hours'
         AND experiment_id IN (SELECT id FROM observed)
     GROUP BY experiment_id, weights_version, arm_index

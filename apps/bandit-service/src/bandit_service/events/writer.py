@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from bandit_service.events.record import decode_record
-from bandit_service.postgres_store.events import EventLog, Refusal, StreamBatch, StreamEvent
+from bandit_service.postgres_store.events import PIECE, EventLog, Refusal, StreamBatch, StreamEvent
 from bandit_service.redis_store.state import Head
 from bandit_service.redis_store.streams import Entry, Streams
 
@@ -86,17 +86,29 @@ class Writer:
         return batches
 
     async def _read_one(self, experiment_id: str, head: Head) -> StreamBatch | None:
-        epoch = head.epoch or 0
-        entries = await self._streams.events(experiment_id, epoch, head.committed + 1, self._batch)
-        if not entries:
+        epoch, first = head.epoch or 0, head.committed + 1
+        events: list[StreamEvent] = []
+        # Piece by piece: what is read and turned into events at once keeps the process from its requests.
+        while len(events) < self._batch:
+            wanted = min(PIECE, self._batch - len(events))
+            entries = await self._streams.events(experiment_id, epoch, first, wanted)
+            piece = _consecutive(entries)
+            if not piece or (events and piece[0][0] != first):
+                break
+            events += [_event(seq, fields) for seq, fields in piece]
+            first = events[-1].seq + 1
+            if len(piece) < wanted or first > head.seq:
+                break
+        if not events:
             return None
-        events = tuple(_event(seq, fields) for seq, fields in _consecutive(entries))
         self._oldest.setdefault(experiment_id, decode_record(events[0].record).event_ms / 1_000)
-        return StreamBatch(experiment_id, epoch, events)
+        return StreamBatch(experiment_id, epoch, tuple(events))
 
 
 def _consecutive(entries: list[Entry]) -> list[Entry]:
     """Return the entries up to the first gap in their numbers."""
+    if not entries:
+        return []
     first = entries[0][0]
     run = itertools.takewhile(lambda item: item[1][0] == first + item[0], enumerate(entries))
     return [entry for _, entry in run]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import Enum, auto
+from itertools import batched
 from typing import Any, NamedTuple
 
 from psycopg import AsyncConnection
@@ -20,6 +22,8 @@ from bandit_service.postgres_store.pool import Pool, connected, statement
 _WRITE_TIMEOUT = 15.0
 _REBUILD_TIMEOUT = 600.0
 _PAGE = 5_000
+# So many events are handled at once between two turns of the event loop.
+PIECE = 250
 _NULL = b"\\N"
 
 
@@ -383,13 +387,15 @@ async def _insert(connection: AsyncConnection[Any], batches: Sequence[StreamBatc
     async with connection.cursor() as cursor:
         async with cursor.copy(statement("copy_incoming_events")) as copy:
             for batch in batches:
-                await copy.write(_copied(batch))
+                for piece in batched(batch.events, PIECE):
+                    await copy.write(_copied(batch.experiment_id, batch.epoch, piece))
+                    await asyncio.sleep(0)
         await cursor.execute(statement("insert_incoming_events"))
 
 
-def _copied(batch: StreamBatch) -> bytes:
+def _copied(experiment_id: str, epoch: int, events: Sequence[StreamEvent]) -> bytes:
     """Return events as lines of COPY's text format. JSON has neither tabs nor line ends of its own, but backslashes."""
-    head = b"%b\t%d" % (batch.experiment_id.encode(), batch.epoch)
+    head = b"%b\t%d" % (experiment_id.encode(), epoch)
     return b"".join(
         b"%b\t%d\t%b\t%b\t%b\t%b\t%b\t%b\n"
         % (
@@ -402,7 +408,7 @@ def _copied(batch: StreamBatch) -> bytes:
             event.context.replace(b"\\", b"\\\\") if event.context else _NULL,
             event.record.replace(b"\\", b"\\\\"),
         )
-        for event in batch.events
+        for event in events
     )
 
 
