@@ -54,12 +54,17 @@ class Crowd:
         rewarding: float = 1.0,
         deferring: float = 0.1,
         may_be_late: bool = False,
+        features: int = 0,
     ) -> None:
-        """Shares of decisions get a reward or are deferred; what comes too late is wrong unless it may be late."""
+        """Shares of decisions get a reward or are deferred; what comes too late is wrong unless it may be late.
+
+        With `features` every decision is asked for in a context of so many numbers.
+        """
         self.told = Told()
         self._rewarding = rewarding
         self._deferring = deferring
         self._may_be_late = may_be_late
+        self._features = features
         self._urls = list(urls)
         self._experiment_id = experiment_id
         self._clients = clients
@@ -105,11 +110,17 @@ class Crowd:
             if self._stopping:
                 return
             asked = time.monotonic()
-            decision = await self._ask("/select", {"experiment_id": self._experiment_id}, number, patience=_PATIENCE)
+            decision = await self._ask("/select", self._wish(), number, patience=_PATIENCE)
             self.told.slowest_selection = max(self.told.slowest_selection, time.monotonic() - asked)
             if decision is not None:
                 self._note(decision)
             await asyncio.sleep(_PROBE_EVERY)
+
+    def _wish(self) -> dict[str, Any]:
+        body: dict[str, Any] = {"experiment_id": self._experiment_id}
+        if self._features:
+            body["context"] = [self._random.random() for _ in range(self._features)]
+        return body
 
     async def _client(self, number: int) -> None:
         while not self._stopping:
@@ -120,7 +131,7 @@ class Crowd:
 
     async def _decide_and_reward(self, number: int) -> None:
         own = self._random.random() < 0.1
-        body: dict[str, Any] = {"experiment_id": self._experiment_id}
+        body = self._wish()
         if own:
             body["decision_id"] = f"own-{next(self._numbers)}"
         if self._random.random() < self._deferring:
@@ -137,7 +148,7 @@ class Crowd:
             await self._reward(decision, number)
 
     async def _batch(self, number: int) -> None:
-        items = [{"experiment_id": self._experiment_id}] * _BATCH
+        items = [self._wish() for _ in range(_BATCH)]
         answer = await self._ask("/select/batch", {"items": items}, number)
         decisions = [item["result"] for item in (answer or {"items": []})["items"] if item["status"] == 200]
         for decision in decisions:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .crowd import Crowd
-from .ledger import assert_nothing_lost_or_doubled, assert_same_weights, settled
+from .ledger import assert_models_are_the_fold, assert_nothing_lost_or_doubled, assert_same_weights, settled
 from .platform import Platform
 
 
@@ -17,6 +17,7 @@ async def survives(
     events: int,
     failure: Callable[[Platform, Crowd], None],
     report: Callable[[str], None],
+    features: int = 0,
     **experiment: Any,
 ) -> Crowd:
     """Break something at a third of the events, go on until all are acknowledged, and compare.
@@ -24,7 +25,7 @@ async def survives(
     `failure` breaks and mends; it runs in a thread of its own, while the clients go on.
     """
     name = await platform.create(**experiment)
-    async with Crowd(platform.urls, name).working() as crowd:
+    async with Crowd(platform.urls, name, features=features).working() as crowd:
         await crowd.until(events // 3)
         broken_at = time.monotonic()
         await asyncio.to_thread(failure, platform, crowd)
@@ -33,7 +34,10 @@ async def survives(
         await crowd.until(events)
     drained = await settled(platform, name)
     await assert_nothing_lost_or_doubled(platform, name, crowd.told, at_least=events)
-    await assert_same_weights(platform, name)
+    if features:
+        await assert_models_are_the_fold(platform, name)
+    else:
+        await assert_same_weights(platform, name)
     told = crowd.told
     report(
         f"{told.acknowledged} acknowledged, broken for {mended_at - broken_at:.1f} s, recording again "

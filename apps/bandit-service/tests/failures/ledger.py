@@ -8,6 +8,9 @@ from collections import Counter
 from dataclasses import dataclass
 
 import httpx
+import numpy as np
+
+from bandit_service.allocator.linear_record import decode_linear
 
 from .crowd import MICRO, Told
 from .platform import ARMS, Platform
@@ -122,3 +125,25 @@ async def assert_same_weights(platform: Platform, name: str) -> None:
                 return
             await asyncio.sleep(0.1)
     raise AssertionError(versions)
+
+
+async def assert_models_are_the_fold(platform: Platform, name: str) -> None:
+    """The published coefficients are those of a batch ridge regression on every reward that was believed."""
+    rows = platform.rows(
+        "SELECT seq, arm_index, context, reward_micro FROM bandit_events WHERE experiment_id = %s AND believed", name
+    )
+    assert all(context is not None for _, _, context, _ in rows)
+    last = max(seq for seq, *_ in rows)
+    for _ in range(100):
+        with platform.store() as client:
+            record = decode_linear(client.get(f"experiment:{{{name}}}:linear"))
+        if record.seq >= last:
+            break
+        await asyncio.sleep(0.1)
+    assert record.seq >= last
+    for place in _ARMS:
+        own = [(context, micro) for _, arm, context, micro in rows if arm == place]
+        x = np.array([[*context, 1.0] for context, _ in own])
+        rewards = np.array([micro for _, micro in own]) / MICRO
+        expected = np.linalg.solve(np.eye(x.shape[1]) + x.T @ x, x.T @ rewards)
+        np.testing.assert_allclose(record.beliefs.theta[place], expected, atol=1e-8)
