@@ -57,7 +57,7 @@ class FeatureMap:
 
 
 def _number(field: str, value: object) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+    if not isinstance(value, int | float) or isinstance(value, bool) or not -math.inf < value < math.inf:
         raise ValueError(f"{field} must be a finite number, got {value!r}")
     if abs(value) > GREATEST:
         raise ValueError(f"{field} must lie between -{GREATEST:g} and {GREATEST:g}, got {value!r}: scale it")

@@ -116,10 +116,10 @@ class LinearArm:
         if len(state) < _HEAD.size or state[:4] != _MAGIC:
             raise ValueError("not the state of a linear arm")
         _, dimension, has_inverse, count, as_of = _HEAD.unpack_from(state)
-        numbers = np.frombuffer(state, dtype="<f8", offset=_HEAD.size).astype(np.float64)
         square = dimension * dimension
-        if len(numbers) != square * (2 if has_inverse else 1) + dimension:
+        if len(state) != _HEAD.size + 8 * (square * (2 if has_inverse else 1) + dimension):
             raise ValueError("the state of a linear arm was cut off")
+        numbers = np.frombuffer(state, dtype="<f8", offset=_HEAD.size).astype(np.float64)
         precision, moment = numbers[:square].reshape(dimension, dimension), numbers[square : square + dimension]
         inverse = numbers[square + dimension :].reshape(dimension, dimension) if has_inverse else None
         return cls(precision, moment, inverse, count, as_of)
@@ -144,11 +144,17 @@ def _updated_inverse(precision: Array, inverse: Array, x: Array) -> Array:
 
 
 def _inverse(precision: Array) -> Array:
-    """Return the inverse of a symmetric positive definite matrix by its Cholesky factor, exactly symmetric."""
+    """Return the inverse of a symmetric positive definite matrix by its Cholesky factor, exactly symmetric.
+
+    Numbers can be so large that rounding swamps the prior and leaves A singular: its diagonal is raised by as much as
+    rounding may have taken from it then.
+    """
     factor, failed = lapack.dpotrf(precision, lower=1)
-    if not failed:
-        lower, failed = lapack.dpotri(factor, lower=1)
+    if failed:
+        rounding = len(precision) * np.finfo(np.float64).eps * np.trace(precision)
+        factor, failed = lapack.dpotrf(precision + rounding * np.eye(len(precision)), lower=1)
     if failed:
         raise ValueError("the precision is not positive definite")
+    lower, _ = lapack.dpotri(factor, lower=1)
     inverse: Array = np.tril(lower) + np.tril(lower, -1).T
     return inverse
