@@ -13,7 +13,7 @@ from scipy.optimize import linprog
 from bandit_core.allocation import Allocation, ArmState, allocate
 from bandit_core.guardrails import Guardrails, InfeasibleLimits, preset, project
 from bandit_core.policies import make_policy
-from bandit_core.policies.base import Beliefs, Policy, Proposal
+from bandit_core.policies.base import ArmBeliefs, Beliefs, Policy, Proposal
 from bandit_core.policies.fixed import Fixed
 from bandit_core.policies.thompson import Thompson
 
@@ -381,7 +381,7 @@ def test_a_policy_that_answers_for_the_wrong_number_of_arms_is_named() -> None:
         name: ClassVar[str] = "confused"
         title: ClassVar[str] = "a confused policy"
 
-        def propose(self, beliefs: Beliefs) -> Proposal:
+        def propose(self, beliefs: ArmBeliefs) -> Proposal:
             return Proposal(np.ones(1) / len(beliefs.arms[:1]))
 
     with pytest.raises(ValueError, match="policy 'confused' proposed 1 weights for 3 arms"):

@@ -8,7 +8,7 @@ import pytest
 
 import bandit_core.policies
 from bandit_core.policies import make_policy, policy_names, policy_parameters, register
-from bandit_core.policies.base import Beliefs, Proposal
+from bandit_core.policies.base import ArmBeliefs, Proposal
 from bandit_core.policies.top_two_thompson import TopTwoThompson
 
 
@@ -52,5 +52,5 @@ def test_two_policies_cannot_share_a_name() -> None:
             name: ClassVar[str] = "thompson"
             title: ClassVar[str] = "an impostor"
 
-            def propose(self, beliefs: Beliefs) -> Proposal:
+            def propose(self, beliefs: ArmBeliefs) -> Proposal:
                 raise NotImplementedError

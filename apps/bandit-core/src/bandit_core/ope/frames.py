@@ -1,0 +1,146 @@
+"""Three quick estimates from an exported frame: what a policy that chooses at random, or another, would have earned.
+
+A frame has a row for each decision with a reward: arm_id | reward | propensity | feature_0 …, as the export of
+bandit-service writes it (polars or pandas). For intervals, diagnostics and data in parts use the rest of this package.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandit_core.checks import check_number
+
+type Floats = NDArray[np.float64]
+type Target = Callable[[list[str], Floats], Floats]
+"""From the K arms and the features (N, d) to the probability of each arm in each row (N, K)."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class OPEResult:
+    """An estimate of the target's mean reward with its standard error; `n_used` of `n_total` rows had a weight."""
+
+    method: str
+    estimate: float
+    std_error: float
+    n_used: int
+    n_total: int
+
+    def __repr__(self) -> str:
+        coverage = 100.0 * self.n_used / self.n_total
+        return (
+            f"OPEResult(method={self.method!r}, estimate={self.estimate:.4f}, std_error={self.std_error:.4f}, "
+            f"coverage={coverage:.1f}% [{self.n_used}/{self.n_total}])"
+        )
+
+
+def replay(df: Any, target: Target | None = None, seed: int = 0) -> OPEResult:  # noqa: ANN401 - polars or pandas
+    """Return the mean reward of rows kept so that they are as if the target had chosen them.
+
+    A row is kept with a probability in proportion to target / propensity (rejection sampling; Li et al. 2011 for a log
+    made uniformly). Few rows are: a check, not the estimate to report. ValueError for a frame that cannot be used.
+    """
+    log = _Log.of(df, target)
+    kept = np.random.default_rng(seed).random(len(log.rewards)) < log.weights / log.weights.max()
+    rewards = log.rewards[kept]
+    if len(rewards) < 2:
+        raise ValueError("replay kept fewer than two rows: the log is too short, or too far from the target")
+    error = float(rewards.std(ddof=1) / np.sqrt(len(rewards)))
+    return OPEResult("replay", float(rewards.mean()), error, len(rewards), len(log.rewards))
+
+
+def ips(df: Any, clip: float = 10.0, target: Target | None = None) -> OPEResult:  # noqa: ANN401
+    """Return the self-normalised importance-weighted mean, SNIPS, with weights cut at `clip`.
+
+    Swaminathan and Joachims 2015, "The self-normalized estimator for counterfactual learning" (NeurIPS). The cut
+    keeps the variance bounded and biases towards what was logged. The standard error is that of the ratio (delta
+    method). ValueError for a frame that cannot be used, or a clip that is not positive.
+    """
+    check_number("clip", clip, low=0.0, exclusive=True)
+    log = _Log.of(df, target)
+    weights = np.minimum(log.weights, clip)
+    estimate = float(weights @ log.rewards / weights.sum())
+    return OPEResult("ips", estimate, _ratio_error(weights, log.rewards - estimate), _used(weights), len(weights))
+
+
+def doubly_robust(df: Any, clip: float = 10.0, target: Target | None = None) -> OPEResult:  # noqa: ANN401
+    """Return the doubly robust estimate (Dudík, Langford and Li 2011) with a ridge regression of rewards on features.
+
+    Each half of the rows is judged with the model of the other half, so that a model that fits its own noise does no
+    harm (cross-fitting). Weights are cut at `clip`. ValueError as `ips`.
+    """
+    check_number("clip", clip, low=0.0, exclusive=True)
+    log = _Log.of(df, target)
+    weights = np.minimum(log.weights, clip)
+    predicted = log.predictions()
+    rows = np.arange(len(weights))
+    values = (log.target * predicted).sum(axis=1) + weights * (log.rewards - predicted[rows, log.arms])
+    error = float(values.std(ddof=1) / np.sqrt(len(values)))
+    return OPEResult("doubly_robust", float(values.mean()), error, _used(weights), len(weights))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Log:
+    """N rows: arm by number, reward, importance weight, features (N, d), and the target's probabilities (N, K)."""
+
+    arms: NDArray[np.int64]
+    rewards: Floats
+    weights: Floats
+    features: Floats
+    target: Floats
+
+    @classmethod
+    def of(cls, df: Any, target: Target | None) -> "_Log":  # noqa: ANN401
+        missing = [name for name in ("arm_id", "reward", "propensity") if name not in df.columns]
+        if missing:
+            raise ValueError(f"the frame has no column {missing[0]!r}")
+        propensity = np.asarray(df["propensity"].to_numpy(), dtype=np.float64)
+        reward = np.asarray(df["reward"].to_numpy(), dtype=np.float64)
+        usable = np.isfinite(propensity) & np.isfinite(reward)
+        if usable.sum() < 2:
+            raise ValueError("fewer than two rows have both a reward and a propensity")
+        if not ((propensity[usable] > 0.0) & (propensity[usable] <= 1.0)).all():
+            raise ValueError("propensities must lie in (0, 1]")
+        names, arms = np.unique(np.asarray(df["arm_id"].to_numpy()).astype(str)[usable], return_inverse=True)
+        features = _features(df)[usable]
+        probabilities = _target(names.tolist(), features, target)
+        weights = probabilities[np.arange(len(arms)), arms] / propensity[usable]
+        return cls(arms.astype(np.int64), reward[usable], weights, features, probabilities)
+
+    def predictions(self) -> Floats:
+        """Return the reward expected of every arm in every row (N, K), each half from a model of the other."""
+        rows = np.arange(len(self.rewards))
+        x = np.column_stack([self.features, np.ones(len(rows))])
+        predicted = np.empty_like(self.target)
+        for half in (0, 1):
+            learn = rows % 2 != half
+            for arm in range(self.target.shape[1]):
+                own = learn & (self.arms == arm)
+                theta = np.linalg.solve(x[own].T @ x[own] + np.eye(x.shape[1]), x[own].T @ self.rewards[own])
+                predicted[~learn, arm] = x[~learn] @ theta
+        return predicted
+
+
+def _features(df: Any) -> Floats:  # noqa: ANN401
+    names = [name for name in df.columns if name.startswith("feature_")]
+    columns = [np.asarray(df[name].to_numpy(), dtype=np.float64) for name in names]
+    return np.column_stack(columns) if columns else np.empty((len(df), 0))
+
+
+def _target(arms: list[str], features: Floats, target: Target | None) -> Floats:
+    if target is None:
+        return np.full((len(features), len(arms)), 1.0 / len(arms))
+    probabilities = np.asarray(target(arms, features), dtype=np.float64)
+    if probabilities.shape != (len(features), len(arms)) or not np.allclose(probabilities.sum(axis=1), 1.0):
+        raise ValueError(f"the target must give {len(arms)} probabilities that sum to 1 for each row")
+    return probabilities
+
+
+def _ratio_error(weights: Floats, residuals: Floats) -> float:
+    return float(np.sqrt(((weights * residuals) ** 2).sum()) / weights.sum())
+
+
+def _used(weights: Floats) -> int:
+    return int(np.count_nonzero(weights))

@@ -1,0 +1,88 @@
+"""Three estimates from an exported frame, on logs whose truth is known, and beside the public client's."""
+
+import numpy as np
+import polars as pl
+import pytest
+from banditdb import eval as public
+
+from bandit_core.ope.frames import doubly_robust, ips, replay
+
+ARMS = np.array(["decrease_light", "decrease_noise", "decrease_temperature"])
+RATES = np.array([0.2, 0.4, 0.6])
+UNIFORM = RATES.mean()
+
+
+def exported(rows: int, seed: int = 0) -> pl.DataFrame:
+    """A log of a policy that prefers arms by a feature; rewards depend on arm and feature."""
+    rng = np.random.default_rng(seed)
+    feature = rng.random(rows)
+    logits = np.stack([0.5 - feature, np.zeros(rows), feature - 0.5], axis=1) * 3
+    probability = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    arms = (rng.random((rows, 1)) > probability.cumsum(axis=1)).sum(axis=1)
+    rewards = (rng.random(rows) < RATES[arms] + 0.2 * (feature - 0.5)).astype(float)
+    return pl.DataFrame(
+        {
+            "interaction_id": [str(row) for row in range(rows)],
+            "arm_id": ARMS[arms],
+            "reward": rewards,
+            "propensity": probability[np.arange(rows), arms],
+            "feature_0": feature,
+        }
+    )
+
+
+@pytest.mark.parametrize("method", [replay, ips, doubly_robust])
+def test_it_is_unbiased_and_knows_its_error(method: object) -> None:
+    results = [method(exported(1_500, seed)) for seed in range(60)]  # type: ignore[operator]
+    errors = np.array([each.estimate - UNIFORM for each in results])
+    stated = np.mean([each.std_error for each in results])
+    assert abs(errors.mean()) <= 4 * errors.std(ddof=1) / np.sqrt(len(errors))
+    assert errors.std(ddof=1) == pytest.approx(stated, rel=0.35)
+
+
+def test_another_target_may_be_given() -> None:
+    def always_temperature(arms: list[str], features: np.ndarray) -> np.ndarray:
+        return np.tile(np.array(arms) == "decrease_temperature", (len(features), 1)).astype(float)
+
+    found = doubly_robust(exported(20_000), target=always_temperature)
+    assert abs(found.estimate - 0.6) <= 4 * found.std_error
+    assert found.n_used < found.n_total
+
+
+def test_the_snips_estimate_is_that_of_the_public_client() -> None:
+    frame = exported(2_000)
+    ours, theirs = ips(frame), public.ips(frame)
+    assert ours.estimate == pytest.approx(theirs.estimate, abs=1e-12)
+    assert (ours.n_used, ours.n_total) == (theirs.n_used, theirs.n_total)
+
+
+def test_doubly_robust_is_near_the_public_client_which_fits_and_judges_on_the_same_rows() -> None:
+    frame = exported(5_000)
+    ours, theirs = doubly_robust(frame), public.doubly_robust(frame)
+    assert abs(ours.estimate - theirs.estimate) < theirs.std_error
+
+
+def test_a_result_prints_what_it_rests_on() -> None:
+    text = repr(ips(exported(150)))
+    assert text.startswith("OPEResult(method='ips', estimate=0.")
+    assert text.endswith("coverage=100.0% [150/150])")
+
+
+def test_rows_without_a_propensity_are_left_out() -> None:
+    log = exported(103).with_columns(
+        propensity=pl.when(pl.int_range(pl.len()) < 3).then(None).otherwise(pl.col("propensity"))
+    )
+    assert ips(log).n_total == 100
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        (pl.DataFrame({"arm_id": ["a"], "reward": [1.0]}), "no column 'propensity'"),
+        (pl.DataFrame({"arm_id": ["a"], "reward": [1.0], "propensity": [None]}), "fewer than two rows"),
+        (pl.DataFrame({"arm_id": ["a", "b"], "reward": [1.0, 0.0], "propensity": [0.5, 0.0]}), "propensities"),
+    ],
+)
+def test_a_frame_that_cannot_be_used_is_refused(frame: pl.DataFrame, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ips(frame)

@@ -1,0 +1,42 @@
+"""The check of a split: its error rate holds however often one looks, and a wrong split is found."""
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+from bandit_core.sample_ratio import sample_ratio
+
+SHARES = {"bandit": 0.9, "holdout": 0.1}
+
+
+def test_looking_after_every_hundred_units_keeps_the_error_rate() -> None:
+    rng, runs, alarms = np.random.default_rng(0), 400, 0
+    for _ in range(runs):
+        held = np.cumsum(rng.binomial(100, 0.1, size=40))
+        counts = [{"bandit": 100 * (look + 1) - int(n), "holdout": int(n)} for look, n in enumerate(held)]
+        alarms += any(sample_ratio(count, SHARES).p_value <= 0.05 for count in counts)
+    assert binomtest(alarms, runs, 0.05, alternative="greater").pvalue > 1e-6
+
+
+def test_a_split_that_is_off_is_found() -> None:
+    found = sample_ratio({"bandit": 8_700, "holdout": 1_300}, SHARES)
+    assert found.p_value < 1e-6
+    assert found.expected == pytest.approx({"bandit": 9_000.0, "holdout": 1_000.0})
+
+
+def test_without_data_there_is_nothing_to_say() -> None:
+    assert sample_ratio({"bandit": 0, "holdout": 0}, SHARES).p_value == 1.0
+
+
+@pytest.mark.parametrize(
+    ("observed", "shares"),
+    [
+        ({"a": 1}, {"b": 1.0}),
+        ({"a": 1, "b": 1}, {"a": 0.5, "b": 0.4}),
+        ({"a": -1, "b": 1}, {"a": 0.5, "b": 0.5}),
+        ({}, {}),
+    ],
+)
+def test_what_makes_no_sense_is_refused(observed: dict[str, int], shares: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="must"):
+        sample_ratio(observed, shares)
