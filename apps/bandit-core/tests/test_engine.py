@@ -1,5 +1,9 @@
 """The allocation engine: the quick start of such a library with only the import changed, and its promises."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from bandit_core.best_arm import prob_best
@@ -96,3 +100,22 @@ def test_observations_and_strategies_are_checked() -> None:
         Observation(1, 2)
     with pytest.raises(ValueError, match="known are 'thompson' and 'heuristic'"):
         Engine("greedy")  # type: ignore[arg-type]
+
+
+EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
+
+
+def test_the_example_of_one_window_says_what_it_decides() -> None:
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "engine_one_window.py"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("A 28.5%\nB 43.0%\nC 28.5%\n")
+
+
+def test_the_example_of_many_windows_leaves_a_table_and_a_picture(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, EXAMPLES / "engine_many_windows.py", tmp_path], check=True)
+    lines = (tmp_path / "weights_over_time.csv").read_text().splitlines()
+    assert len(lines) == 1 + 30 * 3
+    last = {line.split(",")[1]: float(line.split(",")[2]) for line in lines[-3:]}
+    assert max(last, key=last.__getitem__) == "B"
+    assert (tmp_path / "weights_over_time.svg").read_text().startswith("<svg")

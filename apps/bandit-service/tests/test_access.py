@@ -65,6 +65,7 @@ ROWS = {
     "GET /experiments/{experiment_id}/posterior": Row("reader"),
     "GET /experiments/{experiment_id}/allocation": Row("reader"),
     "GET /experiments/{experiment_id}/conclusion": Row("reader"),
+    "GET /experiments/{experiment_id}/report": Row("reader"),
 }
 DOCUMENT = json.loads(files("bandit_service").joinpath("openapi.json").read_text())
 # That the document holds every route is tested in test_openapi.py.

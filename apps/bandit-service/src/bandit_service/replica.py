@@ -13,6 +13,7 @@ import numpy as np
 import structlog
 
 from bandit_core.stopping import Verdict
+from bandit_service.allocator.experiment_report import ExperimentReports
 from bandit_service.allocator.leases import Leases
 from bandit_service.allocator.linear_fold import LinearFold
 from bandit_service.allocator.loop import Allocator
@@ -118,6 +119,7 @@ class Replica:
             clock=store_clock,
         )
         self.reports = Reports(self._store, clock=store_clock)
+        self.experiment_reports = ExperimentReports(self.reports, self._events, clock=store_clock)
         publication = Publication(
             store=self._store,
             directory=self._directory,

@@ -1,9 +1,10 @@
-"""GET /experiments/{id}/posterior, /allocation and /conclusion."""
+"""GET /experiments/{id}/posterior, /allocation, /conclusion and /report."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
+from bandit_service.allocator.experiment_report import ExperimentReport, ExperimentReports
 from bandit_service.allocator.report import AllocationReport, ConclusionReport, PosteriorReport, Reports
 from bandit_service.decisions.intake import Intake
 from bandit_service.decisions.serving import Serving
@@ -12,7 +13,7 @@ from bandit_service.problems import responses
 from bandit_service.rate_limit import Admission
 
 
-def router(reports: Reports, intake: Intake, admission: Admission) -> APIRouter:
+def router(reports: Reports, experiment_reports: ExperimentReports, intake: Intake, admission: Admission) -> APIRouter:
     """Return the routes of this room."""
     routes = APIRouter(
         prefix="/experiments/{experiment_id}",
@@ -42,5 +43,10 @@ def router(reports: Reports, intake: Intake, admission: Admission) -> APIRouter:
     async def read_conclusion(known: Known) -> ConclusionReport:
         """The verdict now, or the conclusion if there is one."""
         return await reports.conclusion(known)
+
+    @routes.get("/report", summary="How the experiment goes, in numbers and plain words")
+    async def read_report(known: Known) -> ExperimentReport:
+        """Traffic, rewards and beliefs of each arm, whether it still explores, and the holdout's comparison."""
+        return await experiment_reports.report(known)
 
     return routes

@@ -100,8 +100,12 @@ class Reports:
         self._clock = clock
 
     async def posterior(self, serving: Serving) -> PosteriorReport:
+        return (await self.posterior_and_counts(serving))[0]
+
+    async def posterior_and_counts(self, serving: Serving) -> tuple[PosteriorReport, BeliefCounts]:
+        """Return what is believed, and the counts it is believed from."""
         counts = await self._counts(serving.experiment)
-        return await asyncio.to_thread(_posterior_report, serving, counts)
+        return await asyncio.to_thread(_posterior_report, serving, counts), counts
 
     async def allocation(self, serving: Serving) -> AllocationReport:
         allocation, explanation = await self._store.allocation_and_explanation(serving.experiment.id)

@@ -296,6 +296,16 @@ class EventLog:
     async def open_windows(self, experiment_id: str) -> list[OpenWindow]:
         return [OpenWindow(**row) for row in await self._rows("open_windows", experiment_id=experiment_id)]
 
+    async def recent_selections(self, experiment_id: str, now: float, window: float) -> dict[int, tuple[int, int]]:
+        """Return how often each arm was selected in the last `window` seconds, and in as many before those."""
+        rows = await self._rows("recent_selections", experiment_id=experiment_id, now=now, window=window)
+        return {row["arm_index"]: (row["recent"], row["earlier"]) for row in rows}
+
+    async def unit_counts(self, experiment_id: str) -> tuple[int, int]:
+        """Return how many units the bandit decided for, and how many are held out."""
+        [row] = await self._rows("exposed_unit_counts", experiment_id=experiment_id)
+        return row["bandit"], row["holdout"]
+
     async def exposed_units(self, experiment_id: str) -> AsyncIterator[list[str]]:
         """Yield, page by page, the hashes of all units that the bandit has decided for."""
         async for page in self._pages("exposed_units", {"experiment_id": experiment_id}):
