@@ -59,6 +59,8 @@ ROWS = {
     "GET /experiments/{experiment_id}/changes": Row("reader"),
     "POST /experiments/{experiment_id}/arms": Row("admin", WHY | {"id": "d"}, 201),
     "POST /experiments/{experiment_id}/arms/{arm_id}/retire": Row("admin", WHY),
+    "POST /experiments/{experiment_id}/arms/{arm_id}/pause": Row("admin", WHY),
+    "POST /experiments/{experiment_id}/arms/{arm_id}/resume": Row("admin", WHY),
     "POST /experiments/{experiment_id}/pause": Row("admin", WHY),
     "POST /experiments/{experiment_id}/resume": Row("admin", WHY),
     "POST /experiments/{experiment_id}/conclude": Row("admin", WHY | {"winner": "a"}),

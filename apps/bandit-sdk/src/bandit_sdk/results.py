@@ -97,7 +97,7 @@ class ExperimentArm(_Answer, frozen=True):
 
     id: str
     index: int
-    status: Literal["active", "retired"]
+    status: Literal["active", "paused", "retired"]
     prior: dict[str, float]
 
 

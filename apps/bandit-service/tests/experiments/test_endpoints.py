@@ -36,6 +36,8 @@ ITEM_OPERATIONS = [
     Operation("GET", "/experiments/{id}/changes", "reader"),
     Operation("PATCH", "/experiments/{id}", "admin", {**WHY, "description": "new"}),
     Operation("POST", "/experiments/{id}/arms", "admin", {**WHY, "id": "d"}),
+    Operation("POST", "/experiments/{id}/arms/c/pause", "admin", WHY),
+    Operation("POST", "/experiments/{id}/arms/c/resume", "admin", WHY),
     Operation("POST", "/experiments/{id}/arms/c/retire", "admin", WHY),
     Operation("PUT", "/experiments/{id}", "admin", {"experiment_id": "{id}", "arms": ["a", "b", "c", "d"]}),
     Operation("POST", "/experiments/{id}/pause", "admin", WHY),
@@ -107,7 +109,7 @@ async def test_a_created_experiment_serves_at_once(start_service: Any) -> None:
 
 
 async def test_a_whole_life(client: httpx.AsyncClient) -> None:
-    """Created, changed, an arm added, one retired, kept in Git, paused, resumed, ended, archived; each for a reason."""
+    """Created, changed, arms added, paused, resumed, retired; kept in Git, paused, resumed, ended, archived."""
     await create(client, default_arm="a")
     for operation in ITEM_OPERATIONS:
         assert (await call(client, operation, "homepage")).status_code in (200, 201), operation
@@ -120,11 +122,13 @@ async def test_a_whole_life(client: httpx.AsyncClient) -> None:
         ("d", 3, "active"),
     ]
     changes = (await client.get("/experiments/homepage/changes")).json()["items"]
-    assert [change["revision"] for change in changes] == list(range(9, 0, -1))
+    assert [change["revision"] for change in changes] == list(range(11, 0, -1))
     assert [change["change"]["action"] for change in reversed(changes)] == [
         "create",
         "change",
         "add_arm",
+        "pause_arm",
+        "resume_arm",
         "retire_arm",
         "apply",
         "pause",

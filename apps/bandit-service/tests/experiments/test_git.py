@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from bandit_service.experiments import git, transitions
-from bandit_service.experiments.schemas import ExperimentChange, NewArm, NewExperiment, Retirement
+from bandit_service.experiments.schemas import Absence, ExperimentChange, NewArm, NewExperiment
 from bandit_service.problems import Conflict, Invalid
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def test_new_arms_are_added_behind_the_others() -> None:
 
 
 def test_a_retired_arm_stays_retired_whether_the_file_names_it_or_not() -> None:
-    before = transitions.without_arm(created(arms=["a", "b", "c"]), "c", Retirement(reason="why"))
+    before = transitions.without_arm(created(arms=["a", "b", "c"]), "c", Absence(reason="why"))
     assert git.applied(before, file(arms=["a", "b", "c"])).arm("c").status == "retired"
     assert git.applied(before, file(arms=["a", "b"])).arm("c").status == "retired"
 
@@ -112,7 +112,7 @@ def test_what_is_kept_in_git_is_changed_in_no_other_way() -> None:
     for after in (
         transitions.changed(before, ExperimentChange(reason="why", guardrails={"preset": "explore"})),  # type: ignore[arg-type]
         transitions.with_arm(before, NewArm(reason="why", id="d")),
-        transitions.without_arm(before, "b", Retirement(reason="why", default_arm="a")),
+        transitions.without_arm(before, "b", Absence(reason="why", default_arm="a")),
     ):
         with pytest.raises(Conflict, match="kept in Git"):
             git.check_untouched(before, after)
@@ -123,7 +123,7 @@ def test_the_rest_is_free() -> None:
     for after in (
         transitions.changed(before, ExperimentChange(reason="why", description="other")),
         transitions.changed(before, ExperimentChange(reason="why", guardrails={"preset": "safe"})),  # type: ignore[arg-type]
-        transitions.without_arm(before, "c", Retirement(reason="why")),
+        transitions.without_arm(before, "c", Absence(reason="why")),
         transitions.paused(before),
     ):
         git.check_untouched(before, after)

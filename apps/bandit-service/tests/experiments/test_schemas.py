@@ -77,6 +77,20 @@ def test_wrong_arms_are_refused(arms: Any, field: str) -> None:
     assert refused(NewExperiment, **{**SMALLEST, "arms": arms}) == [field]
 
 
+def test_metadata_is_any_json_object_of_moderate_size() -> None:
+    metadata = {"team": "search", "features": ["age"], "context": {"bias": True}, "note": "x" * 1_000}
+    assert NewExperiment(**SMALLEST, metadata=metadata).metadata == metadata
+    assert ExperimentChange(reason="why", metadata={}).metadata == {}
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [{"note": "x" * 65_536}, {"note": "\x00"}, {"\ud800": 1}, {"much": 10**400}, {"none": float("nan")}, ["a"], None],
+)
+def test_other_metadata_are_refused(metadata: Any) -> None:
+    assert refused(NewExperiment, **SMALLEST, metadata=metadata) == ["metadata"]
+
+
 def test_a_thousand_arms_are_taken() -> None:
     assert len(NewExperiment(**{**SMALLEST, "arms": [f"a{number}" for number in range(1_000)]}).arms) == 1_000
 

@@ -12,7 +12,7 @@ from bandit_core.stopping import Condition, Verdict
 from bandit_service.experiments import rules, transitions
 from bandit_service.experiments.definition import Experiment
 from bandit_service.experiments.fields import MOST_ARMS
-from bandit_service.experiments.schemas import ExperimentChange, NewArm, NewExperiment, Retirement
+from bandit_service.experiments.schemas import Absence, ExperimentChange, NewArm, NewExperiment
 from bandit_service.problems import Conflict, Invalid, NotFound, Problem
 
 CONVINCED = Condition("prob_best", value=0.97, threshold=0.95, holds=True, progress=1.0, arm="b")
@@ -30,7 +30,11 @@ def change(before: Experiment, **settings: Any) -> Experiment:
 
 
 def retire(before: Experiment, arm: str, **replacements: Any) -> Experiment:
-    return transitions.without_arm(before, arm, Retirement(reason="why", **replacements))
+    return transitions.without_arm(before, arm, Absence(reason="why", **replacements))
+
+
+def pause_arm(before: Experiment, arm: str, **replacements: Any) -> Experiment:
+    return transitions.without_arm(before, arm, Absence(reason="why", **replacements), "paused")
 
 
 def add(before: Experiment, arm: str, **settings: Any) -> Experiment:
@@ -142,9 +146,24 @@ def test_retiring_twice_is_retiring_once() -> None:
     assert retire(after, "c") == after
 
 
-def test_an_unknown_arm_cannot_retire() -> None:
+@pytest.mark.parametrize("leave", [pause_arm, retire])
+def test_an_arm_comes_back_as_it_was_and_holds_nobody_up(leave: Callable[[Experiment, str], Experiment]) -> None:
+    before = experiment(arms=["a", "b", {"id": "c", "prior": {"alpha": 2}}])
+    after = transitions.with_arm_back(leave(before, "c"), "c")
+    assert after.arm("c") == replace(before.arm("c"), newcomer=True)
+    assert transitions.with_arm_back(before, "c") == before
+
+
+def test_an_arm_comes_back_only_where_there_is_room_for_it() -> None:
+    before = change(pause_arm(experiment(guardrails={"min_weight": 0.3}), "c"), guardrails={"min_weight": 0.4})
+    with pytest.raises(Conflict, match="min_weight"):
+        transitions.with_arm_back(before, "c")
+
+
+@pytest.mark.parametrize("step", [retire, pause_arm, transitions.with_arm_back])
+def test_an_unknown_arm_can_neither_leave_nor_come_back(step: Callable[[Experiment, str], Experiment]) -> None:
     with pytest.raises(NotFound):
-        retire(experiment(), "z")
+        step(experiment(), "z")
 
 
 @pytest.mark.parametrize("role", ["default_arm", "control_arm"])
@@ -164,10 +183,12 @@ def test_a_replacement_must_be_an_active_arm(successor: str) -> None:
     assert [error.field for error in caught.value.errors] == ["default_arm"]
 
 
-def test_the_last_active_arm_cannot_retire() -> None:
-    alone = retire(retire(experiment(), "c"), "b")
-    with pytest.raises(Conflict, match="last active arm"):
-        retire(alone, "a", default_arm="a")
+def test_the_last_active_arm_cannot_leave() -> None:
+    alone = retire(pause_arm(experiment(), "c"), "b")
+    for leave in (retire, pause_arm):
+        with pytest.raises(Conflict, match="last active arm"):
+            leave(alone, "a", default_arm="a")
+    assert status(retire(alone, "c"), "c") == "retired"
 
 
 def test_pausing_and_resuming_can_be_repeated() -> None:
@@ -205,12 +226,16 @@ def test_a_winner_must_be_an_active_arm() -> None:
     assert caught.value.errors[0].field == "winner"
     with pytest.raises(Conflict, match="retired"):
         conclude(retire(experiment(), "c"), "c")
+    with pytest.raises(Conflict, match="paused"):
+        conclude(pause_arm(experiment(), "c"), "c")
 
 
 CHANGES: dict[str, Callable[[Experiment], Experiment]] = {
     "change": lambda each: change(each, description="new"),
     "add": lambda each: add(each, "d"),
     "retire": lambda each: retire(each, "c"),
+    "pause_arm": lambda each: pause_arm(each, "c"),
+    "resume_arm": lambda each: transitions.with_arm_back(each, "c"),
     "pause": transitions.paused,
     "resume": transitions.resumed,
     "conclude": lambda each: conclude(each, "b"),
@@ -245,6 +270,8 @@ STEPS = st.one_of(
     st.builds(lambda arm: lambda each: add(each, arm), ARMS),
     st.builds(lambda arm, new: lambda each: retire(each, arm, default_arm=new, control_arm=new), ARMS, ARMS),
     st.builds(lambda arm: lambda each: retire(each, arm), ARMS),
+    st.builds(lambda arm: lambda each: pause_arm(each, arm), ARMS),
+    st.builds(lambda arm: lambda each: transitions.with_arm_back(each, arm), ARMS),
     st.builds(lambda arm: lambda each: change(each, default_arm=arm), ARMS),
     st.builds(lambda arm: lambda each: change(each, control_arm=arm, holdout=0.1), st.none() | ARMS),
     st.builds(lambda floor: lambda each: change(each, guardrails={"min_weight": floor}), st.floats(0, 1)),
@@ -254,7 +281,7 @@ STEPS = st.one_of(
 
 @given(st.lists(STEPS, max_size=12))
 def test_whatever_is_done_an_experiment_stays_whole(steps: list[Callable[[Experiment], Experiment]]) -> None:
-    """Rules hold after every accepted step; arms keep their index, id and prior, and are never removed or revived."""
+    """Rules hold after every accepted step; arms keep their index, id and prior, and are never removed."""
     current = experiment()
     for step in steps:
         try:
@@ -264,6 +291,5 @@ def test_whatever_is_done_an_experiment_stays_whole(steps: list[Callable[[Experi
         rules.check(after)
         assert [arm.index for arm in after.arms] == list(range(len(after.arms)))
         for old, new in zip(current.arms, after.arms, strict=False):
-            assert replace(new, status=old.status) == old
-            assert (old.status, new.status) != ("retired", "active")
+            assert replace(new, status=old.status, newcomer=old.newcomer) == old
         current = after

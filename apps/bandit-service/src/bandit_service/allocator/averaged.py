@@ -36,7 +36,8 @@ def averaged(experiment: Experiment, models: Models) -> Policy:
     intercept = 1 if experiment.context is not None and experiment.context.intercept else 0
     contexts = models.contexts if models.contexts.size else np.zeros((1, experiment.dimension - intercept))
     vectors = np.hstack([contexts, np.ones((len(contexts), intercept))])
-    weights = np.mean([linear_weights(policy, models.record.beliefs, x, floor) for x in vectors], axis=0)
+    beliefs = models.record.beliefs.subset([arm.id for arm in experiment.active_arms])
+    weights = np.mean([linear_weights(policy, beliefs, x, floor) for x in vectors], axis=0)
     return Averaged(weights)
 
 

@@ -63,7 +63,7 @@ class Folded:
 
 
 class Models(NamedTuple):
-    """The models of the active arms, to be published under a version of the weights, and contexts of late (N, n)."""
+    """The models of the arms, without retired ones, to be published under a version; contexts of late (N, n)."""
 
     record: LinearRecord
     contexts: NDArray[np.float64]
@@ -89,7 +89,7 @@ class LinearFold:
         self._turns.pop(experiment_id, None)
 
     async def models(self, experiment: Experiment) -> Models:
-        """Return the models of an experiment's active arms, from Postgres if they are not here yet.
+        """Return the models of an experiment's arms, from Postgres if they are not here yet.
 
         Raises:
             PostgresUnavailableError: they are not, and it is away.
@@ -152,12 +152,14 @@ class LinearFold:
 
 
 def _published(experiment: Experiment, folded: Folded) -> LinearRecord:
-    models = [folded.model(arm.index) for arm in experiment.active_arms]
+    # A paused arm may be back before the next publication.
+    arms = [arm for arm in experiment.arms if arm.status != "retired"]
+    models = [folded.model(arm.index) for arm in arms]
     return LinearRecord(
         version=0,
         epoch=folded.epoch,
         seq=folded.seq,
-        arms=tuple(arm.id for arm in experiment.active_arms),
+        arms=tuple(arm.id for arm in arms),
         theta=np.array([model.mean for model in models], dtype="<f8").tobytes(),
         covariance=np.array([model.covariance for model in models], dtype="<f8").tobytes(),
     )

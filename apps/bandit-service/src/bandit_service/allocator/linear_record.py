@@ -11,7 +11,7 @@ from bandit_core.contextual import LinearBeliefs
 
 
 class LinearRecord(msgspec.Struct, frozen=True, kw_only=True, dict=True):
-    """Coefficients (K, d) and their covariances (K, d, d) of the active arms, as little-endian float64.
+    """Coefficients (K, d) and their covariances (K, d, d) of the arms that have not retired, as little-endian float64.
 
     `seq` says up to which event of the epoch's stream they are the fold of.
     """

@@ -14,7 +14,7 @@ MICRO = 1_000_000
 DEFAULT_NAMESPACE = "default"
 
 Status = Literal["running", "paused", "concluded", "archived"]
-ArmStatus = Literal["active", "retired"]
+ArmStatus = Literal["active", "paused", "retired"]
 MissingReward = Literal["ignore", "zero"]
 Assignment = Literal["draw", "sticky"]
 
@@ -110,7 +110,8 @@ class ConclusionDefinition(Value, frozen=True):
 class Experiment(Value, frozen=True):
     """A whole experiment at one revision. Times are seconds since the epoch (UTC).
 
-    `git_fields`: what a file in Git says of it, and nobody else may change.
+    `git_fields`: what a file in Git says of it, and nobody else may change. `metadata`: what its owners keep with it;
+    nothing here looks at it.
     """
 
     id: str
@@ -139,6 +140,7 @@ class Experiment(Value, frozen=True):
     winner: str | None = None
     conclusion: ConclusionDefinition | None = None
     git_fields: tuple[str, ...] = ()
+    metadata: Mapping[str, object] = {}
 
     @property
     def active_arms(self) -> tuple[ArmDefinition, ...]:

@@ -19,6 +19,7 @@ from bandit_service.experiments.representation import (
     ExperimentView,
 )
 from bandit_service.experiments.schemas import (
+    Absence,
     ApplyReason,
     ArchiveReason,
     Because,
@@ -28,7 +29,6 @@ from bandit_service.experiments.schemas import (
     Filter,
     NewArm,
     NewExperiment,
-    Retirement,
 )
 from bandit_service.experiments.service import Experiments
 from bandit_service.problems import Invalid, NotFound, responses
@@ -188,10 +188,22 @@ def _add_arms(routes: APIRouter, experiments: Experiments) -> None:
 
     @routes.post("/{experiment_id}/arms/{arm_id}/retire", summary="Retire an arm", responses=responses(*WRITING))
     async def retire_arm(
-        experiment_id: ExperimentId, arm_id: ArmId, body: Retirement, principal: Caller
+        experiment_id: ExperimentId, arm_id: ArmId, body: Absence, principal: Caller
     ) -> ExperimentView:
         """It is served no longer; its data stay, and late rewards still count."""
         return ExperimentView.of(await experiments.retire_arm(experiment_id, arm_id, body, principal))
+
+    @routes.post("/{experiment_id}/arms/{arm_id}/pause", summary="Pause an arm", responses=responses(*WRITING))
+    async def pause_arm(experiment_id: ExperimentId, arm_id: ArmId, body: Absence, principal: Caller) -> ExperimentView:
+        """It is served no longer until it is resumed, and learns from late rewards meanwhile."""
+        return ExperimentView.of(await experiments.pause_arm(experiment_id, arm_id, body, principal))
+
+    @routes.post("/{experiment_id}/arms/{arm_id}/resume", summary="Serve an arm again", responses=responses(*WRITING))
+    async def resume_arm(
+        experiment_id: ExperimentId, arm_id: ArmId, body: Because, principal: Caller
+    ) -> ExperimentView:
+        """A paused or retired arm comes back with all it has learnt."""
+        return ExperimentView.of(await experiments.resume_arm(experiment_id, arm_id, body, principal))
 
 
 def _add_states(routes: APIRouter, experiments: Experiments) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from bandit_service.experiments.definition import DEFAULT_NAMESPACE
 
@@ -25,6 +26,7 @@ MOST_SEGMENTS: Final = 1_000
 _GREATEST_NUMBER = 1e15
 _NUMBER = {"type": "number", "minimum": -_GREATEST_NUMBER, "maximum": _GREATEST_NUMBER}
 _DEEPEST, _MOST_ENTRIES, _LONGEST_NAME = 4, 1_000, 200
+_DEEPEST_METADATA, LONGEST_METADATA = 16, 65_536
 _TEXT = re.compile(r"[^\x00\ud800-\udfff]*")
 
 
@@ -79,33 +81,51 @@ RewardModel = Annotated[
 ]
 
 
+def _check_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Return metadata that can be stored as JSON."""
+    check_plain(metadata, deepest=_DEEPEST_METADATA, longest=LONGEST_METADATA)
+    if len(json.dumps(metadata).encode()) > LONGEST_METADATA:
+        raise ValueError(f"must hold at most {LONGEST_METADATA} bytes as JSON")
+    return metadata
+
+
+Metadata = Annotated[
+    dict[str, Any],
+    AfterValidator(_check_metadata),
+    Field(description="What you keep with it; at most 64 KB", examples=[{"team": "search"}]),
+]
+
+
 class Body(BaseModel):
     """A request body: unknown fields are refused, and nothing is converted on the quiet."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-def check_plain(value: object, depth: int = 0) -> None:
-    """Raise ValueError unless the value is plain data that can be stored: short, shallow, finite, without NUL."""
+def check_plain(value: object, *, deepest: int = _DEEPEST, longest: int = _LONGEST_NAME) -> None:
+    """Raise ValueError unless the value is plain data that can be stored: short, shallow, finite, without NUL.
+
+    `deepest` is how many levels it may have, `longest` how many characters a text.
+    """
     match value:
         case str():
-            _check_name(value)
-        case Mapping() | list() if depth >= _DEEPEST or len(value) > _MOST_ENTRIES:
-            raise ValueError(f"at most {_DEEPEST} levels of at most {_MOST_ENTRIES} entries each are taken")
+            _check_text(value, longest)
+        case Mapping() | list() if deepest == 0 or len(value) > _MOST_ENTRIES:
+            raise ValueError(f"it has too many levels, or more than {_MOST_ENTRIES} entries at one of them")
         case Mapping():
             for key, entry in value.items():
-                _check_name(key)
-                check_plain(entry, depth + 1)
+                _check_text(key, longest)
+                check_plain(entry, deepest=deepest - 1, longest=longest)
         case list():
             for entry in value:
-                check_plain(entry, depth + 1)
+                check_plain(entry, deepest=deepest - 1, longest=longest)
         case int() | float():
             _check_finite(value)
 
 
-def _check_name(text: str) -> None:
-    if len(text) > _LONGEST_NAME or not _TEXT.fullmatch(text):
-        raise ValueError(f"text in it must be at most {_LONGEST_NAME} characters, none of them NUL")
+def _check_text(text: str, longest: int) -> None:
+    if len(text) > longest or not _TEXT.fullmatch(text):
+        raise ValueError(f"text in it must be at most {longest} characters, none of them NUL")
 
 
 def _check_finite(number: float) -> None:

@@ -132,6 +132,7 @@ class ExperimentView(BaseModel):
     assignment: Assignment
     holdout: float
     update_every: float | None
+    metadata: dict[str, Any]
     winner: str | None
     conclusion: ConclusionView | None
     git_fields: list[str] = Field(description="Kept in Git: changed there, and refused here", examples=[["arms"]])

@@ -33,6 +33,7 @@ from bandit_service.experiments.fields import (
     ExperimentId,
     FeatureName,
     Holdout,
+    Metadata,
     Namespace,
     Parameters,
     PriorParameter,
@@ -210,6 +211,7 @@ class NewExperiment(Body):
     assignment: Assignment = "draw"
     holdout: Holdout = 0.0
     update_every: UpdateEvery | None = None
+    metadata: Metadata = Field(default_factory=dict)
 
     @field_validator("experiment_id")
     @classmethod
@@ -273,6 +275,7 @@ class ExperimentChange(Because):
     stopping: Stopping | None = None
     holdout: Holdout = 0.0
     update_every: UpdateEvery | None = None
+    metadata: Metadata = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _check_something_changes(self) -> Self:
@@ -288,8 +291,8 @@ class NewArm(Because):
     prior: Prior = Prior()
 
 
-class Retirement(Because):
-    """Why an arm retires, and who replaces it if it is the default or the control arm."""
+class Absence(Because):
+    """Why an arm is paused or retires, and who replaces it if it is the default or the control arm."""
 
     default_arm: ArmId | None = None
     control_arm: ArmId | None = None

@@ -14,6 +14,7 @@ from bandit_service.auth import ALL_NAMESPACES, Principal
 from bandit_service.experiments import git, transitions
 from bandit_service.experiments.definition import Experiment, namespace_of
 from bandit_service.experiments.schemas import (
+    Absence,
     Because,
     ChangesFilter,
     Conclusion,
@@ -21,7 +22,6 @@ from bandit_service.experiments.schemas import (
     Filter,
     NewArm,
     NewExperiment,
-    Retirement,
 )
 from bandit_service.postgres_store.experiments import (
     AlreadyExistsError,
@@ -153,15 +153,29 @@ class Experiments:
             "add_arm", experiment_id, request, principal, lambda experiment: transitions.with_arm(experiment, request)
         )
 
-    async def retire_arm(
-        self, experiment_id: str, arm_id: str, request: Retirement, principal: Principal
-    ) -> Experiment:
+    async def retire_arm(self, experiment_id: str, arm_id: str, request: Absence, principal: Principal) -> Experiment:
         """Serve an arm no longer; Conflict if it cannot be spared."""
 
         def transition(experiment: Experiment) -> Experiment:
             return transitions.without_arm(experiment, arm_id, request)
 
         return await self._apply("retire_arm", experiment_id, request, principal, transition)
+
+    async def pause_arm(self, experiment_id: str, arm_id: str, request: Absence, principal: Principal) -> Experiment:
+        """Serve an arm no longer until it is resumed; Conflict if it cannot be spared."""
+
+        def transition(experiment: Experiment) -> Experiment:
+            return transitions.without_arm(experiment, arm_id, request, "paused")
+
+        return await self._apply("pause_arm", experiment_id, request, principal, transition)
+
+    async def resume_arm(self, experiment_id: str, arm_id: str, request: Because, principal: Principal) -> Experiment:
+        """Serve a paused or retired arm again; Conflict if it does not fit."""
+
+        def transition(experiment: Experiment) -> Experiment:
+            return transitions.with_arm_back(experiment, arm_id)
+
+        return await self._apply("resume_arm", experiment_id, request, principal, transition)
 
     async def pause(self, experiment_id: str, request: Because, principal: Principal) -> Experiment:
         """Serve the default arm until resumed; Conflict for an experiment that is over."""
@@ -179,7 +193,7 @@ class Experiments:
         """End an experiment: from then on its winner is served.
 
         Raises:
-            Conflict: it is over, the stopping rule names no winner either, or the winner has retired.
+            Conflict: it is over, the stopping rule names no winner either, or the winner is not served.
         """
         experiment = await self.read(experiment_id)
         verdict = await self._conclusions.verdict(experiment)

@@ -6,7 +6,7 @@ Pausing, resuming, retiring and archiving what is so already returns it unchange
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -27,7 +27,7 @@ from bandit_service.experiments.definition import (
     namespace_of,
 )
 from bandit_service.experiments.fields import MOST_ARMS
-from bandit_service.experiments.schemas import ExperimentChange, NewArm, NewExperiment, Prior, Retirement
+from bandit_service.experiments.schemas import Absence, ExperimentChange, NewArm, NewExperiment, Prior
 from bandit_service.problems import Conflict, Invalid, NotFound
 
 _DOCUMENTS: Mapping[str, Any] = {
@@ -89,36 +89,48 @@ def with_arm(experiment: Experiment, request: NewArm) -> Experiment:
         raise Conflict(f"an experiment may have {MOST_ARMS} arms, retired ones included")
     arm = replace(arm_of(len(experiment.arms), request.id, request.prior), newcomer=True)
     after = replace(experiment, arms=(*experiment.arms, arm))
-    try:
-        rules.check(after)
-    except Invalid as invalid:
-        raise Conflict(f"one more arm does not fit: {invalid.detail}") from None
+    _check_has_room(after)
     return after
 
 
-def without_arm(experiment: Experiment, arm_id: str, request: Retirement) -> Experiment:
-    """Return the experiment with an arm retired.
+def without_arm(
+    experiment: Experiment, arm_id: str, request: Absence, status: Literal["paused", "retired"] = "retired"
+) -> Experiment:
+    """Return the experiment with an arm that is not served: for a while, or as one that is not wanted any more.
 
     Raises:
         NotFound: there is no such arm; Conflict: the experiment is over, or the arm cannot be spared; Invalid: the
             replacement is no active arm.
     """
     check_open(experiment)
-    try:
-        arm = experiment.arm(arm_id)
-    except KeyError:
-        raise NotFound(f"experiment {experiment.id!r} has no arm {arm_id!r}") from None
-    if arm.status == "retired":
+    arm = _known_arm(experiment, arm_id)
+    if arm.status == status:
         return experiment
-    if len(experiment.active_arms) == 1:
-        raise Conflict(f"{arm_id!r} is the last active arm; archive the experiment instead")
+    if experiment.active_arms == (arm,):
+        raise Conflict(f"{arm_id!r} is the last active arm; pause or archive the experiment instead")
     after = replace(
         experiment,
-        arms=tuple(replace(each, status="retired") if each is arm else each for each in experiment.arms),
+        arms=tuple(replace(each, status=status) if each is arm else each for each in experiment.arms),
         default_arm=_successor(arm_id, experiment.default_arm, request.default_arm, "default_arm"),
         control_arm=_successor(arm_id, experiment.control_arm, request.control_arm, "control_arm"),
     )
     rules.check(after)
+    return after
+
+
+def with_arm_back(experiment: Experiment, arm_id: str) -> Experiment:
+    """Return the experiment with a paused or retired arm served again, with all it has learnt.
+
+    Raises:
+        NotFound: there is no such arm; Conflict: the experiment is over, or its guardrails leave no room.
+    """
+    check_open(experiment)
+    arm = _known_arm(experiment, arm_id)
+    if arm.status == "active":
+        return experiment
+    back = replace(arm, status="active", newcomer=True)
+    after = replace(experiment, arms=tuple(back if each is arm else each for each in experiment.arms))
+    _check_has_room(after)
     return after
 
 
@@ -147,7 +159,7 @@ def concluded(
     The outcome is the verdict's where that names the same winner; a winner of somebody's own choice was not decided.
 
     Raises:
-        Conflict: it is over, or the winner has retired; Invalid: there is no such arm.
+        Conflict: it is over, or the winner is not served; Invalid: there is no such arm.
     """
     check_open(experiment)
     if winner is not None:
@@ -199,6 +211,20 @@ def arm_of(index: int, arm_id: str, prior: Prior) -> ArmDefinition:
     )
 
 
+def _known_arm(experiment: Experiment, arm_id: str) -> ArmDefinition:
+    try:
+        return experiment.arm(arm_id)
+    except KeyError:
+        raise NotFound(f"experiment {experiment.id!r} has no arm {arm_id!r}") from None
+
+
+def _check_has_room(after: Experiment) -> None:
+    try:
+        rules.check(after)
+    except Invalid as invalid:
+        raise Conflict(f"one more arm does not fit: {invalid.detail}") from None
+
+
 def _successor[T: (str, str | None)](retiring: str, holder: T, successor: str | None, field: str) -> T:
     """Return who is the default or control arm from now on."""
     if holder != retiring:
@@ -230,8 +256,8 @@ def _check_can_win(experiment: Experiment, winner: str) -> None:
         arm = experiment.arm(winner)
     except KeyError:
         raise Invalid.field("winner", f"experiment {experiment.id!r} has no arm {winner!r}") from None
-    if arm.status == "retired":
-        raise Conflict(f"{winner!r} has retired, so it cannot be served")
+    if arm.status != "active":
+        raise Conflict(f"{winner!r} is {arm.status}, so it cannot be served")
 
 
 def _evidence(verdict: Verdict | None, name: Any, winner: str | None) -> float | None:  # noqa: ANN401

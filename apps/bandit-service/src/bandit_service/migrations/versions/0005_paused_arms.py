@@ -1,0 +1,13 @@
+"""Arms that are paused."""
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+
+
+def upgrade() -> None:
+    script = Path(__file__).with_suffix(".sql").read_text()
+    op.get_bind().execution_options(no_parameters=True).exec_driver_sql(script)
