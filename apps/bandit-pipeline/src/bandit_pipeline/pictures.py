@@ -12,12 +12,11 @@ from typing import Final
 
 import polars as pl
 
-from bandit_core.ope.logged import LoggedDecisions
 from bandit_pipeline.charts import png
-from bandit_pipeline.obd.rounds import POSITIONS, refine
+from bandit_pipeline.obd.rounds import refine
 from bandit_pipeline.obd.source import log_files, opened
 from bandit_pipeline.ope import chart as ope_chart
-from bandit_pipeline.ope.assets import OpeConfig
+from bandit_pipeline.ope.assets import OpeConfig, logged
 from bandit_pipeline.ope.evaluation import evaluate
 from bandit_pipeline.partitions import CAMPAIGNS, LOGGING_POLICIES
 from bandit_pipeline.regret import curves as regret
@@ -40,9 +39,7 @@ def sample_log(campaign: str, policy: str) -> pl.DataFrame:
 
 def estimates(campaign: str) -> pl.DataFrame:
     """Return every estimator for every policy on a campaign of the sample."""
-    frames = [sample_log(campaign, policy) for policy in LOGGING_POLICIES]
-    arms = 1 + max(int(frame["arm"].to_numpy().max()) for frame in frames)
-    random, bts = (LoggedDecisions.from_frame(each, n_arms=arms, n_positions=POSITIONS) for each in frames)
+    random, bts = logged(*(sample_log(campaign, policy) for policy in LOGGING_POLICIES))
     config = OpeConfig()
     return evaluate(random, bts, thresholds=config.thresholds, seed=config.seed)
 

@@ -1,5 +1,7 @@
 """Where the raw files and the rounds lie in the bucket, and how other assets read them."""
 
+from collections.abc import Sequence
+
 import polars as pl
 
 from bandit_pipeline.resources import Bucket
@@ -18,9 +20,9 @@ def quarantine_key(campaign: str, policy: str) -> str:
     return f"silver/obp/{policy}/{campaign}/quarantine.parquet"
 
 
-def read_log(bucket: Bucket, campaign: str, policy: str) -> pl.DataFrame:
-    """Return round, timestamp, arm, position, reward and propensity of a log, in the order of time."""
-    columns = ["round", "timestamp", "arm", "position", "reward", "propensity"]
+def read_log(bucket: Bucket, campaign: str, policy: str, *, features: Sequence[str] = ()) -> pl.DataFrame:
+    """Return round, timestamp, arm, position, reward, propensity and `features` of a log, in the order of time."""
+    columns = ["round", "timestamp", "arm", "position", "reward", "propensity", *features]
     return bucket.get_frame(rounds_key(campaign, policy), columns).sort("timestamp", "round")
 
 

@@ -7,9 +7,10 @@ from pydantic import Field
 from bandit_core.ope.logged import LoggedDecisions
 from bandit_pipeline.errors import clear_failure
 from bandit_pipeline.obd.assets import obd_rounds
-from bandit_pipeline.obd.rounds import POSITIONS
+from bandit_pipeline.obd.rounds import POSITIONS, USER_FEATURES
 from bandit_pipeline.obd.store import logged_data, read_log
 from bandit_pipeline.ope.chart import chart
+from bandit_pipeline.ope.contextual import frequent_values, with_contexts
 from bandit_pipeline.ope.evaluation import evaluate
 from bandit_pipeline.ope.store import replace
 from bandit_pipeline.owners import OWNERS
@@ -64,6 +65,7 @@ def ope(
             metadata={
                 "estimates": len(found),
                 "where the truth is known": markdown(known),
+                "by context against without": markdown(_against(found)),
                 "BTS from the random log": picture(shown),
                 "mlflow run": run.id,
             }
@@ -72,10 +74,26 @@ def ope(
 
 def load(bucket: Bucket, campaign: str) -> tuple[LoggedDecisions, LoggedDecisions]:
     """Return the random and the BTS log of a campaign, over the same arms."""
-    frames = [read_log(bucket, campaign, policy) for policy in ("random", "bts")]
-    arms = 1 + max(int(frame["arm"].to_numpy().max()) for frame in frames)
-    random, bts = (LoggedDecisions.from_frame(each, n_arms=arms, n_positions=POSITIONS) for each in frames)
-    return random, bts
+    logs = [read_log(bucket, campaign, policy, features=USER_FEATURES) for policy in ("random", "bts")]
+    return logged(*logs)
+
+
+def logged(random: pl.DataFrame, bts: pl.DataFrame) -> tuple[LoggedDecisions, LoggedDecisions]:
+    """Return two logs over the same arms, with who the visitors were as contexts."""
+    arms = 1 + max(int(frame["arm"].to_numpy().max()) for frame in (random, bts))
+    values = frequent_values(random)
+    (first, names), (second, _) = with_contexts(random, values), with_contexts(bts, values)
+    return (
+        LoggedDecisions.from_frame(first, contexts=names, n_arms=arms, n_positions=POSITIONS),
+        LoggedDecisions.from_frame(second, contexts=names, n_arms=arms, n_positions=POSITIONS),
+    )
+
+
+def _against(found: pl.DataFrame) -> pl.DataFrame:
+    """Return what policies that know the visitor earn above the one that does not."""
+    return found.filter(pl.col("evaluation_policy").str.contains(" over ")).select(
+        "evaluation_policy", "estimate", "std_error", "low", "high", "n", "ess"
+    )
 
 
 def _errors(found: pl.DataFrame) -> dict[str, float]:

@@ -19,8 +19,10 @@ from bandit_core.ope.evaluation import estimate_all
 from bandit_core.ope.logged import LoggedDecisions
 from bandit_core.ope.result import OPEResult
 from bandit_core.ope.reward_model import cross_fitted
+from bandit_core.policies import make_policy
 from bandit_core.policies.base import Beliefs
 from bandit_core.simulation import arm_ids
+from bandit_pipeline.ope.contextual import MOST_ROWS, Difference, difference, targets, without_contexts
 from bandit_pipeline.replay.policies import registered
 
 SCHEMA: Final = {
@@ -55,11 +57,38 @@ class Question:
 def evaluate(random: LoggedDecisions, bts: LoggedDecisions, *, thresholds: Sequence[float], seed: int) -> pl.DataFrame:
     """Return one row per policy and method, in the columns of `SCHEMA`."""
     rows = []
-    for question in questions(random, bts):
+    known, unknown = without_contexts(random), without_contexts(bts)
+    for question in questions(known, unknown):
         q_hat = cross_fitted(question.log, rng=np.random.default_rng(seed))
         found = estimate_all(question.log, question.target, methods=methods(thresholds), q_hat=q_hat)
         rows += [_row(question, result) for result in found]
+    rows += by_context(random, thresholds=thresholds, seed=seed)
     return pl.DataFrame(rows, schema=SCHEMA, orient="row").with_columns(pl.col(pl.Float64).fill_nan(None))
+
+
+def by_context(random: LoggedDecisions, *, thresholds: Sequence[float], seed: int) -> list[tuple[object, ...]]:
+    """Return rows of policies that know the visitor, and of how much more they earn than Thompson sampling without.
+
+    They learn from the first half of the random log and are judged on the second, Thompson sampling on the same rows.
+    """
+    if random.contexts is None:
+        return []
+    half = len(random) // 2
+    learn, judge = random.rows(slice(0, half)), random.rows(slice(half, min(len(random), half + MOST_ROWS)))
+    plain = without_contexts(judge)
+    q_hat = cross_fitted(judge, rng=np.random.default_rng(seed))
+    thompson = np.tile(make_policy("thompson").propose(beliefs(learn)).weights, (len(judge), 1))
+    rows = []
+    for name, target in targets(learn, judge):
+        question = Question("random", name, plain, target, None)
+        rows += [_row(question, each) for each in estimate_all(plain, target, methods=methods(thresholds), q_hat=q_hat)]
+        rows.append(_difference_row(name, difference(plain, target, thompson, q_hat)))
+    return rows
+
+
+def _difference_row(name: str, found: Difference) -> tuple[object, ...]:
+    numbers = (found.estimate, found.std_error, found.low, found.high, found.n, found.ess, 1.0)
+    return ("random", f"{name} over thompson", "dr", *numbers, None, None, None, "")
 
 
 def methods(thresholds: Sequence[float]) -> list[Method]:
