@@ -253,17 +253,30 @@ def api_redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis
         yield server
 
 
+SettingsOn = Callable[[RedisServer], AbstractContextManager[Settings]]
+
+
+@pytest.fixture(scope="session")
+def settings_on(postgres_server: PostgresServer, signing_key: str) -> SettingsOn:
+    """Return a function that gives settings for replicas on a Redis, which it empties, and a database of their own."""
+
+    @contextmanager
+    def on(redis_server: RedisServer) -> Iterator[Settings]:
+        with redis.Redis.from_url(redis_server.url) as client:
+            client.flushall()
+        database = f"shared_{next(_database_numbers)}"
+        dsn = postgres_server.create_database(database, template=_TEMPLATE)
+        yield new_settings(redis_server.url, dsn, signing_key).model_copy(update=PATIENT)
+        postgres_server.drop_database(database)
+
+    return on
+
+
 @pytest.fixture(scope="module")
-def module_settings(
-    api_redis_server: RedisServer, postgres_server: PostgresServer, signing_key: str
-) -> Iterator[Settings]:
+def module_settings(api_redis_server: RedisServer, settings_on: SettingsOn) -> Iterator[Settings]:
     """Settings for a replica that all tests of a module share."""
-    with redis.Redis.from_url(api_redis_server.url) as client:
-        client.flushall()
-    database = f"module_{next(_database_numbers)}"
-    dsn = postgres_server.create_database(database, template=_TEMPLATE)
-    yield new_settings(api_redis_server.url, dsn, signing_key).model_copy(update=PATIENT)
-    postgres_server.drop_database(database)
+    with settings_on(api_redis_server) as settings:
+        yield settings
 
 
 RunReplica = Callable[[Settings], AbstractAsyncContextManager[httpx.AsyncClient]]
@@ -314,6 +327,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Serve:
             "BANDIT_LOG_LEVEL": settings.log_level,
             "BANDIT_REDIS_TIMEOUT": str(settings.redis_timeout),
             "BANDIT_AUTH_REQUIRED": str(settings.authenticates),
+            "BANDIT_EXPORT_DIR": str(settings.export_dir),
             "BANDIT_CLIENT_TIMEOUT": str(settings.client_timeout),
             "BANDIT_MAX_CONNECTIONS": str(settings.max_connections),
             "BANDIT_PORT": str(free_port()),
@@ -357,6 +371,15 @@ async def added_key(postgres_dsn: str, role: Role, namespace: str = "*") -> str:
     async with make_pool(postgres_dsn) as pool:
         await ApiKeysRepository(pool).add(key)
     return text
+
+
+AddKey = Callable[..., Awaitable[str]]
+
+
+@pytest.fixture(scope="session")
+def add_key() -> AddKey:
+    """Return a function that makes an API key: `await add_key(dsn, role, namespace)`."""
+    return added_key
 
 
 @pytest.fixture(scope="module")

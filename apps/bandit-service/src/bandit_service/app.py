@@ -12,11 +12,16 @@ from typing import Any
 
 import numpy as np
 from fastapi import FastAPI
+from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bandit_service import openapi, problems
 from bandit_service.allocator import endpoints as allocator_endpoints
 from bandit_service.decisions import endpoints as decision_endpoints
+from bandit_service.doors.banditdb import endpoints as banditdb_endpoints
+from bandit_service.doors.mcp.door import PATH as MCP_PATH
+from bandit_service.doors.mcp.door import McpDoor
+from bandit_service.doors.mcp.tools import tools as mcp_tools
 from bandit_service.entropy import Entropy
 from bandit_service.experiments import endpoints as experiment_endpoints
 from bandit_service.health import router as health_router
@@ -62,9 +67,12 @@ def create_app(
     """Return the application; everything it needs is opened when it starts and closed when it stops."""
     replica = Replica(settings, clock=clock, rng=rng or np.random.default_rng())
 
+    admission = Admission(replica.keyring, Rate.of(settings), metrics=replica.metrics, monotonic=time.monotonic)
+    mcp_door = McpDoor(mcp_tools(replica.banditdb), admission, only_loopback=not settings.authenticates)
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with replica.running():
+        async with replica.running(), mcp_door.running():
             yield
 
     app = Application(
@@ -75,7 +83,6 @@ def create_app(
         lifespan=lifespan,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    admission = Admission(replica.keyring, Rate.of(settings), metrics=replica.metrics, monotonic=time.monotonic)
     app.metrics = replica.metrics
     hot = Hot(admission, replica.metrics)
     routes = [*decision_endpoints.routes(hot, replica.decisions), *reward_endpoints.routes(hot, replica.rewards)]
@@ -91,6 +98,10 @@ def create_app(
         allocator_endpoints.router(replica.reports, replica.experiment_reports, replica.intake, admission)
     )
     app.include_router(health_router(replica.metrics, replica.readiness))
+    if settings.banditdb_door:
+        app.router.routes.append(banditdb_endpoints.mount(replica.banditdb, replica.readiness, admission))
+    if settings.mcp_door:
+        app.router.routes.append(Route(MCP_PATH, mcp_door, methods=["POST"]))
     app.add_middleware(watched)
     problems.install(app)
     _document(app, hot)

@@ -22,6 +22,7 @@ from bandit_service.problems import internal_error
 HEADER: Final = "x-request-id"
 QUIET_PATHS: Final = frozenset(
     {"/select", "/select/batch", "/reward", "/reward/batch", "/activate", "/health", "/ready", "/metrics"}
+    | {f"/banditdb/{name}" for name in ("health", "predict", "batch_predict", "reward")}
 )
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _RAW_HEADER = HEADER.encode()
@@ -56,7 +57,7 @@ def configure(log_format: Literal["json", "console"], level: str) -> None:
     root.handlers = [handler]
     root.setLevel(level.upper())
     # Their ordinary work would be a line per request or per connection.
-    for chatty in ("uvicorn.access", "psycopg.pool", "httpx"):
+    for chatty in ("uvicorn.access", "psycopg.pool", "httpx", "mcp"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
 
 

@@ -277,11 +277,11 @@ def _methods_at(request: Request) -> set[str]:
 
 
 async def _on_invalid_request(_: Request, error: RequestValidationError) -> Response:
-    return problem_response(_invalid(error.errors()))
+    return problem_response(invalid(error.errors()))
 
 
-def _invalid(found: Sequence[Mapping[str, Any]]) -> Invalid:
-    """Return the problem that pydantic's errors amount to."""
+def invalid(found: Sequence[Mapping[str, Any]]) -> Invalid:
+    """Return the problem that pydantic's errors about a request amount to; their places begin with `body` or alike."""
     errors = [_field_error(each) for each in found[:MOST_FIELD_ERRORS]]
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
     return Invalid(f"{errors[0].field}: {errors[0].message}{more}", errors=errors)

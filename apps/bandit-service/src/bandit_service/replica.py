@@ -28,6 +28,8 @@ from bandit_service.decisions.intake import Intake
 from bandit_service.decisions.service import Decisions
 from bandit_service.decisions.tickets import Tickets
 from bandit_service.decisions.uniforms import Uniforms
+from bandit_service.doors.banditdb.export import Exports
+from bandit_service.doors.banditdb.service import BanditDb
 from bandit_service.entropy import Entropy
 from bandit_service.events.committer import Committer, Limits
 from bandit_service.events.lane import Lane, Reply
@@ -46,6 +48,7 @@ from bandit_service.postgres_store.errors import PostgresUnavailableError
 from bandit_service.postgres_store.events import EventLog
 from bandit_service.postgres_store.experiments import ExperimentsRepository
 from bandit_service.postgres_store.history import History
+from bandit_service.postgres_store.interactions import Interactions
 from bandit_service.postgres_store.partitions import Partitions
 from bandit_service.postgres_store.pool import make_pool
 from bandit_service.redis_store.api_keys import MirroredApiKeys
@@ -153,6 +156,15 @@ class Replica:
             clock=store_clock,
             new_id=lambda: uuid.uuid4().hex,
             metrics=self.metrics,
+        )
+        self.banditdb = BanditDb(
+            experiments=self.experiments,
+            intake=self.intake,
+            decisions=self.decisions,
+            rewards=self.rewards,
+            tickets=tickets,
+            reports=self.experiment_reports,
+            exports=Exports(settings.export_dir, interactions=Interactions(self._pool), store=self._store),
         )
         self._background = Background(
             store=self._store,

@@ -6,6 +6,7 @@ import base64
 import binascii
 import ipaddress
 import re
+from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
@@ -53,6 +54,10 @@ class Settings(BaseSettings):
     keyring_refresh: Seconds = 30.0
     postgres_pool_min: int = Field(default=1, ge=0, le=100)
     postgres_pool_max: int = Field(default=8, ge=1, le=100)
+
+    banditdb_door: bool = Field(default=True, description="BanditDB's API at /banditdb")
+    mcp_door: bool = Field(default=True, description="Tools for agents at /mcp")
+    export_dir: Path = Field(default=Path(".local/export"), description="Where a checkpoint of /banditdb writes")
 
     log_format: Literal["json", "console"] = "json"
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -152,6 +152,29 @@ async def test_the_models_are_the_fold_of_the_stream_whoever_wrote_at_once(
         assert again.covariance == record.covariance
 
 
+async def test_an_arm_that_joins_is_drawn_from_then_on(api: Api) -> None:
+    live = await api.create(**LINEAR)
+    await live.change("arms", 201, id="c")
+    assert (await live.select(context=[0.1, 0.2], eligible_arms=["c"]))["arm"] == "c"
+    assert (await live.read("allocation"))["weights"].keys() == {"a", "b", "c"}
+
+
+async def test_an_arm_that_was_paused_comes_back_with_what_it_has_learnt(api: Api, module_settings: Settings) -> None:
+    live = await api.create(**LINEAR)
+    await live.report("b", 1, context=[0.5, 0.5])
+    before = await learnt(live, module_settings, 1)
+    await live.change("arms/b/pause")
+    assert {answer["arm"] for answer in await live.select_many(10, context=[0.5, 0.5])} == {"a"}
+    assert (await live.read("allocation"))["weights"].keys() == {"a"}
+    await live.report("b", 1, context=[0.5, 0.5])
+    meanwhile = await learnt(live, module_settings, 2)
+    await live.change("arms/b/resume")
+    after = await published(module_settings, live)
+    assert after.arms == ("a", "b")
+    assert np.array_equal(after.beliefs.theta, meanwhile.beliefs.theta)
+    assert np.linalg.norm(after.beliefs.theta[1]) > np.linalg.norm(before.beliefs.theta[1]) > 0.0
+
+
 async def test_a_direct_reward_brings_its_context(api: Api, module_settings: Settings) -> None:
     live = await api.create(**LINEAR)
     await live.report("a", 1.0, context={"age": 1.0, "is_mobile": 0.0})

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandit_core.allocation import Allocation
-from bandit_core.contextual import linear_weights
+from bandit_core.contextual import ContextualPolicy, LinearBeliefs, linear_weights
 from bandit_core.policies.base import ArmBeliefs, Policy, Proposal
 from bandit_service.allocator.linear_fold import Models
 from bandit_service.allocator.vectors import contextual_policy_of, floor_of
@@ -18,27 +18,27 @@ from bandit_service.experiments.definition import Experiment
 
 @dataclass(frozen=True)
 class Averaged:
-    """Proposes what was computed already: requests have vectors of their own."""
+    """Proposes the average of the vectors for contexts (N, d); requests have vectors of their own."""
 
     name: ClassVar[str] = "averaged"
     title: ClassVar[str] = "the average over contexts"
 
-    weights: NDArray[np.float64]
+    policy: ContextualPolicy
+    models: LinearBeliefs
+    contexts: NDArray[np.float64]
+    floor: float
 
     def propose(self, beliefs: ArmBeliefs) -> Proposal:
-        del beliefs
-        return Proposal(self.weights)
+        models = self.models.subset(beliefs.arms)
+        return Proposal(np.mean([linear_weights(self.policy, models, x, self.floor) for x in self.contexts], axis=0))
 
 
 def averaged(experiment: Experiment, models: Models) -> Policy:
     """Return a policy that proposes the average vector; before any context, that of one of zeros."""
-    policy, floor = contextual_policy_of(experiment), floor_of(experiment)
     intercept = 1 if experiment.context is not None and experiment.context.intercept else 0
     contexts = models.contexts if models.contexts.size else np.zeros((1, experiment.dimension - intercept))
     vectors = np.hstack([contexts, np.ones((len(contexts), intercept))])
-    beliefs = models.record.beliefs.subset([arm.id for arm in experiment.active_arms])
-    weights = np.mean([linear_weights(policy, beliefs, x, floor) for x in vectors], axis=0)
-    return Averaged(weights)
+    return Averaged(contextual_policy_of(experiment), models.record.beliefs, vectors, floor_of(experiment))
 
 
 def explained(experiment: Experiment, models: Models, allocation: Allocation) -> Allocation:

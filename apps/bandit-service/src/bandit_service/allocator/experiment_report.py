@@ -33,6 +33,7 @@ class ArmReport(BaseModel):
     traffic_share: float | None = Field(description="Of all decisions; null before the first")
     recent_share: float | None = Field(description="Of the decisions in the recent window; null if there were none")
     rewards: int = Field(ge=0)
+    reward_sum: float
     mean: float
     interval: tuple[float, float] = Field(description="Equal-tailed 95% credible interval of the mean reward")
     prob_best: float | None
@@ -139,6 +140,7 @@ def _assembled(
                 traffic_share=arm.decisions / posterior.decisions if posterior.decisions else None,
                 recent_share=selections.get(arm.index, (0, 0))[0] / recent if recent else None,
                 rewards=arm.rewards,
+                reward_sum=arm.reward_sum,
                 mean=arm.mean,
                 interval=arm.interval,
                 prob_best=arm.prob_best,

@@ -16,12 +16,11 @@ from psycopg.types.json import Jsonb
 from bandit_service.allocator.record import AllocationRecord
 from bandit_service.decisions.schemas import OwnDecision
 from bandit_service.events.record import EventKey, Kind
-from bandit_service.postgres_store.pool import Pool, connected, statement
+from bandit_service.postgres_store.pool import Pool, connected, pages, statement
 
 # Writing a batch and rebuilding from millions of events take longer than a caller of the API would wait.
 _WRITE_TIMEOUT = 15.0
 _REBUILD_TIMEOUT = 600.0
-_PAGE = 5_000
 # So many events are handled at once between two turns of the event loop.
 PIECE = 250
 _NULL = b"\\N"
@@ -358,15 +357,8 @@ class EventLog:
             expected_loss=row["expected_loss"],
         )
 
-    async def _pages(self, name: str, parameters: dict[str, object]) -> AsyncIterator[list[Any]]:
-        """Read with a cursor of the server's: there may be more rows than memory has room for."""
-        async with (
-            connected(self._pool, timeout=_REBUILD_TIMEOUT) as connection,
-            connection.cursor(name=name) as cursor,
-        ):
-            await cursor.execute(statement(name), parameters)
-            while page := await cursor.fetchmany(_PAGE):
-                yield page
+    def _pages(self, name: str, parameters: dict[str, object]) -> AsyncIterator[list[Any]]:
+        return pages(self._pool, name, parameters, timeout=_REBUILD_TIMEOUT)
 
     async def _rows(self, name: str, **parameters: object) -> list[dict[str, Any]]:
         async with (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from functools import cache
 from importlib.resources import files
@@ -17,12 +17,22 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRe
 
 from bandit_service.postgres_store.errors import MissingSchemaError, PostgresUnavailableError
 
-__all__ = ["MissingSchemaError", "Pool", "PostgresUnavailableError", "connected", "make_pool", "ping", "statement"]
+__all__ = [
+    "MissingSchemaError",
+    "Pool",
+    "PostgresUnavailableError",
+    "connected",
+    "make_pool",
+    "pages",
+    "ping",
+    "statement",
+]
 
 CONNECT_TIMEOUT = 2
 STATEMENT_TIMEOUT = 5.0
 RECONNECT_TIMEOUT = 5.0
 _GRACE = 0.5
+_PAGE = 5_000
 # Errors that say nothing about the statement, although they are none of the client library's operational ones.
 _INTERRUPTIONS = (errors.ReadOnlySqlTransaction, errors.IdleInTransactionSessionTimeout)
 
@@ -84,6 +94,24 @@ async def connected(
             # Local to the transaction: a setting of the session would not survive PgBouncer's transaction mode.
             await connection.execute("SELECT set_config('statement_timeout', %s, true)", [str(round(timeout * 1_000))])
             yield connection
+
+
+async def pages(
+    pool: Pool,
+    name: str,
+    parameters: Mapping[str, object],
+    *,
+    timeout: float,  # noqa: ASYNC109 (as above)
+) -> AsyncIterator[list[Any]]:
+    """Yield the rows of a stored statement with a cursor of the server's: more than memory has room for.
+
+    Raises:
+        PostgresUnavailableError: Postgres is away, or takes longer than `timeout` seconds.
+    """
+    async with connected(pool, timeout=timeout) as connection, connection.cursor(name=name) as cursor:
+        await cursor.execute(statement(name), parameters)
+        while page := await cursor.fetchmany(_PAGE):
+            yield page
 
 
 async def ping(pool: Pool) -> None:

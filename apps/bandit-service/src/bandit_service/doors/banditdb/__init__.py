@@ -1,0 +1,1 @@
+"""The HTTP API of BanditDB: its campaigns are experiments that decide by features."""
