@@ -33,16 +33,15 @@ ON CONFLICT (learner, state, arm) DO UPDATE SET
 _CHOSEN: Final = """
 learner = %(learner)s AND (%(arm)s::text IS NULL OR arm = %(arm)s) AND (%(state)s::text IS NULL OR state = %(state)s)
 """
-# Rows are locked in the order in which they are added to, or the two could wait for each other.
+# Rows are locked in the order in which they are added to, or two writers could wait for each other.
+_HOLD: Final = f"""
+SELECT FROM bandit_learner_arms WHERE {_CHOSEN} ORDER BY state COLLATE "C", arm COLLATE "C" FOR UPDATE
+"""
 _DECAY: Final = f"""
-WITH chosen AS (
-    SELECT learner, state, arm FROM bandit_learner_arms WHERE {_CHOSEN} ORDER BY state, arm FOR UPDATE
-)
-UPDATE bandit_learner_arms AS known SET
+UPDATE bandit_learner_arms SET
     successes = floor(successes * %(factor)s::float8 + 0.5)::bigint,
     failures = floor(failures * %(factor)s::float8 + 0.5)::bigint
-FROM chosen
-WHERE (known.learner, known.state, known.arm) = (chosen.learner, chosen.state, chosen.arm)
+WHERE {_CHOSEN}
 """  # noqa: S608 (all of it is written here)
 _RESET: Final = f"DELETE FROM bandit_learner_arms WHERE {_CHOSEN}"  # noqa: S608 (all of it is written here)
 _COUNTS: Final = f"""
@@ -86,11 +85,14 @@ class PostgresLearningStore:
     async def decay(self, learner: str, factor: float, arm: str | None = None, state: str | None = None) -> None:
         async with self._pool.connection() as connection, connection.transaction():
             chosen = {"learner": learner, "arm": arm, "state": state, "factor": factor}
+            await connection.execute(_HOLD, chosen)
             await connection.execute(_DECAY, chosen)
 
     async def reset(self, learner: str, arm: str | None = None, state: str | None = None) -> None:
         async with self._pool.connection() as connection, connection.transaction():
-            await connection.execute(_RESET, {"learner": learner, "arm": arm, "state": state})
+            chosen = {"learner": learner, "arm": arm, "state": state}
+            await connection.execute(_HOLD, chosen)
+            await connection.execute(_RESET, chosen)
             if arm is state is None:
                 await connection.execute("DELETE FROM bandit_learner_observations WHERE learner = %s", (learner,))
 

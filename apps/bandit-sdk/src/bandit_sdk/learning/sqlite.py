@@ -60,7 +60,7 @@ class SqliteLearningStore:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             connecting = aiosqlite.connect(self._path, timeout=_PATIENCE, isolation_level=None)
             # The interpreter would wait at its end for the thread of a store that nobody has closed.
-            getattr(connecting, "_thread", connecting).daemon = True
+            connecting._thread.daemon = True  # noqa: SLF001 (there is no other way to say so)
             connection = await connecting
             try:
                 await _prepare(connection)

@@ -87,7 +87,7 @@ class LearningStore(Protocol):
 
 
 def named_observations(changes: Iterable[Change]) -> list[str]:
-    """Return the ids of observations in the changes, each once, sorted so that two writers cannot wait for each other."""
+    """Return the ids of observations in the changes, each once, sorted so that two writers never deadlock."""
     return sorted({change.observation_id for change in changes if change.observation_id is not None})
 
 

@@ -1,0 +1,1 @@
+"""`banditctl`: the operator's command, a client of bandit-service like any other."""

@@ -1,0 +1,82 @@
+"""Whether this machine can work with the service: each check with what to do if it fails."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Final, Literal
+
+import httpx
+
+MOST_SKEW: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found."""
+
+    name: str
+    status: Literal["ok", "warn", "fail"]
+    text: str
+
+
+def examine(url: str, api_key: str | None, experiment: str | None) -> Iterator[Finding]:
+    """Yield the findings, most basic first; what cannot be asked after a failure is left out."""
+    headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
+    with httpx.Client(base_url=url, headers=headers, timeout=5.0) as http:
+        try:
+            ready = http.get("/ready")
+        except httpx.TransportError as error:
+            yield Finding(
+                "service", "fail", f"{url} does not answer ({type(error).__name__}): check --url and the network"
+            )
+            return
+        yield _service(ready)
+        yield _clock(ready)
+        yield from _key(http, experiment)
+
+
+def _service(ready: httpx.Response) -> Finding:
+    if ready.headers.get("content-type", "").partition(";")[0] != "application/json":
+        return Finding("service", "fail", "what answers is not bandit-service: check --url")
+    degraded = ready.json().get("degraded", [])
+    if ready.status_code != httpx.codes.OK:
+        return Finding("service", "fail", f"it is not ready ({ready.json().get('status')}): look at its log")
+    if degraded:
+        return Finding("service", "warn", f"it works without {', '.join(degraded)} at the moment")
+    return Finding("service", "ok", "ready")
+
+
+def _clock(answer: httpx.Response) -> Finding:
+    if "date" not in answer.headers:
+        return Finding("clock", "warn", "the service does not say what time it is")
+    skew = time.time() - parsedate_to_datetime(answer.headers["date"]).timestamp()
+    # The header has whole seconds.
+    if abs(skew) > MOST_SKEW + 1.0:
+        return Finding("clock", "warn", f"this machine's clock is {skew:+.0f} s from the service's")
+    return Finding("clock", "ok", "agrees with the service's")
+
+
+def _key(http: httpx.Client, experiment: str | None) -> Iterator[Finding]:
+    listed = http.get("/experiments", params={"limit": 1})
+    match listed.status_code:
+        case httpx.codes.OK:
+            yield Finding("key", "ok", "may read")
+        case httpx.codes.UNAUTHORIZED:
+            yield Finding("key", "fail", "it is missing or not known: give one with --api-key, or in BANDIT_API_KEY")
+            return
+        case status:
+            yield Finding("key", "fail", f"listing experiments was answered with {status}")
+            return
+    if experiment is not None:
+        yield _experiment(http, experiment)
+
+
+def _experiment(http: httpx.Client, experiment: str) -> Finding:
+    found = http.get(f"/experiments/{experiment}/posterior")
+    if found.status_code == httpx.codes.OK:
+        return Finding("experiment", "ok", f"{experiment} is {found.json()['status']}")
+    detail = found.json().get("detail", found.status_code)
+    return Finding("experiment", "fail", f"{experiment}: {detail}")

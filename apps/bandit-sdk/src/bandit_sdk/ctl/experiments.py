@@ -1,0 +1,153 @@
+"""banditctl experiments: create, list, show, watch, pause, resume, conclude, archive."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from rich.live import Live
+
+from bandit_sdk.ctl import tables
+from bandit_sdk.ctl.session import session_of
+from bandit_sdk.results import Experiment
+
+app = typer.Typer(no_args_is_help=True, help="Create, look at, change and end experiments.")
+
+Name = Annotated[str, typer.Argument(metavar="EXPERIMENT", help="The experiment's id")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; it is recorded")]
+_PAGE = 200
+
+
+@app.command()
+def create(
+    context: typer.Context,
+    file: Annotated[
+        Path, typer.Option("--file", "-f", exists=True, dir_okay=False, help="YAML, as POST /experiments takes it")
+    ],
+) -> None:
+    """Create an experiment from a file."""
+    session = session_of(context)
+    fields = _document(file)
+    name = fields.pop("experiment_id", None)
+    if not isinstance(name, str):
+        raise typer.BadParameter(f"{file} needs an experiment_id", param_hint="--file")
+    with session.client() as client:
+        _show(context, client.experiments.create(name, **fields))
+
+
+@app.command("list")
+def list_experiments(
+    context: typer.Context,
+    status: Annotated[str | None, typer.Option(help="running, paused, concluded or archived")] = None,
+) -> None:
+    """List experiments."""
+    session = session_of(context)
+    wanted: Any = status
+    found, cursor = [], None
+    with session.client() as client:
+        while True:
+            page = client.experiments.list(status=wanted, limit=_PAGE, cursor=cursor)
+            found += page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+    if session.as_json:
+        session.json(found)
+    else:
+        session.console.print(tables.summaries(found))
+
+
+@app.command()
+def show(context: typer.Context, experiment: Name) -> None:
+    """Show an experiment, what is believed, and why the weights are what they are."""
+    session = session_of(context)
+    with session.client() as client:
+        found, posterior, allocation = (
+            client.experiments.get(experiment),
+            client.posterior(experiment),
+            client.allocation(experiment),
+        )
+    if session.as_json:
+        session.json({"experiment": found, "posterior": posterior, "allocation": allocation})
+        return
+    session.console.print(tables.details(found), tables.beliefs(posterior))
+    session.console.print(allocation.summary)
+
+
+@app.command()
+def watch(
+    context: typer.Context,
+    experiment: Name,
+    every: Annotated[float, typer.Option(min=0.1, help="Seconds between looks")] = 1.0,
+    times: Annotated[int | None, typer.Option(min=1, help="End after so many looks; until Ctrl-C if not given")] = None,
+) -> None:
+    """Watch beliefs and weights live."""
+    session = session_of(context)
+    with session.client() as client, Live(console=session.console, auto_refresh=False) as live:
+        looks = 0
+        while times is None or looks < times:
+            live.update(tables.beliefs(client.posterior(experiment)), refresh=True)
+            looks += 1
+            if times is None or looks < times:
+                time.sleep(every)
+
+
+@app.command()
+def pause(context: typer.Context, experiment: Name, reason: Reason = "paused by banditctl") -> None:
+    """Serve the default arm only, and change no belief."""
+    with session_of(context).client() as client:
+        _show(context, client.experiments.pause(experiment, reason=reason))
+
+
+@app.command()
+def resume(context: typer.Context, experiment: Name, reason: Reason = "resumed by banditctl") -> None:
+    """Go on after a pause."""
+    with session_of(context).client() as client:
+        _show(context, client.experiments.resume(experiment, reason=reason))
+
+
+@app.command()
+def conclude(
+    context: typer.Context,
+    experiment: Name,
+    winner: Annotated[str | None, typer.Option(help="The arm to serve; the stopping rule's if not given")] = None,
+    reason: Reason = "concluded by banditctl",
+) -> None:
+    """End an experiment and serve its winner."""
+    with session_of(context).client() as client:
+        _show(context, client.experiments.conclude(experiment, reason=reason, winner=winner))
+
+
+@app.command()
+def archive(
+    context: typer.Context,
+    experiment: Name,
+    reason: Reason = "archived by banditctl",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask")] = False,  # noqa: FBT002 - Typer's way
+) -> None:
+    """Serve an experiment no longer, for good."""
+    if not yes:
+        typer.confirm(f"Archive {experiment} for good?", abort=True)
+    with session_of(context).client() as client:
+        _show(context, client.experiments.archive(experiment, reason=reason))
+
+
+def _show(context: typer.Context, experiment: Experiment) -> None:
+    session = session_of(context)
+    if session.as_json:
+        session.json(experiment)
+    else:
+        session.console.print(tables.details(experiment))
+
+
+def _document(file: Path) -> dict[str, Any]:
+    try:
+        document = yaml.safe_load(file.read_text())
+    except yaml.YAMLError as error:
+        raise typer.BadParameter(f"{file} is no YAML: {error}", param_hint="--file") from None
+    if not isinstance(document, dict):
+        raise typer.BadParameter(f"{file} must be a mapping of fields", param_hint="--file")
+    return document

@@ -1,0 +1,57 @@
+"""What every command shares: the client, how answers are written, and how errors end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import typer
+from rich.console import Console
+
+from bandit_sdk.client import Client
+from bandit_sdk.errors import AwayError, BanditError, UnauthorizedError
+
+AWAY, REFUSED = 3, 4
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Where the service is, with which key, and whether answers are JSON."""
+
+    url: str
+    api_key: str | None
+    as_json: bool
+    console: Console
+
+    @contextmanager
+    def client(self) -> Iterator[Client]:
+        """Yield a client; an error ends the command with one sentence that says what to do."""
+        try:
+            with Client(self.url, api_key=self.api_key, timeout=5.0) as client:
+                yield client
+        except BanditError as error:
+            self.fail(error)
+
+    def fail(self, error: BanditError) -> None:
+        """End the command: exit status 3 if asking later may help, else 4."""
+        hint = ""
+        if isinstance(error, UnauthorizedError):
+            hint = " Give a key with --api-key, or in BANDIT_API_KEY."
+        elif isinstance(error, AwayError):
+            hint = f" Is bandit-service at {self.url}? Name another place with --url, or in BANDIT_URL."
+        typer.echo(f"{str(error).rstrip('.')}.{hint}", err=True)
+        raise typer.Exit(AWAY if isinstance(error, AwayError) else REFUSED)
+
+    def json(self, value: Any) -> None:  # noqa: ANN401 - whatever the service answered
+        typer.echo(json.dumps(msgspec.to_builtins(value), indent=2))
+
+
+def session_of(context: typer.Context) -> Session:
+    session = context.obj
+    if not isinstance(session, Session):
+        raise TypeError("the command was not started by banditctl")
+    return session

@@ -1,0 +1,47 @@
+"""How experiments and beliefs look in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from bandit_sdk.results import Experiment, ExperimentSummary, Posterior
+
+
+def summaries(experiments: Sequence[ExperimentSummary]) -> Table:
+    table = Table("experiment", "status", "arms", "winner", "revision", "description")
+    for each in experiments:
+        table.add_row(
+            each.experiment_id,
+            each.status,
+            str(each.active_arms),
+            each.winner or "",
+            str(each.revision),
+            each.description,
+        )
+    return table
+
+
+def details(experiment: Experiment) -> Table:
+    table = Table(show_header=False, title=experiment.experiment_id)
+    table.add_row("status", experiment.status)
+    table.add_row("revision", str(experiment.revision))
+    table.add_row("arms", ", ".join(f"{arm.id} ({arm.status})" for arm in experiment.arms))
+    table.add_row("default arm", experiment.default_arm)
+    table.add_row("policy", " ".join(map(str, experiment.policy.values())))
+    table.add_row("winner", experiment.winner or "")
+    return table
+
+
+def beliefs(posterior: Posterior) -> Table:
+    """Return a row for each arm: traffic, rewards, what is believed, and its weight."""
+    table = Table(
+        "arm", "decisions", "rewards", "mean", "95% interval", "P(best)", "weight", title=posterior.experiment_id
+    )
+    for arm in posterior.arms:
+        low, high = arm.interval
+        best = "" if arm.prob_best is None else f"{arm.prob_best:.1%}"
+        numbers = (f"{arm.decisions:,}", f"{arm.rewards:,}", f"{arm.mean:.4g}", f"{low:.4g} to {high:.4g}")
+        table.add_row(arm.arm, *numbers, best, f"{arm.weight:.1%}")
+    return table

@@ -1,0 +1,111 @@
+"""banditctl against a real service: what it does, and how it ends."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from bandit_sdk.ctl.app import app
+
+if TYPE_CHECKING:
+    from conftest import Service
+
+YAML = """
+experiment_id: {name}
+arms: [control, bold]
+guardrails: {{preset: safe}}
+"""
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    return request.node.name.replace("[", "-").replace("]", "")[:60]
+
+
+class Ctl:
+    """The command with a key for the service."""
+
+    def __init__(self, service: Service, role: str) -> None:
+        self._options = ["--url", service.url, "--api-key", service.keys[role]]
+
+    def __call__(self, *arguments: str, status: int = 0, **more: Any) -> Result:
+        done = CliRunner().invoke(app, [*self._options, *arguments], **more)
+        assert done.exit_code == status, done.output
+        return done
+
+    def json(self, *arguments: str) -> Any:
+        return json.loads(self("--json", *arguments).stdout)
+
+
+@pytest.fixture
+def ctl(service: Service) -> Ctl:
+    return Ctl(service, "admin")
+
+
+@pytest.fixture
+def created(ctl: Ctl, name: str, tmp_path: Path) -> str:
+    file = tmp_path / "experiment.yaml"
+    file.write_text(YAML.format(name=name))
+    ctl("experiments", "create", "-f", str(file))
+    return name
+
+
+def test_an_experiment_from_its_file_to_its_end(ctl: Ctl, created: str) -> None:
+    assert created in {each["experiment_id"] for each in ctl.json("experiments", "list", "--status", "running")}
+    decision = ctl.json("select", created)
+    assert ctl("reward", decision["decision_id"], "1").output.startswith("applied")
+    assert ctl("reward", decision["decision_id"], "1").output.startswith("duplicate")
+    shown = ctl("experiments", "show", created).output
+    assert "control" in shown
+    assert "P(best)" in shown
+    assert ctl.json("experiments", "pause", created)["status"] == "paused"
+    assert ctl.json("experiments", "resume", created)["status"] == "running"
+    assert ctl.json("experiments", "conclude", created, "--winner", "bold")["winner"] == "bold"
+    assert ctl.json("experiments", "archive", created, "--yes")["status"] == "archived"
+
+
+def test_archiving_asks_first(ctl: Ctl, created: str) -> None:
+    ctl("experiments", "archive", created, status=1, input="n\n")
+    assert ctl.json("experiments", "show", created)["experiment"]["status"] == "running"
+
+
+def test_watching_shows_beliefs_so_many_times(ctl: Ctl, created: str) -> None:
+    assert "95% interval" in ctl("experiments", "watch", created, "--times", "2", "--every", "0.1").output
+
+
+def test_several_arms_and_features(ctl: Ctl, created: str) -> None:
+    assert len(ctl.json("select", created, "--feature", "age=0.3", "--feature", "kind=new")["decision_id"]) > 10
+    assert "is not NAME=VALUE" in ctl("select", created, "--feature", "age", status=2).output
+
+
+def test_the_doctor_finds_what_is_wrong(service: Service, ctl: Ctl, created: str) -> None:
+    assert {each["status"] for each in ctl.json("doctor", created)} == {"ok"}
+    assert "no experiment 'nowhere'" in ctl("doctor", "nowhere", status=1).output
+    done = CliRunner().invoke(app, ["--url", service.url, "doctor"], env={"BANDIT_API_KEY": ""})
+    assert (done.exit_code, "BANDIT_API_KEY" in done.output) == (1, True)
+    done = CliRunner().invoke(app, ["--url", "http://127.0.0.1:9", "doctor"])
+    assert (done.exit_code, "does not answer" in done.output) == (1, True)
+
+
+def test_errors_are_one_sentence_and_a_status(service: Service, ctl: Ctl) -> None:
+    assert "there is no experiment 'nowhere'" in ctl("experiments", "show", "nowhere", status=4).output
+    reader = Ctl(service, "reader")
+    assert "role" in reader("experiments", "pause", "nowhere", status=4).output
+    away = CliRunner().invoke(app, ["--url", "http://127.0.0.1:9", "select", "x"])
+    assert away.exit_code == 3
+    assert "BANDIT_URL" in away.output
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "arms: [a, b]", "a: [b"])
+def test_a_file_that_is_no_experiment_is_refused(ctl: Ctl, tmp_path: Path, text: str) -> None:
+    file = tmp_path / "experiment.yaml"
+    file.write_text(text)
+    assert str(file) in ctl("experiments", "create", "--file", str(file), status=2).output.replace("\n", "")
+
+
+def test_rebuilding_is_the_services_own_work(ctl: Ctl) -> None:
+    assert "docs/operations.md" in ctl("rebuild").output
