@@ -106,4 +106,4 @@ def test_a_strategy_must_weigh_every_arm(rng: np.random.Generator) -> None:
             return np.ones(1)
 
     with pytest.raises(ValueError, match=r"shape \(1,\) for 4 arms"):
-        select(rng=rng, strategy=Broken())  # type: ignore[arg-type]  # the parameter's name is all that mypy sees
+        select(rng=rng, strategy=Broken())
