@@ -23,7 +23,7 @@ guardrails: {{preset: safe}}
 
 @pytest.fixture
 def name(request: pytest.FixtureRequest) -> str:
-    return request.node.name.replace("[", "-").replace("]", "")[:60]
+    return str(request.node.name)[:60]
 
 
 class Ctl:
@@ -57,8 +57,8 @@ def created(ctl: Ctl, name: str, tmp_path: Path) -> str:
 def test_an_experiment_from_its_file_to_its_end(ctl: Ctl, created: str) -> None:
     assert created in {each["experiment_id"] for each in ctl.json("experiments", "list", "--status", "running")}
     decision = ctl.json("select", created)
-    assert ctl("reward", decision["decision_id"], "1").output.startswith("applied")
-    assert ctl("reward", decision["decision_id"], "1").output.startswith("duplicate")
+    assert ctl("reward", created, decision["decision_id"], "1").output.startswith("applied")
+    assert ctl("reward", created, decision["decision_id"], "1").output.startswith("duplicate")
     shown = ctl("experiments", "show", created).output
     assert "control" in shown
     assert "P(best)" in shown
@@ -104,7 +104,7 @@ def test_errors_are_one_sentence_and_a_status(service: Service, ctl: Ctl) -> Non
 def test_a_file_that_is_no_experiment_is_refused(ctl: Ctl, tmp_path: Path, text: str) -> None:
     file = tmp_path / "experiment.yaml"
     file.write_text(text)
-    assert str(file) in ctl("experiments", "create", "--file", str(file), status=2).output.replace("\n", "")
+    assert "Invalid value for --file" in ctl("experiments", "create", "--file", str(file), status=2).output
 
 
 def test_rebuilding_is_the_services_own_work(ctl: Ctl) -> None:

@@ -1,0 +1,137 @@
+"""The command `banditctl`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import httpx
+import typer
+from rich.console import Console
+
+from bandit_sdk.ctl import experiments
+from bandit_sdk.ctl.doctor import examine
+from bandit_sdk.ctl.session import REFUSED, Session, session_of
+
+app = typer.Typer(
+    no_args_is_help=True, pretty_exceptions_enable=False, help="Look after experiments of a bandit-service."
+)
+app.add_typer(experiments.app, name="experiments")
+
+
+def main() -> None:
+    """Run the command."""
+    app()
+
+
+@app.callback()
+def connect(
+    context: typer.Context,
+    url: Annotated[str, typer.Option(envvar="BANDIT_URL", help="Where the service is")] = "http://127.0.0.1:8000",
+    api_key: Annotated[str | None, typer.Option(envvar="BANDIT_API_KEY", help="Better given by the variable")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON")] = False,  # noqa: FBT002 - Typer's way
+) -> None:
+    """Options that hold for every command stand before it."""
+    context.obj = Session(url.rstrip("/"), api_key or None, as_json, Console())
+
+
+@app.command()
+def select(
+    context: typer.Context,
+    experiment: str,
+    unit: Annotated[str | None, typer.Option(help="The unit, for sticky experiments and holdouts")] = None,
+    feature: Annotated[list[str] | None, typer.Option(help="NAME=VALUE of the context; may be repeated")] = None,
+    k: Annotated[int, typer.Option(min=1, max=20, help="How many arms, in order")] = 1,
+) -> None:
+    """Ask which arm to serve. It is a real decision, and counts."""
+    session = session_of(context)
+    options: dict[str, Any] = {"unit_id": unit, "context": _features(feature), "k": k if k > 1 else None}
+    with session.client() as client:
+        found = client.select(experiment, **{name: value for name, value in options.items() if value is not None})
+    if session.as_json:
+        session.json(found)
+        return
+    for place in found.slate or (found,):
+        session.console.print(f"{place.arm}  propensity {place.propensity:.4g}")
+    session.console.print(f"decision {found.decision_id}")
+
+
+@app.command()
+def reward(
+    context: typer.Context,
+    experiment: str,
+    decision: Annotated[str, typer.Argument(help="The decision's id")],
+    value: Annotated[float, typer.Argument(metavar="REWARD")],
+    position: Annotated[int, typer.Option(min=0, help="The place in a slate")] = 0,
+) -> None:
+    """Say what came of a decision."""
+    session = session_of(context)
+    options: dict[str, Any] = {"position": position} if position else {}
+    with session.client() as client:
+        found = client.reward(decision, experiment_id=experiment, reward=value, **options)
+    if session.as_json:
+        session.json(found)
+    else:
+        session.console.print(f"{found.status}: arm {found.arm}")
+
+
+@app.command()
+def rebuild() -> None:
+    """Say how beliefs are rebuilt: the service does it by itself."""
+    typer.echo(
+        "Beliefs are rebuilt from Postgres by the service itself, whenever the store lacks them or is older. To have "
+        "it done: stop every service process, empty its Redis database (FLUSHDB), and start them again; the log says "
+        "'refilled', and the numbers are the same. See docs/operations.md."
+    )
+
+
+@app.command()
+def export(context: typer.Context) -> None:
+    """Have the service write completed decisions of contextual experiments as Parquet, and say where."""
+    session = session_of(context)
+    headers = {} if session.api_key is None else {"X-Api-Key": session.api_key}
+    with httpx.Client(base_url=f"{session.url}/banditdb", headers=headers, timeout=60.0) as http:
+        try:
+            answers = [http.post("/checkpoint"), http.get("/export")]
+        except httpx.TransportError as error:
+            typer.echo(f"{session.url} does not answer ({type(error).__name__}).", err=True)
+            raise typer.Exit(3) from None
+    for answer in answers:
+        if answer.status_code != httpx.codes.OK:
+            typer.echo(f"The service answered with {answer.status_code}: {answer.text}", err=True)
+            raise typer.Exit(REFUSED)
+    if session.as_json:
+        session.json(answers[1].json())
+    else:
+        session.console.print(answers[0].json())
+        session.console.print(answers[1].json())
+
+
+@app.command()
+def doctor(
+    context: typer.Context, experiment: Annotated[str | None, typer.Argument(help="One to look at as well")] = None
+) -> None:
+    """See whether this machine can work with the service. Exit status 1 if something fails."""
+    session = session_of(context)
+    findings = list(examine(session.url, session.api_key, experiment))
+    if session.as_json:
+        session.json([{"name": each.name, "status": each.status, "text": each.text} for each in findings])
+    else:
+        for each in findings:
+            session.console.print(f"{each.status:<5} {each.name}: {each.text}")
+    if any(each.status == "fail" for each in findings):
+        raise typer.Exit(1)
+
+
+def _features(given: list[str] | None) -> dict[str, float | str] | None:
+    if not given:
+        return None
+    features: dict[str, float | str] = {}
+    for each in given:
+        name, separator, value = each.partition("=")
+        if not separator or not name:
+            raise typer.BadParameter(f"{each!r} is not NAME=VALUE", param_hint="--feature")
+        try:
+            features[name] = float(value)
+        except ValueError:
+            features[name] = value
+    return features

@@ -12,7 +12,7 @@ from rich.live import Live
 
 from bandit_sdk.ctl import tables
 from bandit_sdk.ctl.session import session_of
-from bandit_sdk.results import Experiment
+from bandit_sdk.results import Experiment, ExperimentSummary
 
 app = typer.Typer(no_args_is_help=True, help="Create, look at, change and end experiments.")
 
@@ -46,7 +46,8 @@ def list_experiments(
     """List experiments."""
     session = session_of(context)
     wanted: Any = status
-    found, cursor = [], None
+    found: list[ExperimentSummary] = []
+    cursor: str | None = None
     with session.client() as client:
         while True:
             page = client.experiments.list(status=wanted, limit=_PAGE, cursor=cursor)
