@@ -35,6 +35,7 @@ def check(text: str) -> None:
         assert f"**{title}" in text
 
 
+@pytest.mark.verify
 def test_a_quick_round_measures_every_contender_and_writes_the_figures_between_the_marks(tmp_path: Path) -> None:
     check(measured(tmp_path / "performance.md"))
 

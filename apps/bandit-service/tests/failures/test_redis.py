@@ -59,7 +59,7 @@ def stand_still(platform: Platform, _: Crowd) -> None:
         time.sleep(3.0)
 
 
-@pytest.mark.parametrize("appendfsync", ["always", "everysec"])
+@pytest.mark.parametrize("appendfsync", ["always", pytest.param("everysec", marks=pytest.mark.verify)])
 async def test_redis_is_killed_and_reads_its_append_only_file(
     platform: Platform, events: int, appendfsync: str, report: Report
 ) -> None:

@@ -41,7 +41,10 @@ def stand_still_beyond_the_lease(platform: Platform, _: Crowd) -> None:
         time.sleep(LEASE_SECONDS + 2.0)
 
 
-@pytest.mark.parametrize("failure", [kill_both_in_turn, end_both_in_turn, stand_still_beyond_the_lease])
+@pytest.mark.parametrize(
+    "failure",
+    [kill_both_in_turn, pytest.param(end_both_in_turn, marks=pytest.mark.verify), stand_still_beyond_the_lease],
+)
 async def test_a_service_is_killed_ended_or_frozen(
     platform: Platform, events: int, failure: Callable[[Platform, Crowd], None], report: Report
 ) -> None:

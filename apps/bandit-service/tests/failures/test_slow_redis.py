@@ -38,7 +38,10 @@ async def slow_platform(platform: Platform, proxy: SlowProxy, tmp_path: Path) ->
     await asyncio.to_thread(service.kill)
 
 
-@pytest.mark.parametrize(("delay", "seconds"), [(0.1, 3.0), (0.4, 4.0)], ids=["200 ms", "800 ms"])
+@pytest.mark.parametrize(
+    ("delay", "seconds"),
+    [pytest.param(0.1, 3.0, id="200 ms"), pytest.param(0.4, 4.0, id="800 ms", marks=pytest.mark.verify)],
+)
 async def test_redis_is_slow_for_one_process(
     slow_platform: Platform, proxy: SlowProxy, events: int, delay: float, seconds: float, report: Report
 ) -> None:
