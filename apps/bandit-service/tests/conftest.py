@@ -6,7 +6,7 @@ import itertools
 import secrets
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
@@ -373,7 +373,7 @@ async def added_key(postgres_dsn: str, role: Role, namespace: str = "*") -> str:
     return text
 
 
-AddKey = Callable[..., Awaitable[str]]
+AddKey = Callable[..., Coroutine[Any, Any, str]]
 
 
 @pytest.fixture(scope="session")

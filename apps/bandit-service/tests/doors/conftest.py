@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from conftest import AddKey, Serve, SettingsOn
 
 NAMESPACE = "sleepers"
+ROLES: tuple[Role, ...] = ("reader", "writer", "admin")
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,9 @@ def served(
     tmp_path_factory: pytest.TempPathFactory, settings_on: SettingsOn, serve: Serve, add_key: AddKey
 ) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("exports")
-    with RedisServer(tmp_path_factory.mktemp("doors-redis"), options={"appendonly": "no"}) as redis_server:
-        with settings_on(redis_server) as settings:
-            dsn = settings.postgres_dsn.get_secret_value()
-            keys = {role: asyncio.run(add_key(dsn, role, NAMESPACE)) for role in ("reader", "writer", "admin")}
-            with serve(settings.model_copy(update={"auth_required": True, "export_dir": folder})) as url:
-                yield Served(url, keys, folder / NAMESPACE)
+    redis_server = RedisServer(tmp_path_factory.mktemp("doors-redis"), options={"appendonly": "no"})
+    with redis_server, settings_on(redis_server) as settings:
+        dsn = settings.postgres_dsn.get_secret_value()
+        keys: dict[Role, str] = {role: asyncio.run(add_key(dsn, role, NAMESPACE)) for role in ROLES}
+        with serve(settings.model_copy(update={"auth_required": True, "export_dir": folder})) as url:
+            yield Served(url, keys, folder / NAMESPACE)

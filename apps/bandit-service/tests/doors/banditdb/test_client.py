@@ -20,7 +20,7 @@ from banditdb import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Served
+    from doors.conftest import Served
 
 ARMS = ["decrease_temperature", "decrease_light", "decrease_noise"]
 CONTEXT = [1.0, 0.35, 0.50, 0.60, 0.96]

@@ -86,21 +86,21 @@ class Exports:
         folder = self._folder
         if experiment.namespace != DEFAULT_NAMESPACE:
             folder, campaign = folder / experiment.namespace, campaign.removeprefix(f"{experiment.namespace}.")
-        frames: list[pl.DataFrame] = []
         rows, files = 0, 0
         try:
             await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+            rest = await asyncio.to_thread(_frame, experiment, [])
             async for page in self._interactions.of(experiment.id):
-                frames.append(await asyncio.to_thread(_frame, experiment, page))
                 rows += len(page)
-                if sum(map(len, frames)) >= self._rows_per_file:
+                rest = rest.vstack(await asyncio.to_thread(_frame, experiment, page))
+                while len(rest) >= self._rows_per_file:
                     files += 1
-                    await asyncio.to_thread(_replace, folder / _file_name(campaign, files), frames)
-                    frames = []
-            if frames or not files:
+                    path = folder / _file_name(campaign, files)
+                    await asyncio.to_thread(_replace, path, rest.head(self._rows_per_file))
+                    rest = rest.slice(self._rows_per_file)
+            if len(rest) or not files:
                 files += 1
-                frames = frames or [await asyncio.to_thread(_frame, experiment, [])]
-                await asyncio.to_thread(_replace, folder / _file_name(campaign, files), frames)
+                await asyncio.to_thread(_replace, folder / _file_name(campaign, files), rest)
             for path in _after(folder, campaign, files):
                 path.unlink()
         except OSError as error:
@@ -144,14 +144,12 @@ def _frame(experiment: Experiment, page: Sequence[Interaction]) -> pl.DataFrame:
     )
 
 
-def _replace(path: Path, frames: Sequence[pl.DataFrame]) -> None:
+def _replace(path: Path, frame: pl.DataFrame) -> None:
     """Write a file under another name, then give it its own: readers see the old one or the new one."""
-    import polars as pl
-
     unfinished = path.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
         with unfinished.open("wb") as file:
-            pl.concat(frames).write_parquet(file, compression="snappy")
+            frame.write_parquet(file, compression="snappy")
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)
