@@ -91,8 +91,9 @@ class Exports:
             await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
             rest = await asyncio.to_thread(_frame, experiment, [])
             async for page in self._interactions.of(experiment.id):
-                rows += len(page)
-                rest = rest.vstack(await asyncio.to_thread(_frame, experiment, page))
+                frame = await asyncio.to_thread(_frame, experiment, page)
+                rows += len(frame)
+                rest = rest.vstack(frame)
                 while len(rest) >= self._rows_per_file:
                     files += 1
                     path = folder / _file_name(campaign, files)
@@ -125,6 +126,8 @@ def _frame(experiment: Experiment, page: Sequence[Interaction]) -> pl.DataFrame:
     # Imported late: most processes never write a file.
     import polars as pl
 
+    # An arm that joined since the experiment was read is in the next export.
+    page = [each for each in page if each.arm_index < len(experiment.arms)]
     intercept = experiment.context is not None and experiment.context.intercept
     features = {
         f"feature_{place}": pl.Series([float(each.context[place]) for each in page], dtype=pl.Float64)
