@@ -72,7 +72,7 @@ class RewardOptions(TypedDict, total=False):
     reward: a number in [0, 1], or any finite one where the experiment's rewards are Gaussian. outcome: what happened,
     for the experiment's reward model to judge. position: which of a slate's, from 0. experiment_id: needed with a
     decision id of one's own as text. experiment_id and arm: a direct reward, for no decision; with a reward_id of one's
-    own it counts once however often it is reported.
+    own it counts once however often it is reported, and with a context it is learned from by features or segments.
     """
 
     reward: float
@@ -81,6 +81,7 @@ class RewardOptions(TypedDict, total=False):
     experiment_id: str
     arm: str
     reward_id: str
+    context: Context
 
 
 class RewardItem(RewardOptions, total=False):

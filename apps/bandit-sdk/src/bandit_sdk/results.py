@@ -126,8 +126,9 @@ class Experiment(_Answer, frozen=True):
     conclusion: dict[str, Any] | None
     git_fields: tuple[str, ...] = ()
     context: dict[str, Any] | None = None
-    segment_by: tuple[dict[str, Any], ...] | None = None
+    segment_by: tuple[dict[str, Any], ...] = ()
     rewards: dict[str, Any] | None = None
+    metadata: dict[str, Any] = {}
 
 
 class ExperimentSummary(_Answer, frozen=True):

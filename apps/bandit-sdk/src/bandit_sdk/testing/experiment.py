@@ -1,0 +1,237 @@
+"""One experiment in memory: real posteriors, real policies and guardrails, each reward once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+
+from bandit_core.allocation import Allocation, ArmState, allocate
+from bandit_core.assignment import draw
+from bandit_core.guardrails import Guardrails, preset, project
+from bandit_core.policies import make_policy
+from bandit_core.policies.base import Beliefs
+from bandit_core.posteriors import BetaPosterior
+from bandit_core.rewards import check_reward, make_reward_model
+from bandit_core.slates import Slate, draw_slate
+from bandit_sdk.testing.bodies import Arm, Limits, NewExperiment, Reward, Select
+from bandit_sdk.testing.refusal import Refusal, wrong
+
+type Status = Literal["running", "paused", "concluded", "archived"]
+
+
+@dataclass(slots=True)
+class Decision:
+    """What was decided, and which of its positions were rewarded; `joint` is the probability of a whole slate."""
+
+    id: str
+    arms: tuple[str, ...]
+    propensities: tuple[float, ...]
+    stratum: str
+    at: float
+    version: int
+    is_active: bool
+    vector: str = "published"
+    joint: float | None = None
+    rewarded: set[int] = field(default_factory=set)
+
+
+class MemoryExperiment:
+    """An experiment and everything that happened to it. `now` is in seconds since the epoch."""
+
+    def __init__(self, definition: NewExperiment, now: float) -> None:
+        arms = [Arm(id=arm) if isinstance(arm, str) else arm for arm in definition.arms]
+        if len({arm.id for arm in arms}) < max(2, len(arms)):
+            raise wrong("arms", "there must be at least two, and their ids must differ")
+        try:
+            self.posteriors = {arm.id: BetaPosterior(arm.prior.alpha, arm.prior.beta) for arm in arms}
+            self._policy = make_policy(definition.policy.name, definition.policy.params)
+            self._guardrails = _guardrails(definition.guardrails, len(arms))
+            model = definition.reward_model
+            self._reward_model = None if model is None else make_reward_model(model)
+        except ValueError as error:
+            raise wrong("body", str(error)) from None
+        self.definition = definition
+        self.default_arm = self.checked(definition.default_arm or arms[0].id, "default_arm")
+        self.created_at = self.changed_at = now
+        self.status: Status = "running"
+        self.winner: str | None = None
+        self.revision = 1
+        self.version = 0
+        self.decisions: dict[str, Decision] = {}
+        self._direct: set[str] = set()
+        self._allocation: Allocation | None = None
+        self._is_stale = True
+
+    def checked(self, arm: str, name: str) -> str:
+        """Return the arm; refuse one that is not there."""
+        if arm not in self.posteriors:
+            raise wrong(name, f"experiment {self.definition.experiment_id!r} has no arm {arm!r}")
+        return arm
+
+    def beliefs(self, arms: Collection[str]) -> Beliefs:
+        known = [self.posteriors[arm] for arm in arms]
+        return Beliefs(tuple(arms), np.array([each.alpha for each in known]), np.array([each.beta for each in known]))
+
+    def allocation(self, now: float) -> Allocation:
+        """Return the weights, computed anew if rewards have come since."""
+        before = self._allocation
+        if before is None or self._is_stale:
+            self._allocation = allocate(
+                arms=[ArmState(arm, each.alpha, each.beta, each.trials) for arm, each in self.posteriors.items()],
+                policy=self._policy,
+                guardrails=self._guardrails,
+                previous=None if before is None else before.weights,
+                seconds_since_change=None if before is None else now - self.changed_at,
+            )
+            self._is_stale = False
+            self.version += 1
+            if before is None or before.weights != self._allocation.weights:
+                self.changed_at = now
+            return self._allocation
+        return before
+
+    def select(self, request: Select, rng: np.random.Generator, new_id: Callable[[], str], now: float) -> Decision:
+        """Make a decision, or repeat the one of that id."""
+        self._check_open()
+        known = self.decisions.get(request.decision_id or "")
+        if known is not None:
+            return known
+        decision = self._decided(request, rng, request.decision_id or new_id(), now)
+        self.decisions[decision.id] = decision
+        return decision
+
+    def reward(self, request: Reward, now: float) -> tuple[str, str, float | None]:
+        """Count a reward once; return its status, its arm and its number."""
+        reward = self._judged(request)
+        if request.decision_id is None:
+            self._check_open()
+            arm = self.checked(request.arm or "", "arm")
+            is_new = request.reward_id is None or request.reward_id not in self._direct
+            self._direct.add(request.reward_id or "")
+        else:
+            decision = self._rewardable(request, now)
+            arm = decision.arms[request.position]
+            is_new = request.position not in decision.rewarded
+            decision.rewarded.add(request.position)
+            if decision.stratum != "bandit":
+                return ("applied" if is_new else "duplicate"), arm, reward
+        if not is_new:
+            return "duplicate", arm, reward
+        if reward is None:
+            return "ignored", arm, None
+        self.posteriors[arm] = self.posteriors[arm].update(reward)
+        self._is_stale = True
+        return "applied", arm, reward
+
+    def activate(self, decision_id: str) -> bool:
+        """Count a deferred decision from now on; return whether that is new."""
+        decision = self._found(decision_id)
+        is_new = not decision.is_active
+        decision.is_active = True
+        return is_new
+
+    def change(self, status: Status, winner: str | None = None) -> None:
+        """Go to another state; what is over stays over, but for the archive."""
+        if self.status in ("concluded", "archived") and status != "archived":
+            raise Refusal(
+                409, f"experiment {self.definition.experiment_id!r} is {self.status}: it can no longer change"
+            )
+        if winner is not None:
+            self.winner = self.checked(winner, "winner")
+        if status != self.status:
+            self.status = status
+            self.revision += 1
+
+    def _check_open(self) -> None:
+        if self.status == "archived":
+            raise Refusal(409, f"experiment {self.definition.experiment_id!r} is archived")
+
+    def _decided(self, request: Select, rng: np.random.Generator, decision_id: str, now: float) -> Decision:
+        weights = self.allocation(now).weights
+        eligible = self._eligible(request)
+
+        def decision(arms: tuple[str, ...], propensities: tuple[float, ...], stratum: str = "bandit") -> Decision:
+            return Decision(decision_id, arms, propensities, stratum, now, self.version, not request.defer_activation)
+
+        if self.status != "running":
+            return decision(
+                ((self.winner if self.status == "concluded" else None) or self.default_arm,), (1.0,), self.status
+            )
+        if request.k > 1:
+            slate = self._slate(eligible, request.k, rng)
+            drawn = decision(tuple(eligible[index] for index in slate.arms), slate.marginals)
+            return replace(drawn, vector="slate", joint=slate.joint)
+        if len(eligible) < len(weights):
+            floor = self._guardrails.min_weight
+            weights = dict(
+                zip(
+                    eligible,
+                    project(self._policy.propose(self.beliefs(eligible)).weights, floor, 1.0).tolist(),
+                    strict=True,
+                )
+            )
+        chosen = list(weights)[draw(list(weights.values()), float(rng.random()))]
+        drawn = decision((chosen,), (weights[chosen],))
+        return drawn if len(eligible) == len(self.posteriors) else replace(drawn, vector="subset")
+
+    def _slate(self, eligible: list[str], k: int, rng: np.random.Generator) -> Slate:
+        if self._policy.name != "thompson":
+            raise wrong("k", f"slates are drawn by thompson, not by {self._policy.name}")
+        if k > len(eligible):
+            raise wrong("k", f"there are {len(eligible)} arms to choose from")
+        beliefs = self.beliefs(eligible)
+        epsilon = min(1.0, len(eligible) * self._guardrails.min_weight)
+        return draw_slate(beliefs.alpha, beliefs.beta, k, epsilon, rng)
+
+    def _eligible(self, request: Select) -> list[str]:
+        for name, arms in (("eligible_arms", request.eligible_arms), ("exclude_arms", request.exclude_arms)):
+            for arm in arms or ():
+                self.checked(arm, name)
+        wanted = self.posteriors if request.eligible_arms is None else request.eligible_arms
+        left = [arm for arm in self.posteriors if arm in wanted and arm not in (request.exclude_arms or ())]
+        if not left:
+            raise wrong("eligible_arms", "no arm is left to choose from")
+        return left
+
+    def _judged(self, request: Reward) -> float | None:
+        if (request.reward is None) == (request.outcome is None):
+            raise wrong("reward", "give either reward or outcome")
+        try:
+            if request.outcome is None:
+                return check_reward(request.reward)
+            if self._reward_model is None:
+                raise wrong("outcome", "the experiment has no reward_model: send a reward between 0 and 1")
+            return self._reward_model.reward(request.outcome)
+        except ValueError as error:
+            raise wrong("reward" if request.outcome is None else "outcome", str(error)) from None
+
+    def _rewardable(self, request: Reward, now: float) -> Decision:
+        decision = self._found(request.decision_id or "")
+        if not 0 <= request.position < len(decision.arms):
+            raise wrong("position", f"the decision has {len(decision.arms)} positions")
+        if request.arm not in (None, decision.arms[request.position]):
+            raise Refusal(409, f"the decision was for arm {decision.arms[request.position]!r}; nothing was counted")
+        if not decision.is_active:
+            raise Refusal(409, "the decision was deferred: it needs POST /activate before its reward")
+        if now > decision.at + self.definition.reward_window:
+            raise Refusal(410, f"the reward window of {self.definition.reward_window:g} s is over")
+        return decision
+
+    def _found(self, decision_id: str) -> Decision:
+        if decision_id not in self.decisions:
+            raise Refusal(404, f"there is no decision {decision_id!r}")
+        return self.decisions[decision_id]
+
+
+def _guardrails(limits: Limits, arms: int) -> Guardrails:
+    given = {
+        name: value
+        for name in ("min_trials", "max_step", "min_weight", "cooldown")
+        if (value := getattr(limits, name)) is not None
+    }
+    chosen = replace(preset(limits.preset, arms), **given)
+    chosen.check_feasible(arms)
+    return chosen
