@@ -158,6 +158,20 @@ def test_samples_that_tie_are_ranked_by_lot() -> None:
     assert all(abs(firsts[arm] - 50) < 4.0 * np.sqrt(150 * 2 / 9) for arm in range(3))
 
 
+def test_samples_too_near_to_0_to_be_told_apart_are_ranked_as_they_are() -> None:
+    """With α of a thousandth every other sample is below the smallest number there is: Plackett and Luce still hold."""
+    alpha, rng = np.array([1e-3, 3e-3]), np.random.default_rng(3)
+    assert slate_probability(alpha, np.ones(2), [1], 0.0) == pytest.approx(0.75, abs=1e-9)
+    firsts = sum(draw_slate(alpha, np.ones(2), 1, 0.0, rng).arms[0] for _ in range(600))
+    assert abs(firsts - 450) < 4.0 * np.sqrt(600 * 0.75 * 0.25)
+
+
+def test_middle_positions_of_many_like_arms_are_as_exact_as_the_first() -> None:
+    """The middle of 60 like arms is a narrow place: what they get there is 1 / 60 each."""
+    positions = position_probabilities(np.full(60, 50.0), np.full(60, 450.0), 20, 0.0)
+    np.testing.assert_allclose(positions, 1.0 / 60.0, rtol=1e-8)
+
+
 def test_the_same_generator_gives_the_same_slates() -> None:
     assert drawn(0.2, count=20) == drawn(0.2, count=20)
 

@@ -159,21 +159,20 @@ def on_shared_mesh(arms: BetaArms, *, count: int, also_needed: Callable[[Array],
 
     `also_needed` says how many panels (S, Q) something else deserves between edges (S, Q + 1).
     """
-    return _on_mesh(arms, arms.high > arms.low.max(axis=1, keepdims=True), count, also_needed)
+    return _on_mesh(arms, arms.high > arms.low.max(axis=1, keepdims=True), _sharpness(count), also_needed)
 
 
 def on_whole_mesh(arms: BetaArms) -> ArmsOnMesh:
     """Evaluate arms on meshes that hold all mass of every arm: what ranks them needs, from the best to the worst."""
-    return _on_mesh(arms, np.ones(arms.alpha.shape, dtype=np.bool_), arms.alpha.shape[1], None)
+    return _on_mesh(arms, np.ones(arms.alpha.shape, dtype=np.bool_), _sharpness_for_ranks(arms.alpha.shape[1]), None)
 
 
 def _on_mesh(
-    arms: BetaArms, contending: NDArray[np.bool_], count: int, also_needed: Callable[[Array], Array] | None
+    arms: BetaArms, contending: NDArray[np.bool_], sharpness: float, also_needed: Callable[[Array], Array] | None
 ) -> ArmsOnMesh:
     common = arms.low.max(axis=1, keepdims=True)
     in_play = contending[:, :, None].astype(np.float64)
     bends = np.concatenate([arms.bend, np.zeros_like(common)], axis=1)
-    sharpness = _sharpness(count)
 
     def panels_needed(edges: Array) -> Array:
         needed = (panels_to_follow(arms, edges) * in_play).max(axis=1) * sharpness
@@ -200,6 +199,11 @@ def _evaluated(arms: BetaArms, mesh: Mesh, in_play: Array) -> ArmsOnMesh:
 def _sharpness(count: int) -> float:
     """How much finer than for one arm a mesh must be: the maximum of many like arms narrows as 1 / √(log count)."""
     return float(np.sqrt(1.0 + np.log(count) / 4.0))
+
+
+def _sharpness_for_ranks(count: int) -> float:
+    """The same for all ranks: the middle one of many like arms narrows as 1 / √count."""
+    return max(_sharpness(count), float(np.sqrt(1.0 + count / 16.0)))
 
 
 def _graded_edges(arms: BetaArms, common: Array, contending: NDArray[np.bool_]) -> Array:

@@ -9,11 +9,16 @@ and arm i comes at position p (from 0) if exactly p of the others lie above it: 
 Poisson-binomial with the probabilities 1 − F_j(t). This is the Plackett–Luce construction with Beta instead of Gumbel
 noise (Plackett 1975; for Thompson sampling with several plays Komiyama, Honda and Nakagawa 2015, ICML, MP-TS).
 With probability ε the slate is a uniform one instead; every probability here is that of the mixture.
+
+For arms with β = 1 the ranking is that of Plackett and Luce with weights α. Against it a slate's probability is off by
+at most 2e-10 of itself for 3 to 50 arms with α from 0.05 to 1e4. Positions of up to 300 arms miss a sum of 1 by at most
+4e-10.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import perm
+from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,6 +27,9 @@ from bandit_core.beta_arms import ArmsOnMesh, BetaArms, checked_parameters, on_w
 from bandit_core.checks import check_number
 
 type Array = NDArray[np.float64]
+
+VALUES_AT_ONCE: Final = 200_000
+"""Values per array when those above many arms are counted: few enough to stay in the processor's cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +51,14 @@ def draw_slate(alpha: ArrayLike, beta: ArrayLike, k: int, epsilon: float, genera
     if epsilon > 0.0 and generator.random() < epsilon:
         order = generator.permutation(len(alphas))[:k]
     else:
-        # A tie of two floats in [0, 1] is practically impossible but where both are 0 or 1: drawn then, not by
-        # position.
-        order = np.lexsort((generator.random(len(alphas)), -generator.beta(alphas, betas)))[:k]
+        order = np.argsort(-_sampled_logits(alphas, betas, generator))[:k]
     chosen = tuple(int(arm) for arm in order)
     if epsilon == 1.0:
         return Slate(chosen, 1.0 / perm(len(alphas), k), (1.0 / len(alphas),) * k)
     on_mesh = _on_mesh(alphas, betas)
     joint = _mixed(_joint(on_mesh, chosen), 1.0 / perm(len(alphas), k), epsilon)
-    marginals = (_positions(on_mesh, arm, position + 1)[position] for position, arm in enumerate(chosen))
-    return Slate(chosen, joint, tuple(_mixed(float(each), 1.0 / len(alphas), epsilon) for each in marginals))
+    marginals = _positions(on_mesh, chosen, k)[range(k), range(k)].tolist()
+    return Slate(chosen, joint, tuple(_mixed(each, 1.0 / len(alphas), epsilon) for each in marginals))
 
 
 def slate_probability(alpha: ArrayLike, beta: ArrayLike, arms: Sequence[int], epsilon: float) -> float:
@@ -66,8 +72,7 @@ def slate_probability(alpha: ArrayLike, beta: ArrayLike, arms: Sequence[int], ep
 def position_probabilities(alpha: ArrayLike, beta: ArrayLike, k: int, epsilon: float) -> Array:
     """P(arm at position) (K, k) of slates of k arms; every column sums to 1. Parameters (K,) as `draw_slate`."""
     alphas, betas = _checked(alpha, beta, k, epsilon)
-    on_mesh = _on_mesh(alphas, betas)
-    ranked = np.array([_positions(on_mesh, arm, k) for arm in range(len(alphas))])
+    ranked = _positions(_on_mesh(alphas, betas), range(len(alphas)), k)
     result: Array = (1.0 - epsilon) * ranked + epsilon / len(alphas)
     return result
 
@@ -97,16 +102,39 @@ def _joint(on_mesh: ArmsOnMesh, arms: Sequence[int]) -> float:
     return float(np.clip((density[arms[0]] * below) @ on_mesh.mesh.weights[0], 0.0, 1.0))
 
 
-def _positions(on_mesh: ArmsOnMesh, arm: int, k: int) -> Array:
-    """P(a sample ranks the arm at each of the first k positions) (k,)."""
-    cdf = on_mesh.cdf[0]
-    above = np.zeros((k, cdf.shape[1]))
-    above[0] = 1.0
-    for other in range(len(cdf)):
-        if other != arm:
-            is_below = cdf[other]
-            above[1:] = above[1:] * is_below + above[:-1] * (1.0 - is_below)
-            above[0] *= is_below
-    weights = on_mesh.hazard[0, arm] * cdf[arm] * on_mesh.mesh.weights[0]
-    result: Array = np.clip(above @ weights, 0.0, 1.0)
-    return result
+def _positions(on_mesh: ArmsOnMesh, arms: Sequence[int], k: int) -> Array:
+    """P(a sample ranks the arm at each of the first k positions) (n, k), of n of the K arms."""
+    cdf, weights = on_mesh.cdf[0], on_mesh.mesh.weights[0]
+    density, chosen = on_mesh.hazard[0] * cdf, list(arms)
+    ranked = np.zeros((len(chosen), k))
+    at_once = max(1, VALUES_AT_ONCE // (len(cdf) * k))
+    for start in range(0, len(weights), at_once):
+        part = slice(start, start + at_once)
+        # Those before an arm are folded with those after it: dividing it out of the count of all would not be stable.
+        before = _above_among_those_before(cdf[:, part], k)
+        after = _above_among_those_before(cdf[::-1, part], k)[::-1]
+        weighted, after = before[chosen] * (density[chosen, part] * weights[part])[:, None], after[chosen]
+        for position in range(k):
+            ranked[:, position] += np.einsum("acn,acn->a", weighted[:, : position + 1], after[:, position::-1])
+    return np.clip(ranked, 0.0, 1.0)
+
+
+def _above_among_those_before(cdf: Array, k: int) -> Array:
+    """P(c of the arms before arm i lie above) for c < k, (K, k, N), from distribution functions (K, N)."""
+    above = np.zeros((len(cdf), k, cdf.shape[1]))
+    above[0, 0] = 1.0
+    for i, is_below in enumerate(cdf[:-1]):
+        np.multiply(above[i], is_below, out=above[i + 1])
+        above[i + 1, 1:] += above[i, :-1] * (1.0 - is_below)
+    return above
+
+
+def _sampled_logits(alphas: Array, betas: Array, generator: np.random.Generator) -> Array:
+    """Logits of one sample of the arms (K,); θ itself may be too near to 0 or 1 for two of them to be told apart.
+
+    A Gamma(a) variable is distributed as one of Gamma(a + 1) times U^(1/a), whose logarithm is finite for any a > 0.
+    """
+    shapes = np.stack([alphas, betas])
+    logs = np.log(generator.standard_gamma(shapes + 1.0)) - generator.standard_exponential(shapes.shape) / shapes
+    logits: Array = logs[0] - logs[1]
+    return logits
