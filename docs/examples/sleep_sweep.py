@@ -2,7 +2,7 @@
 
     python docs/examples/sleep_sweep.py FOLDER      (default: the current folder; takes about half a minute)
 
-20 simulated runs of 20,000 nights for each setting, the same participants for all; writes sleep_sweep.svg and prints a table.
+20 simulated runs of 20,000 nights for each setting, with the same participants; writes sleep_sweep.svg, prints a table.
 """
 
 import sys
