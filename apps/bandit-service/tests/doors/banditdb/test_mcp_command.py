@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from mcp import ClientSession, StdioServerParameters
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from doors.conftest import Served
 
 # What is used, with which arguments, and words of the answer; ID stands for what get_intuition returned.
-STORY = [
+STORY: list[tuple[str, dict[str, Any], str]] = [
     ("create_campaign", {"campaign_id": "agents", "arms": ["a", "b"], "feature_dim": 2}, "created with 2 arms"),
     ("list_campaigns", {}, "agents — 2 arms, alpha=1.0, algorithm=linucb"),
     ("get_intuition", {"campaign_id": "agents", "context": [0.5, 1.0]}, "Take action"),
