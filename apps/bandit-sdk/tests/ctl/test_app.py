@@ -83,12 +83,20 @@ def test_several_arms_and_features(ctl: Ctl, created: str) -> None:
 
 
 def test_the_doctor_finds_what_is_wrong(service: Service, ctl: Ctl, created: str) -> None:
-    assert {each["status"] for each in ctl.json("doctor", created)} == {"ok"}
+    findings = ctl.json("doctor", created)
+    assert [each["name"] for each in findings] == ["service", "versions", "clock", "key", "experiment"]
+    assert {each["status"] for each in findings} == {"ok"}
     assert "no experiment 'nowhere'" in ctl("doctor", "nowhere", status=1).output
     done = CliRunner().invoke(app, ["--url", service.url, "doctor"], env={"BANDIT_API_KEY": ""})
     assert (done.exit_code, "BANDIT_API_KEY" in done.output) == (1, True)
     done = CliRunner().invoke(app, ["--url", "http://127.0.0.1:9", "doctor"])
     assert (done.exit_code, "does not answer" in done.output) == (1, True)
+
+
+@pytest.mark.parametrize("role", ["reader", "writer", "admin"])
+def test_the_doctor_names_the_role_of_the_key(service: Service, role: str) -> None:
+    findings = {each["name"]: each["text"] for each in Ctl(service, role).json("doctor")}
+    assert findings["key"] == f"its role is {role}"
 
 
 def test_errors_are_one_sentence_and_a_status(service: Service, ctl: Ctl) -> None:

@@ -52,7 +52,8 @@ def select(
         return
     for place in found.slate or (found,):
         session.console.print(f"{place.arm}  propensity {place.propensity:.4g}")
-    session.console.print(f"decision {found.decision_id}")
+    # An id that is broken into lines cannot be copied.
+    session.console.print(f"decision {found.decision_id}", soft_wrap=True)
 
 
 @app.command()

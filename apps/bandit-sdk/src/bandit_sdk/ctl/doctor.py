@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from importlib.metadata import version
 from typing import Final, Literal
 
 import httpx
@@ -34,6 +35,7 @@ def examine(url: str, api_key: str | None, experiment: str | None) -> Iterator[F
             )
             return
         yield _service(ready)
+        yield _versions(http)
         yield _clock(ready)
         yield from _key(http, experiment)
 
@@ -47,6 +49,19 @@ def _service(ready: httpx.Response) -> Finding:
     if degraded:
         return Finding("service", "warn", f"it works without {', '.join(degraded)} at the moment")
     return Finding("service", "ok", "ready")
+
+
+def _versions(http: httpx.Client) -> Finding:
+    own = version("bandit-sdk")
+    answer = http.get("/openapi.json")
+    if answer.status_code != httpx.codes.OK:
+        return Finding("versions", "warn", f"bandit-sdk {own}; the service does not say its own")
+    theirs = str(answer.json()["info"]["version"])
+    if theirs.split(".")[:2] != own.split(".")[:2]:
+        return Finding(
+            "versions", "warn", f"bandit-sdk {own}, service {theirs}: install the SDK of the service's version"
+        )
+    return Finding("versions", "ok", f"bandit-sdk {own}, service {theirs}")
 
 
 def _clock(answer: httpx.Response) -> Finding:
@@ -63,7 +78,7 @@ def _key(http: httpx.Client, experiment: str | None) -> Iterator[Finding]:
     listed = http.get("/experiments", params={"limit": 1})
     match listed.status_code:
         case httpx.codes.OK:
-            yield Finding("key", "ok", "may read")
+            yield Finding("key", "ok", f"its role is {_role(http)}")
         case httpx.codes.UNAUTHORIZED:
             yield Finding("key", "fail", "it is missing or not known: give one with --api-key, or in BANDIT_API_KEY")
             return
@@ -72,6 +87,14 @@ def _key(http: httpx.Client, experiment: str | None) -> Iterator[Finding]:
             return
     if experiment is not None:
         yield _experiment(http, experiment)
+
+
+def _role(http: httpx.Client) -> str:
+    """Return what the key may do, by requests that name nothing: a role is checked before the body is read."""
+    for role, path in (("admin", "/experiments"), ("writer", "/select")):
+        if http.post(path, json={}).status_code != httpx.codes.FORBIDDEN:
+            return role
+    return "reader"
 
 
 def _experiment(http: httpx.Client, experiment: str) -> Finding:
