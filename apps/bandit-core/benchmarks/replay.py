@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 
 from bandit_core.ope.logged import LoggedDecisions
-from bandit_core.ope.replay import replay
+from bandit_core.ope.policy_replay import replay
 from bandit_core.policies.thompson import Thompson
 
 ROWS, CHUNK, REFERENCE_ROWS, ARMS, EVERY, REPEATS = 26_000_000, 1_000_000, 100_000, 34, 100, 5

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from banditdb import eval as public
 
-from bandit_core.ope.frames import doubly_robust, ips, replay
+from bandit_core.ope import doubly_robust, ips, replay
 
 ARMS = np.array(["decrease_light", "decrease_noise", "decrease_temperature"])
 RATES = np.array([0.2, 0.4, 0.6])
@@ -68,11 +68,29 @@ def test_a_result_prints_what_it_rests_on() -> None:
     assert text.endswith("coverage=100.0% [150/150])")
 
 
-def test_rows_without_a_propensity_are_left_out() -> None:
+def test_a_target_may_be_a_column_with_its_probability_of_the_logged_arm() -> None:
+    def always_temperature(arms: list[str], features: np.ndarray) -> np.ndarray:
+        return np.tile(np.array(arms) == "decrease_temperature", (len(features), 1)).astype(float)
+
+    frame = exported(500).with_columns(target=(pl.col("arm_id") == "decrease_temperature").cast(pl.Float64))
+    for method in (replay, ips):
+        assert method(frame, target="target") == method(frame, target=always_temperature)
+    with pytest.raises(ValueError, match="give a function, not a column"):
+        doubly_robust(frame, target="target")
+    with pytest.raises(ValueError, match="no column 'other'"):
+        ips(frame, target="other")
+    with pytest.raises(ValueError, match="column 'target' must hold probabilities"):
+        ips(frame.with_columns(target=2.0), target="target")
+    with pytest.raises(ValueError, match="chooses none of the logged arms"):
+        ips(frame.with_columns(target=0.0), target="target")
+
+
+def test_rows_without_a_propensity_are_left_out_and_show_in_the_coverage() -> None:
     log = exported(103).with_columns(
         propensity=pl.when(pl.int_range(pl.len()) < 3).then(None).otherwise(pl.col("propensity"))
     )
-    assert ips(log).n_total == 100
+    assert (ips(log).n_used, ips(log).n_total) == (100, 103)
+    assert ips(log).estimate == ips(log[3:]).estimate
 
 
 @pytest.mark.parametrize(

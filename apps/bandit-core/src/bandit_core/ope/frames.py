@@ -1,7 +1,17 @@
 """Three quick estimates from an exported frame: what a policy that chooses at random, or another, would have earned.
 
-A frame has a row for each decision with a reward: arm_id | reward | propensity | feature_0 …, as the export of
-bandit-service writes it (polars or pandas). For intervals, diagnostics and data in parts use the rest of this package.
+A frame (polars or pandas) has a row for each decision with a reward, as the export writes it: interaction_id | arm_id |
+reward | predicted_at | rewarded_at | propensity | feature_0 …, of which arm_id, reward, propensity and the features are
+used. Rows without a reward or a propensity are left out and show in the coverage. The arms are those that the frame
+names. `target` is None for the policy that chooses uniformly; a function from the K arms and the features (N, d) to the
+probabilities (N, K) of another; or the name of a column with that policy's probability of the row's own arm.
+
+They estimate what the functions of these names in `banditdb.eval` do, and differ in this: `ips` is the same number, its
+standard error lacks their factor √(n / (n − 1)); `replay` keeps rows by weight / largest weight, since cutting the
+probability at 1, as there, favours what was logged often; `doubly_robust` has a model for each arm, and never judges a
+row with a model that has seen it.
+
+For intervals, diagnostics and data in parts use the rest of this package.
 """
 
 from collections.abc import Callable
@@ -14,13 +24,15 @@ from numpy.typing import NDArray
 from bandit_core.checks import check_number
 
 type Floats = NDArray[np.float64]
-type Target = Callable[[list[str], Floats], Floats]
-"""From the K arms and the features (N, d) to the probability of each arm in each row (N, K)."""
+type Target = Callable[[list[str], Floats], Floats] | str | None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class OPEResult:
-    """An estimate of the target's mean reward with its standard error; `n_used` of `n_total` rows had a weight."""
+    """An estimate of the target's mean reward and its standard error, in units of reward.
+
+    `n_used` of the frame's `n_total` rows had a weight above 0.
+    """
 
     method: str
     estimate: float
@@ -36,7 +48,7 @@ class OPEResult:
         )
 
 
-def replay(df: Any, target: Target | None = None, seed: int = 0) -> OPEResult:  # noqa: ANN401 - polars or pandas
+def replay(df: Any, target: Target = None, seed: int = 0) -> OPEResult:  # noqa: ANN401 - polars or pandas
     """Return the mean reward of rows kept so that they are as if the target had chosen them.
 
     A row is kept with a probability in proportion to target / propensity (rejection sampling; Li et al. 2011 for a log
@@ -48,10 +60,10 @@ def replay(df: Any, target: Target | None = None, seed: int = 0) -> OPEResult:  
     if len(rewards) < 2:
         raise ValueError("replay kept fewer than two rows: the log is too short, or too far from the target")
     error = float(rewards.std(ddof=1) / np.sqrt(len(rewards)))
-    return OPEResult("replay", float(rewards.mean()), error, len(rewards), len(log.rewards))
+    return OPEResult("replay", float(rewards.mean()), error, len(rewards), log.n_total)
 
 
-def ips(df: Any, clip: float = 10.0, target: Target | None = None) -> OPEResult:  # noqa: ANN401
+def ips(df: Any, clip: float = 10.0, target: Target = None) -> OPEResult:  # noqa: ANN401
     """Return the self-normalised importance-weighted mean, SNIPS, with weights cut at `clip`.
 
     Swaminathan and Joachims 2015, "The self-normalized estimator for counterfactual learning" (NeurIPS). The cut
@@ -62,74 +74,98 @@ def ips(df: Any, clip: float = 10.0, target: Target | None = None) -> OPEResult:
     log = _Log.of(df, target)
     weights = np.minimum(log.weights, clip)
     estimate = float(weights @ log.rewards / weights.sum())
-    return OPEResult("ips", estimate, _ratio_error(weights, log.rewards - estimate), _used(weights), len(weights))
+    return OPEResult("ips", estimate, _ratio_error(weights, log.rewards - estimate), _used(weights), log.n_total)
 
 
-def doubly_robust(df: Any, clip: float = 10.0, target: Target | None = None) -> OPEResult:  # noqa: ANN401
+def doubly_robust(df: Any, clip: float = 10.0, target: Target = None) -> OPEResult:  # noqa: ANN401
     """Return the doubly robust estimate (Dudík, Langford and Li 2011) with a ridge regression of rewards on features.
 
     Each half of the rows is judged with the model of the other half, so that a model that fits its own noise does no
-    harm (cross-fitting). Weights are cut at `clip`. ValueError as `ips`.
+    harm (cross-fitting). Weights are cut at `clip`. ValueError as `ips`, and for a target that is a column: the
+    probabilities of all arms are needed.
     """
     check_number("clip", clip, low=0.0, exclusive=True)
+    if isinstance(target, str):
+        raise ValueError("doubly_robust needs the target's probabilities of all arms: give a function, not a column")  # noqa: TRY004
     log = _Log.of(df, target)
     weights = np.minimum(log.weights, clip)
     predicted = log.predictions()
     rows = np.arange(len(weights))
-    values = (log.target * predicted).sum(axis=1) + weights * (log.rewards - predicted[rows, log.arms])
+    values = (log.probabilities * predicted).sum(axis=1) + weights * (log.rewards - predicted[rows, log.arms])
     error = float(values.std(ddof=1) / np.sqrt(len(values)))
-    return OPEResult("doubly_robust", float(values.mean()), error, _used(weights), len(weights))
+    return OPEResult("doubly_robust", float(values.mean()), error, _used(weights), log.n_total)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Log:
-    """N rows: arm by number, reward, importance weight, features (N, d), and the target's probabilities (N, K)."""
+    """N usable rows of `n_total`: arm by number, reward, importance weight, features (N, d).
+
+    `probabilities` (N, K) are the target's; where only those of the rows' own arms are known, the others are nan.
+    """
 
     arms: NDArray[np.int64]
     rewards: Floats
     weights: Floats
     features: Floats
-    target: Floats
+    probabilities: Floats
+    n_total: int
 
     @classmethod
-    def of(cls, df: Any, target: Target | None) -> "_Log":  # noqa: ANN401
+    def of(cls, df: Any, target: Target) -> "_Log":  # noqa: ANN401
         missing = [name for name in ("arm_id", "reward", "propensity") if name not in df.columns]
         if missing:
             raise ValueError(f"the frame has no column {missing[0]!r}")
-        propensity = np.asarray(df["propensity"].to_numpy(), dtype=np.float64)
-        reward = np.asarray(df["reward"].to_numpy(), dtype=np.float64)
+        propensity, reward = _column(df, "propensity"), _column(df, "reward")
         usable = np.isfinite(propensity) & np.isfinite(reward)
         if usable.sum() < 2:
             raise ValueError("fewer than two rows have both a reward and a propensity")
         if not ((propensity[usable] > 0.0) & (propensity[usable] <= 1.0)).all():
             raise ValueError("propensities must lie in (0, 1]")
         names, arms = np.unique(np.asarray(df["arm_id"].to_numpy()).astype(str)[usable], return_inverse=True)
-        features = _features(df)[usable]
-        probabilities = _target(names.tolist(), features, target)
-        weights = probabilities[np.arange(len(arms)), arms] / propensity[usable]
-        return cls(arms.astype(np.int64), reward[usable], weights, features, probabilities)
+        features, rows = _features(df)[usable], np.arange(len(arms))
+        if isinstance(target, str):
+            probabilities = np.full((len(arms), len(names)), np.nan)
+            probabilities[rows, arms] = _own_probabilities(df, target)[usable]
+        else:
+            probabilities = _probabilities(names.tolist(), features, target)
+        weights = probabilities[rows, arms] / propensity[usable]
+        if not weights.any():
+            raise ValueError("the target chooses none of the logged arms: the log says nothing about it")
+        return cls(arms.astype(np.int64), reward[usable], weights, features, probabilities, len(reward))
 
     def predictions(self) -> Floats:
         """Return the reward expected of every arm in every row (N, K), each half from a model of the other."""
         rows = np.arange(len(self.rewards))
         x = np.column_stack([self.features, np.ones(len(rows))])
-        predicted = np.empty_like(self.target)
+        predicted = np.empty_like(self.probabilities)
         for half in (0, 1):
             learn = rows % 2 != half
-            for arm in range(self.target.shape[1]):
+            for arm in range(self.probabilities.shape[1]):
                 own = learn & (self.arms == arm)
                 theta = np.linalg.solve(x[own].T @ x[own] + np.eye(x.shape[1]), x[own].T @ self.rewards[own])
                 predicted[~learn, arm] = x[~learn] @ theta
         return predicted
 
 
+def _column(df: Any, name: str) -> Floats:  # noqa: ANN401
+    return np.asarray(df[name].to_numpy(), dtype=np.float64)
+
+
 def _features(df: Any) -> Floats:  # noqa: ANN401
-    names = [name for name in df.columns if name.startswith("feature_")]
-    columns = [np.asarray(df[name].to_numpy(), dtype=np.float64) for name in names]
+    columns = [_column(df, name) for name in df.columns if name.startswith("feature_")]
     return np.column_stack(columns) if columns else np.empty((len(df), 0))
 
 
-def _target(arms: list[str], features: Floats, target: Target | None) -> Floats:
+def _own_probabilities(df: Any, column: str) -> Floats:  # noqa: ANN401
+    if column not in df.columns:
+        raise ValueError(f"the frame has no column {column!r}, which should hold the target's probabilities")
+    probabilities = _column(df, column)
+    if not ((probabilities >= 0.0) & (probabilities <= 1.0)).all():
+        raise ValueError(f"column {column!r} must hold probabilities, between 0 and 1")
+    return probabilities
+
+
+def _probabilities(arms: list[str], features: Floats, target: Callable[[list[str], Floats], Floats] | None) -> Floats:
     if target is None:
         return np.full((len(features), len(arms)), 1.0 / len(arms))
     probabilities = np.asarray(target(arms, features), dtype=np.float64)

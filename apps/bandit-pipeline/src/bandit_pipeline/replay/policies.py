@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from bandit_core.ope.logged import LoggedDecisions
-from bandit_core.ope.replay import Replay, replay
+from bandit_core.ope.policy_replay import Replay, replay
 from bandit_core.policies import make_policy, policy_names
 from bandit_core.policies.base import Policy
 from bandit_pipeline.charts import HEIGHT, WIDTH, Chart

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bandit_core.ope.logged import LoggedDecisions
-from bandit_core.ope.replay import Replay, replay
+from bandit_core.ope.policy_replay import Replay, replay
 from bandit_core.policies import make_policy
 from bandit_core.policies.base import Beliefs, Policy
 from bandit_core.simulation import BernoulliEnvironment, Published, arm_ids, simulate
