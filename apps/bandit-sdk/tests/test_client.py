@@ -92,6 +92,58 @@ class TestDeciding:
         assert [error.field for error in raised.value.problem.errors] == ["reward"]
 
 
+class TestDecidingByMore:
+    """Contexts, segments, slates, eligible arms and rewards of any size."""
+
+    def test_features_decide_by_a_vector_of_their_own(self, client: Client, new_experiment: NewExperiment) -> None:
+        name = new_experiment("a", "b", policy={"name": "linear_thompson"}, context={"features": ["age", "spend"]})
+        for context in ({"age": 0.3, "spend": -1.0}, [0.3, -1.0]):
+            selection = client.select(name, context=context)
+            assert selection.vector == "context"
+            assert client.reward(selection, reward=1.0).status == "applied"
+        with pytest.raises(InvalidError, match="spend"):
+            client.select(name, context={"age": 0.3})
+        direct = client.reward(experiment_id=name, arm="a", reward=0.0, context=[0.1, 0.2])
+        assert direct.status == "applied"
+
+    def test_a_segment_is_named(self, client: Client, new_experiment: NewExperiment) -> None:
+        segments = [{"field": "user_type", "values": ["new", "regular"], "default": "regular"}]
+        name = new_experiment("a", "b", segment_by=segments)
+        selection = client.select(name, context={"user_type": "new"})
+        assert selection.segment is not None
+        assert "new" in selection.segment
+        assert client.experiments.get(name).segment_by[0]["field"] == "user_type"
+
+    def test_each_position_of_a_slate_is_rewarded_once(self, client: Client, new_experiment: NewExperiment) -> None:
+        selection = client.select(new_experiment(*"abcd"), k=3, exclude_arms=["d"])
+        assert sorted(selection.arms) == ["a", "b", "c"]
+        assert selection.slate_propensity == pytest.approx(1 / 6)
+        rewarded = client.reward_batch(
+            [{"decision": selection, "position": place, "reward": 1.0} for place in (0, 2, 2)]
+        )
+        assert [item.unwrap().status for item in rewarded] == ["applied", "applied", "duplicate"]
+        assert [item.unwrap().arm for item in rewarded[:2]] == [selection.arms[0], selection.arms[2]]
+
+    def test_the_vector_of_eligible_arms_is_marked(self, client: Client, new_experiment: NewExperiment) -> None:
+        selection = client.select(new_experiment(*"abc"), eligible_arms=["a", "c"])
+        assert selection.arm in ("a", "c")
+        assert selection.vector in ("subset", "renormalised")
+        assert selection.propensity == pytest.approx(0.5)
+
+    def test_gaussian_rewards_have_no_alpha(self, client: Client, new_experiment: NewExperiment) -> None:
+        name = new_experiment("a", "b", rewards={"distribution": "gaussian", "mean": 50.0, "scale": 100.0})
+        assert client.reward(client.select(name), reward=-73.5).reward == -73.5
+        arms = client.posterior(name).arms
+        assert {arm.alpha for arm in arms} == {None}
+        assert sum(arm.reward_sum for arm in arms) == -73.5
+
+    def test_the_report_is_given_as_the_service_writes_it(self, client: Client, new_experiment: NewExperiment) -> None:
+        name = new_experiment()
+        report = client.report(name)
+        assert report["experiment_id"] == name
+        assert [arm["arm"] for arm in report["arms"]] == ["a", "b"]
+
+
 class TestManaging:
     def test_an_experiment_lives_from_creation_to_archive(self, client: Client) -> None:
         experiments = client.experiments
@@ -154,6 +206,7 @@ class TestAsyncClient:
         assert sum(arm.rewards for arm in (await async_client.posterior(name)).arms) == 4
         assert set((await async_client.allocation(name)).weights) == {"a", "b"}
         assert not (await async_client.conclusion(name)).stop
+        assert (await async_client.report(name))["experiment_id"] == name
 
     async def test_it_manages(self, async_client: AsyncClient) -> None:
         experiments = async_client.experiments
