@@ -27,6 +27,11 @@ FIELDS = (
     "unit_id",
     "defer_activation",
     "items",
+    "context",
+    "k",
+    "eligible_arms",
+    "exclude_arms",
+    "position",
 )
 
 

@@ -194,7 +194,7 @@ class Visitor:
         await self._post("/reward", {"decision_id": name, "reward": 1.5}, 422)
         await self._post("/reward", {"decision_id": name, "outcome": "sideways"}, 422)
         await self._post("/reward", {"experiment_id": body["experiment_id"], "arm": "nobody", "reward": 1}, 422)
-        await self._post("/select", body | {"k": 2}, 422)
+        await self._post("/select", body | {"K": 2}, 422)
 
     async def _reward(self, body: dict[str, Any]) -> None:
         response = await self._http.post("/reward", json=body)
