@@ -1,6 +1,9 @@
 from typing import Any
 
+import pytest
+
 from bandit_sdk import Selection, requests
+from bandit_sdk.errors import UnexpectedAnswerError
 from bandit_sdk.requests import Call
 from bandit_sdk.results import RewardResult
 
@@ -64,6 +67,12 @@ def test_in_a_batch_only_rewards_for_decisions_are_sent_and_answers_keep_their_o
     assert call.body == {"items": [{"decision_id": "one", "experiment_id": "homepage", "reward": 1}]}
     received = b'{"items":[{"status":200,"result":{"status":"applied","experiment_id":"homepage","arm":"b"}}]}'
     assert [item.unwrap().status for item in call.parse(received)] == ["not_sent", "applied"]
+
+
+def test_an_answer_of_another_length_is_no_answer_to_a_batch() -> None:
+    call = requests.select_batch([{"experiment_id": "homepage"}], new_id)
+    with pytest.raises(UnexpectedAnswerError, match="1 items were sent, and 0 answered"):
+        call.parse(b'{"items":[]}')
 
 
 def test_a_batch_of_defaults_alone_is_not_sent() -> None:

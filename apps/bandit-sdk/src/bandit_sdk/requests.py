@@ -98,7 +98,9 @@ def select(experiment_id: str, options: SelectOptions, new_id: NewId) -> Call[Se
 def select_batch(items: Sequence[SelectItem], new_id: NewId) -> Call[list[BatchItem[Selection]]]:
     bodies = [_select_body(item, new_id) for item in items]
     repeatable = all("decision_id" in body for body in bodies)
-    return Call("POST", "/select/batch", batch_decoder(Selection), {"items": bodies}, repeatable=repeatable)
+    return Call(
+        "POST", "/select/batch", batch_decoder(Selection, len(bodies)), {"items": bodies}, repeatable=repeatable
+    )
 
 
 def default_selection(experiment_id: str, arm: str, reason: Exception) -> Selection:
@@ -129,7 +131,7 @@ def reward_batch(
         else:
             answers.append(None)
             bodies.append(_reward_body(decision, options, new_id))
-    parse = batch_decoder(RewardResult)
+    parse = batch_decoder(RewardResult, len(bodies))
 
     def merged(received: Sequence[BatchItem[RewardResult]]) -> list[BatchItem[RewardResult]]:
         rest = iter(received)

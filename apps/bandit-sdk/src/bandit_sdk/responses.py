@@ -57,8 +57,8 @@ def decoder[T](kind: type[T]) -> Callable[[bytes], T]:
     return parse
 
 
-def batch_decoder[T](kind: type[T]) -> Callable[[bytes], list[BatchItem[T]]]:
-    """Return a function that decodes the answer to a batch, item by item."""
+def batch_decoder[T](kind: type[T], number: int) -> Callable[[bytes], list[BatchItem[T]]]:
+    """Return a function that decodes the answer to a batch of that many items, item by item."""
     parse, parse_item = decoder(_RawBatch), decoder(kind)
 
     def item(raw: _RawItem) -> BatchItem[T]:
@@ -66,4 +66,10 @@ def batch_decoder[T](kind: type[T]) -> Callable[[bytes], list[BatchItem[T]]]:
             return BatchItem(result=parse_item(content))
         return BatchItem(error=error_for(raw.problem or Problem(status=raw.status)))
 
-    return lambda content: [item(raw) for raw in parse(content).items]
+    def parse_all(content: bytes) -> list[BatchItem[T]]:
+        items = parse(content).items
+        if len(items) != number:
+            raise UnexpectedAnswerError(f"{number} items were sent, and {len(items)} answered")
+        return [item(raw) for raw in items]
+
+    return parse_all

@@ -150,32 +150,27 @@ class MemoryExperiment:
             raise Refusal(409, f"experiment {self.definition.experiment_id!r} is archived")
 
     def _decided(self, request: Select, rng: np.random.Generator, decision_id: str, now: float) -> Decision:
-        weights = self.allocation(now).weights
         eligible = self._eligible(request)
-
-        def decision(arms: tuple[str, ...], propensities: tuple[float, ...], stratum: str = "bandit") -> Decision:
-            return Decision(decision_id, arms, propensities, stratum, now, self.version, not request.defer_activation)
-
+        is_active = not request.defer_activation
+        published = self.allocation(now).weights
         if self.status != "running":
-            return decision(
-                ((self.winner if self.status == "concluded" else None) or self.default_arm,), (1.0,), self.status
-            )
+            served = self.winner if self.status == "concluded" and self.winner else self.default_arm
+            return Decision(decision_id, (served,), (1.0,), self.status, now, self.version, is_active)
         if request.k > 1:
             slate = self._slate(eligible, request.k, rng)
-            drawn = decision(tuple(eligible[index] for index in slate.arms), slate.marginals)
-            return replace(drawn, vector="slate", joint=slate.joint)
-        if len(eligible) < len(weights):
-            floor = self._guardrails.min_weight
-            weights = dict(
-                zip(
-                    eligible,
-                    project(self._policy.propose(self.beliefs(eligible)).weights, floor, 1.0).tolist(),
-                    strict=True,
-                )
-            )
-        chosen = list(weights)[draw(list(weights.values()), float(rng.random()))]
-        drawn = decision((chosen,), (weights[chosen],))
-        return drawn if len(eligible) == len(self.posteriors) else replace(drawn, vector="subset")
+            arms = tuple(eligible[index] for index in slate.arms)
+            places, version = slate.marginals, self.version
+            return Decision(decision_id, arms, places, "bandit", now, version, is_active, "slate", slate.joint)
+        is_subset = len(eligible) < len(published)
+        weights = self._subset_weights(eligible) if is_subset else published
+        arm = list(weights)[draw(list(weights.values()), float(rng.random()))]
+        vector = "subset" if is_subset else "published"
+        return Decision(decision_id, (arm,), (weights[arm],), "bandit", now, self.version, is_active, vector)
+
+    def _subset_weights(self, arms: list[str]) -> dict[str, float]:
+        """Return the policy's weights among some arms; they obey the floor only, as in the service."""
+        proposed = self._policy.propose(self.beliefs(arms)).weights
+        return dict(zip(arms, project(proposed, self._guardrails.min_weight, 1.0).tolist(), strict=True))
 
     def _slate(self, eligible: list[str], k: int, rng: np.random.Generator) -> Slate:
         if self._policy.name != "thompson":
