@@ -1,5 +1,7 @@
 """Gaussian rewards: conjugate posteriors, which mean is the highest, and every policy on them."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -90,6 +92,20 @@ def test_two_arms_agree_with_adaptive_integration() -> None:
     loss += quad(lambda t: first.cdf(t) * second.sf(t), -np.inf, -20.0)[0]
     assert beliefs.best_arm.prob_best == pytest.approx([chance, 1.0 - chance], abs=1e-7)
     assert beliefs.best_arm.expected_loss[0] == pytest.approx(loss, abs=1e-6)
+
+
+@pytest.mark.parametrize("freedom", [3.0, 30.0, 300.0])
+def test_small_probabilities_keep_their_relative_accuracy(freedom: float) -> None:
+    """An arm ten scales behind, against adaptive integration of its chance alone."""
+    beliefs = t_beliefs([0.0, 1.0], [0.1, 0.1], [freedom, freedom])
+    behind, ahead = (stats.t(freedom, mean, 0.1) for mean in beliefs.mean)
+    points = [0.0, 0.3, 0.5, 0.7, 1.0, 2.0]
+    truth = sum(
+        quad(lambda t: behind.pdf(t) * ahead.cdf(t), *ends, epsabs=0.0, epsrel=1e-11, limit=500)[0]
+        for ends in pairwise([-np.inf, *points, np.inf])
+    )
+    assert truth < 0.01
+    assert beliefs.best_arm.prob_best[0] == pytest.approx(truth, rel=1e-9)
 
 
 @pytest.mark.parametrize("count", [2, 5, 20])

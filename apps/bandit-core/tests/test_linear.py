@@ -1,5 +1,8 @@
 """The sequential ridge posterior: against the batch solution, the closed form of forgetting, and itself as bytes."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Container, Sequence
 
 import numpy as np
@@ -15,7 +18,7 @@ from bandit_core.linear import LinearArm, LinearPrior
 type Array = NDArray[np.float64]
 
 UPDATES = 10_000
-DIMENSIONS = (2, 8, 32)
+DIMENSIONS = (2, 8, 32, *(pytest.param(dimension, marks=pytest.mark.verify) for dimension in (64, 128)))
 SCALES = ("alike", "badly scaled", "huge")
 
 
@@ -129,6 +132,34 @@ def test_the_same_events_give_the_same_bytes(half_life: float | None) -> None:
     assert arm.to_bytes() == straight
 
 
+FOLD = """
+import numpy as np
+from bandit_core.linear import LinearArm, LinearPrior
+for dimension, half_life in ((3, None), (32, None), (128, None), (32, 50.0)):
+    prior = LinearPrior(dimension, half_life=half_life)
+    arm, rng = LinearArm.of(prior), np.random.default_rng(dimension)
+    for time, x in enumerate(rng.normal(size=(60, dimension))):
+        x[:2] = 2e5 * (1.0 + 0.01 * x[:2])
+        arm = arm.update(prior, x, time % 2, float(time))
+    print((arm.to_bytes() + arm.covariance.tobytes() + arm.mean.tobytes()).hex())
+"""
+
+
+def test_other_processors_and_numbers_of_threads_give_the_same_bytes() -> None:
+    """A rebuild may run elsewhere: on less cores, or on a processor without the newer instructions."""
+    older = "AVX512_SKX AVX512_ICL X86_V4 AVX512F AVX512CD AVX2 FMA3 X86_V3"
+    places = [
+        {"OPENBLAS_NUM_THREADS": "1"},
+        {"OPENBLAS_NUM_THREADS": "2"},
+        {"OPENBLAS_NUM_THREADS": "1", "OPENBLAS_CORETYPE": "Nehalem", "NPY_DISABLE_CPU_FEATURES": older},
+    ]
+    command = [sys.executable, "-W", "ignore::ImportWarning", "-c", FOLD]
+    folds = {
+        subprocess.run(command, env=os.environ | place, capture_output=True, check=True).stdout for place in places
+    }
+    assert len(folds) == 1
+
+
 @pytest.mark.parametrize("half_life", [None, 3.0])
 def test_bytes_bring_back_every_number(half_life: float | None) -> None:
     prior = LinearPrior(3, half_life=half_life)
@@ -229,6 +260,16 @@ def test_an_update_leaves_the_state_before_it_as_it_was() -> None:
     assert arm.to_bytes() == before
 
 
+@pytest.mark.parametrize("half_life", [None, 1.0])
+def test_nobody_can_write_into_a_posterior(half_life: float | None) -> None:
+    prior = LinearPrior(2, half_life=half_life)
+    arm = LinearArm.of(prior).update(prior, np.array([0.5, 1.0]), 1.0, 0.0).update(prior, np.ones(2), 1.0, 1.0)
+    for each in (arm, LinearArm.from_bytes(arm.to_bytes())):
+        for array in (each.precision, each.moment, each.covariance, each.mean):
+            with pytest.raises(ValueError, match="read-only"):
+                array[...] = 1.0
+
+
 @pytest.mark.parametrize("ridge", [1e-6, 1.0, 1e6])
 @pytest.mark.parametrize("dimension", [2, 128])
 @pytest.mark.parametrize("half_life", [None, 10.0])
@@ -245,9 +286,10 @@ def test_the_largest_numbers_allowed_leave_a_usable_posterior(
     assert (np.diag(arm.covariance) > 0.0).all()
 
 
-def test_a_precision_that_is_none_is_refused() -> None:
+@pytest.mark.parametrize("precision", [[[1.0, 0.0], [0.0, -1.0]], [[1.0, 2.0], [2.0, 1.0]]])
+def test_a_precision_that_is_none_is_refused(precision: list[list[float]]) -> None:
     """Only a state that was not made here can hold one."""
-    arm = LinearArm(np.diag([1.0, -1.0]), np.zeros(2), None, 1, 0.0)
+    arm = LinearArm(np.array(precision), np.zeros(2), None, 1, 0.0)
     with pytest.raises(ValueError, match="the precision is not positive definite"):
         _ = arm.covariance
 

@@ -1,4 +1,4 @@
-"""P(best) of normal scores: against closed forms, adaptive integration, simulation and the laws it obeys."""
+"""Which normal score is the highest: against closed forms, adaptive integration, simulation and the laws it obeys."""
 
 import numpy as np
 import pytest
@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from scipy.integrate import quad
 from scipy.special import ndtr
 
-from bandit_core.normal_arms import normal_prob_best, products_of_others
+from bandit_core.normal_arms import normal_expected_loss, normal_prob_best, products_of_others
 
 type Array = NDArray[np.float64]
 type Scores = list[tuple[float, float]]
 
-ABSOLUTE = 1e-8
+ABSOLUTE = 1e-10
 """Ten times the error that is promised for 2 to 50 scores."""
 
 score = st.tuples(st.floats(-3.0, 3.0), st.floats(np.log(1e-3), np.log(3.0)).map(lambda log: float(np.exp(log))))
@@ -30,6 +30,57 @@ def test_two_scores_obey_the_closed_form(first: tuple[float, float], second: tup
     """P(X₁ > X₂) = Φ((m₁ − m₂) / √(s₁² + s₂²))."""
     truth = ndtr((first[0] - second[0]) / np.hypot(first[1], second[1]))
     assert normal_prob_best(*unzip([first, second])) == pytest.approx([truth, 1.0 - truth], abs=ABSOLUTE)
+
+
+@given(st.floats(0.0, 7.9), st.floats(1e-3, 1.0))
+def test_small_probabilities_keep_their_relative_accuracy(behind: float, narrower: float) -> None:
+    """Down to 1e-15; whether the wide or the narrow score is behind."""
+    truth = float(ndtr(-behind))
+    gap = behind * float(np.hypot(1.0, narrower))
+    for sd in ([1.0, narrower], [narrower, 1.0]):
+        assert normal_prob_best([0.0, gap], sd)[0] == pytest.approx(truth, rel=1e-5)
+
+
+@given(score, score)
+def test_two_scores_lose_what_the_closed_form_says(first: tuple[float, float], second: tuple[float, float]) -> None:
+    """E[(X₂ − X₁)⁺] = δ Φ(δ/s) + s φ(δ/s) with δ = m₂ − m₁ and s = √(s₁² + s₂²)."""
+    gap, spread = second[0] - first[0], float(np.hypot(first[1], second[1]))
+    density = spread * np.exp(-0.5 * (gap / spread) ** 2) / np.sqrt(2.0 * np.pi)
+    truth = [gap * ndtr(gap / spread) + density, -gap * ndtr(-gap / spread) + density]
+    assert normal_expected_loss(*unzip([first, second])) == pytest.approx(truth, abs=ABSOLUTE)
+
+
+@pytest.mark.parametrize("count", [2, 10, 50])
+def test_losses_match_simulation(count: int) -> None:
+    """Within 4 standard errors of 100,000 draws."""
+    rng = np.random.default_rng(count)
+    mean, sd = rng.normal(0.0, 0.3, count), rng.uniform(0.05, 0.5, count)
+    drawn = mean + sd * rng.standard_normal((100_000, count))
+    gaps = drawn.max(axis=1, keepdims=True) - drawn
+    std_error = gaps.std(axis=0) / np.sqrt(len(drawn))
+    assert (np.abs(gaps.mean(axis=0) - normal_expected_loss(mean, sd)) < 4.0 * std_error).all()
+
+
+@given(scores)
+def test_losses_are_at_least_0_and_differ_as_means_do(given_scores: Scores) -> None:
+    """Each is E[max X] − m_i."""
+    mean, sd = unzip(given_scores)
+    loss = normal_expected_loss(mean, sd)
+    assert (loss >= 0.0).all()
+    np.testing.assert_allclose(loss + mean, loss[0] + mean[0], rtol=0.0, atol=ABSOLUTE)
+
+
+@pytest.mark.parametrize(
+    ("mean", "sd", "truth"),
+    [
+        ([0.4], [0.3], [0.0]),
+        ([0.2, 0.2], [0.0, 0.0], [0.0, 0.0]),
+        ([1.0, 0.0, 0.5], [0.0, 0.0, 0.0], [0.0, 1.0, 0.5]),
+        ([0.0, 0.0], [0.0, 1.0], [1.0 / np.sqrt(2.0 * np.pi)] * 2),
+    ],
+)
+def test_losses_of_what_is_certain(mean: list[float], sd: list[float], truth: list[float]) -> None:
+    assert normal_expected_loss(mean, sd) == pytest.approx(truth, abs=1e-7)
 
 
 @pytest.mark.parametrize("count", [2, 3, 7, 20, 50])
@@ -126,5 +177,6 @@ def test_products_of_others_leave_one_row_out(rows: list[list[float]]) -> None:
     ],
 )
 def test_what_is_no_score_is_refused(mean: list[float], sd: list[float], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        normal_prob_best(mean, sd)
+    for asked in (normal_prob_best, normal_expected_loss):
+        with pytest.raises(ValueError, match=message):
+            asked(mean, sd)

@@ -6,7 +6,9 @@ The noise's standard deviation only scales A⁻¹, so it is left to whoever uses
 
 A⁻¹ is kept beside A by the Sherman–Morrison formula, in O(d²) an update. Rounding makes the two drift apart; the
 drift is measured at every update along the new context, and beyond DRIFT the inverse is computed anew from A. What
-is done depends on the state and the event alone, so the same events in the same order give the same bits.
+is done depends on the state and the event alone, so the same events in the same order give the same bits: also on other
+processors, since every sum is numpy's own, in a fixed order. BLAS and LAPACK add in an order that changes with the
+processor and the number of threads.
 """
 
 import math
@@ -17,7 +19,6 @@ from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import lapack
 
 from bandit_core.checks import check_number, check_whole
 from bandit_core.features import GREATEST, MOST_FEATURES
@@ -57,7 +58,8 @@ class LinearPrior:
 class LinearArm:
     """One arm's posterior: `precision` A (d, d), `moment` b (d,), how many observations, and as of when (seconds).
 
-    `inverse` is A⁻¹ where it is kept up to date; after a decay it is None, and computed when it is asked for.
+    `inverse` is A⁻¹ where it is kept up to date; after a decay it is None, and computed when it is asked for. All
+    arrays are read-only.
     """
 
     precision: Array
@@ -65,6 +67,12 @@ class LinearArm:
     inverse: Array | None
     count: int
     as_of: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "precision", _read_only(self.precision))
+        object.__setattr__(self, "moment", _read_only(self.moment))
+        if self.inverse is not None:
+            object.__setattr__(self, "inverse", _read_only(self.inverse))
 
     @classmethod
     def of(cls, prior: LinearPrior) -> Self:
@@ -75,13 +83,12 @@ class LinearArm:
     @cached_property
     def covariance(self) -> Array:
         """A⁻¹ (d, d): the covariance of the coefficients where the noise has standard deviation 1."""
-        return _inverse(self.precision) if self.inverse is None else self.inverse
+        return _read_only(_inverse(self.precision)) if self.inverse is None else self.inverse
 
     @cached_property
     def mean(self) -> Array:
         """The coefficients' posterior mean θ = A⁻¹ b (d,)."""
-        mean: Array = self.covariance @ self.moment
-        return mean
+        return _read_only(_product(self.covariance, self.moment))
 
     def update(self, prior: LinearPrior, x: Array, reward: float, at: float) -> "LinearArm":
         """Return the posterior after one more observation, made at time `at` (seconds).
@@ -125,6 +132,13 @@ class LinearArm:
         return cls(precision, moment, inverse, count, as_of)
 
 
+def _read_only(array: Array) -> Array:
+    """Return a view that cannot be written through: a copy at every update would cost more than the update."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
 def _check(prior: LinearPrior, x: Array, reward: float) -> None:
     if x.shape != (prior.dimension,):
         raise ValueError(f"x must have the shape ({prior.dimension},), got {x.shape}")
@@ -135,26 +149,52 @@ def _check(prior: LinearPrior, x: Array, reward: float) -> None:
         raise ValueError(f"reward must be a finite number, got {reward!r}")
 
 
+def _product(matrix: Array, vector: Array) -> Array:
+    product: Array = (matrix * vector).sum(axis=1)
+    return product
+
+
 def _updated_inverse(precision: Array, inverse: Array, x: Array) -> Array:
     """Return the inverse of A + x xᵀ, `precision`, from that of A (Sherman and Morrison 1950)."""
-    along = inverse @ x
-    updated: Array = inverse - np.outer(along, along) / (1.0 + x @ along)
-    drift = np.abs(precision @ (updated @ x) - x).max()
+    along = _product(inverse, x)
+    updated: Array = inverse - np.outer(along, along) / (1.0 + (x * along).sum())
+    drift = np.abs(_product(precision, _product(updated, x)) - x).max()
     return updated if drift <= DRIFT * np.abs(x).max() else _inverse(precision)
 
 
 def _inverse(precision: Array) -> Array:
-    """Return the inverse of a symmetric positive definite matrix by its Cholesky factor, exactly symmetric.
+    """Return the inverse of a symmetric positive definite matrix, exactly symmetric; ValueError for another one.
 
-    Numbers can be so large that rounding swamps the prior and leaves A singular: its diagonal is raised by as much as
-    rounding may have taken from it then.
+    Every column is scaled to a diagonal of 1 first. Numbers can be so large, or columns so alike, that rounding swamps
+    the prior and the pivots have no digit left: the diagonal is raised until they have about three.
     """
-    factor, failed = lapack.dpotrf(precision, lower=1)
-    if failed:
-        rounding = len(precision) * np.finfo(np.float64).eps * np.trace(precision)
-        factor, failed = lapack.dpotrf(precision + rounding * np.eye(len(precision)), lower=1)
-    if failed:
+    diagonal = np.diag(precision)
+    if not np.all(diagonal > 0.0):
         raise ValueError("the precision is not positive definite")
-    lower, _ = lapack.dpotri(factor, lower=1)
-    inverse: Array = np.tril(lower) + np.tril(lower, -1).T
-    return inverse
+    unit = 1.0 / np.sqrt(diagonal)
+    scale = np.outer(unit, unit)
+    scaled, rounding = precision * scale, len(unit) ** 2 * np.finfo(np.float64).eps
+    inverse = _swept(scaled, rounding)
+    if inverse is None:
+        inverse = _swept(scaled + 1_000.0 * rounding * np.eye(len(unit)), rounding)
+    if inverse is None:
+        raise ValueError("the precision is not positive definite")
+    return inverse * scale
+
+
+def _swept(matrix: Array, least: float) -> Array | None:
+    """Return the inverse by sweeping every column (Goodnight 1979, "A tutorial on the SWEEP operator").
+
+    The pivots are the squares of a Cholesky factor's diagonal: None as soon as one is not above `least`.
+    """
+    swept = matrix.copy()
+    for column in range(len(swept)):
+        pivot = swept[column, column]
+        if not pivot > least:
+            return None
+        root = np.sqrt(pivot)
+        scaled = swept[:, column] / root
+        swept -= np.outer(scaled, scaled)
+        swept[:, column] = swept[column] = scaled / root
+        swept[column, column] = -1.0 / pivot
+    return -swept

@@ -1,12 +1,13 @@
-"""Which of some independent normal scores is the highest: P(best) by quadrature in one dimension.
+"""Which of some independent normal scores is the highest, and by how much: quadrature in one dimension.
 
-    P(best)_i = ∫ f_i(t) ∏_{j≠i} F_j(t) dt
+    P(best)_i = ∫ f_i(t) ∏_{j≠i} F_j(t) dt,    expected loss_i = E[(max_{j≠i} X_j − X_i)⁺] = ∫ F_i (1 − ∏_{j≠i} F_j) dt
 
-with f_i and F_i the density and distribution function of score i. The range where the highest score can lie is cut at
-places spaced by STEP standard deviations around every mean, and each panel gets a Gauss–Legendre rule: between the cuts
-every factor is smooth on the panel's scale, however different the scores' spreads are.
+with f_i and F_i the density and distribution function of score i. The range is cut at places spaced by STEP standard
+deviations around every mean, and each panel gets a Gauss–Legendre rule: between the cuts every factor is smooth on the
+panel's scale, however different the scores' spreads are. For P(best) it begins where the highest score can lie.
 
-Measured for 2 to 50 scores with spreads from 0.001 to 1 against adaptive quadrature: off by at most 1e-9.
+Measured for 2 to 50 scores with spreads from 0.001 to 1 against a dense rule in logarithms: P(best) is off by at most
+1e-11, and relatively by at most 1e-5 where it is above 1e-15; expected loss by at most 1e-12 of the scores' range.
 """
 
 from typing import Final
@@ -18,8 +19,8 @@ from scipy.special import ndtr
 
 type Array = NDArray[np.float64]
 
-REACH: Final = 7.5
-"""How many standard deviations from its mean a score is followed: beyond lie less than 1e-13 of it."""
+REACH: Final = 9.375
+"""How many standard deviations from its mean a score is followed: beyond lie less than 1e-20 of it."""
 
 STEP: Final = 1.875
 NARROWEST: Final = 1e-9
@@ -33,21 +34,15 @@ _DENSITY: Final = 1.0 / np.sqrt(2.0 * np.pi)
 def normal_prob_best(mean: ArrayLike, sd: ArrayLike) -> Array:
     """P(score i is the highest) (K,) of K >= 1 independent normal scores with these means and deviations (K,).
 
-    The probabilities sum to 1; a deviation may be 0. ValueError for shapes that differ, numbers that are not finite, or
-    negative deviations.
+    The probabilities sum to 1; a deviation may be 0, and scores that tie for certain share. ValueError for shapes that
+    differ, numbers that are not finite, or negative deviations.
     """
-    means, deviations = np.asarray(mean, dtype=np.float64), np.asarray(sd, dtype=np.float64)
-    if means.ndim != 1 or means.shape != deviations.shape or not means.size:
-        raise ValueError(f"mean and sd must have one shape (K,), got {means.shape} and {deviations.shape}")
-    if not (np.isfinite(means).all() and np.isfinite(deviations).all() and (deviations >= 0.0).all()):
-        raise ValueError("means must be finite, and deviations finite and at least 0")
-    if len(means) == 1:
-        return np.ones(1)
-    width = float(np.ptp(means) + deviations.max())
-    if width == 0.0:
+    means, deviations = _checked(mean, sd)
+    width = _width(means, deviations)
+    if len(means) == 1 or width == 0.0:
         return np.full(len(means), 1.0 / len(means))
     deviations = np.maximum(deviations, NARROWEST * width)
-    nodes, weights = _mesh(means, deviations)
+    nodes, weights = _mesh(means, deviations, float((means - REACH * deviations).max()))
     z = (nodes - means[:, None]) / deviations[:, None]
     density = np.exp(-0.5 * z * z) * (_DENSITY / deviations[:, None])
     unscaled = (density * products_of_others(ndtr(z))) @ weights
@@ -55,9 +50,37 @@ def normal_prob_best(mean: ArrayLike, sd: ArrayLike) -> Array:
     return result
 
 
-def _mesh(means: Array, deviations: Array) -> tuple[Array, Array]:
-    """Nodes and weights (N,) over where the highest score can lie."""
-    low = (means - REACH * deviations).max()
+def normal_expected_loss(mean: ArrayLike, sd: ArrayLike) -> Array:
+    """How much the highest of the other scores exceeds score i on average (K,), counting 0 where it does not.
+
+    In units of the scores; with one score it is 0. Arguments and errors as for `normal_prob_best`.
+    """
+    means, deviations = _checked(mean, sd)
+    width = _width(means, deviations)
+    if len(means) == 1 or width == 0.0:
+        return np.zeros(len(means))
+    deviations = np.maximum(deviations, NARROWEST * width)
+    nodes, weights = _mesh(means, deviations, float((means - REACH * deviations).min()))
+    cdf = ndtr((nodes - means[:, None]) / deviations[:, None])
+    loss: Array = (cdf * (1.0 - products_of_others(cdf))) @ weights
+    return loss
+
+
+def _checked(mean: ArrayLike, sd: ArrayLike) -> tuple[Array, Array]:
+    means, deviations = np.asarray(mean, dtype=np.float64), np.asarray(sd, dtype=np.float64)
+    if means.ndim != 1 or means.shape != deviations.shape or not means.size:
+        raise ValueError(f"mean and sd must have one shape (K,), got {means.shape} and {deviations.shape}")
+    if not (np.isfinite(means).all() and np.isfinite(deviations).all() and (deviations >= 0.0).all()):
+        raise ValueError("means must be finite, and deviations finite and at least 0")
+    return means, deviations
+
+
+def _width(means: Array, deviations: Array) -> float:
+    return float(np.ptp(means) + deviations.max())
+
+
+def _mesh(means: Array, deviations: Array, low: float) -> tuple[Array, Array]:
+    """Nodes and weights (N,) from `low` to where no score lies any more."""
     cuts = np.sort((means[:, None] + deviations[:, None] * _CUTS).ravel())
     cuts = np.concatenate(([low], cuts[cuts > low]))
     half = (cuts[1:] - cuts[:-1]) / 2.0
