@@ -35,7 +35,7 @@ learner = asyncio.run(Learner.create(LearnerConfig(name="prompts", path=sys.argv
 """
 
 
-@pytest.mark.parametrize(("kind", "times"), [("sqlite", 80), ("json", 20)])
+@pytest.mark.parametrize(("kind", "times"), [("sqlite", 60), ("json", 20)])
 async def test_two_processes_lose_nothing_and_count_nothing_twice(kind: str, times: int, tmp_path: Path) -> None:
     path = tmp_path / "learners"
     command = [sys.executable, "-c", WRITER, kind, str(path), str(times)]

@@ -58,7 +58,7 @@ def test_several_arms_are_the_ranking_of_one_sample(rng: np.random.Generator) ->
 def test_selections_come_as_often_as_their_propensity_says(
     k: int, max_tokens: int | None, strategy: Strategy, baseline_rate: float, rng: np.random.Generator
 ) -> None:
-    rounds = 1_500
+    rounds = 700
     seen: Counter[tuple[str, ...]] = Counter()
     propensity = {}
     for _ in range(rounds):
@@ -69,13 +69,13 @@ def test_selections_come_as_often_as_their_propensity_says(
     for chosen, p in propensity.items():
         assert abs(seen[chosen] - rounds * p) <= 4.5 * (rounds * p * (1 - p)) ** 0.5 + 1, chosen
     # What can come has probabilities that sum to 1, but for what is too rare to have come.
-    assert sum(propensity.values()) == pytest.approx(1.0, abs=0.01)
+    assert sum(propensity.values()) == pytest.approx(1.0, abs=0.02)
 
 
 def test_the_baseline_share_is_drawn_evenly_and_marked(rng: np.random.Generator) -> None:
-    drawn = [select(rng=rng, baseline_rate=0.25) for _ in range(2_000)]
+    drawn = [select(rng=rng, baseline_rate=0.25) for _ in range(1_000)]
     baseline = [result for result in drawn if result.is_baseline]
-    assert abs(len(baseline) - 500) < 4 * (2_000 * 0.25 * 0.75) ** 0.5
+    assert abs(len(baseline) - 250) < 4 * (1_000 * 0.25 * 0.75) ** 0.5
     counts = Counter(names(result)[0] for result in baseline)
     assert all(abs(counts[arm] - len(baseline) / 4) < 4 * (len(baseline) * 3 / 16) ** 0.5 for arm in "abcd")
     least = min(result.propensity for result in drawn)
