@@ -72,3 +72,10 @@ def test_a_table_goes_into_the_document_that_has_its_place(tmp_path: Path, docum
     assert "| 1 | 2 |" in document.read_text()
     assert "| 3 | 4 |" not in document.read_text()
     assert "| 3 | 4 |" in other.read_text()
+
+
+def test_pictures_go_beside_the_documents(tmp_path: Path, document: Path) -> None:
+    measured(tmp_path, 1, 1, ["1", "2"])
+    (tmp_path / "sweep.svg").write_text("<svg/>")
+    write_tables(tmp_path, document)
+    assert (tmp_path / "images" / "sweep.svg").read_text() == "<svg/>"

@@ -1,10 +1,11 @@
-"""What the long simulations share: worker processes, and a place for the tables of docs/statistics.md."""
+"""What the long simulations share: worker processes, and a place for the tables and pictures of the documents."""
 
 import json
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Protocol
 
 import pytest
@@ -25,13 +26,19 @@ def workers() -> Iterator[ProcessPoolExecutor]:
 
 
 @pytest.fixture(scope="session")
-def record(pytestconfig: pytest.Config) -> Record:
-    """Keep the rows a test has measured, for `write_tables.py`; a table is complete with all its parts."""
+def results(pytestconfig: pytest.Config) -> Path:
+    """Where `write_tables.py` finds what was measured: tables, and pictures as SVG."""
     folder = pytestconfig.rootpath / ".local" / "verify"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def record(results: Path) -> Record:
+    """Keep the rows a test has measured, for `write_tables.py`; a table is complete with all its parts."""
 
     def write(table: str, *, part: int, of: int, columns: Sequence[str], rows: Table) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         content = {"table": table, "part": part, "of": of, "columns": columns, "rows": rows}
-        (folder / f"{table}-{part}.json").write_text(json.dumps(content, indent=1) + "\n")
+        (results / f"{table}-{part}.json").write_text(json.dumps(content, indent=1) + "\n")
 
     return write
