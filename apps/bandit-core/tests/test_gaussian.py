@@ -17,6 +17,7 @@ from bandit_core.policies import make_policy, policy_names
 from bandit_core.policies.bayes_ucb import BayesUCB
 from bandit_core.policies.thompson import Thompson
 from bandit_core.policies.top_two_thompson import TopTwoThompson
+from bandit_core.stopping import StoppingRule
 
 type Array = NDArray[np.float64]
 
@@ -231,6 +232,14 @@ def test_allocate_takes_the_beliefs_and_explains_in_units_of_reward() -> None:
     assert list(allocation.weights.values()) == pytest.approx(chances.tolist(), abs=1e-12)
     assert allocation.explanation.scale == "value"
     assert f"estimated mean {beliefs.mean.max():.4g} from 200 rewards" in allocation.explanation.paragraph()
+
+
+@pytest.mark.parametrize(("gap", "outcome"), [(1.0, "winner"), (0.0, "practically_equal"), (0.05, "undecided")])
+def test_stopping_rules_judge_the_beliefs(gap: float, outcome: str) -> None:
+    spread = 0.001 if outcome == "practically_equal" else 0.1
+    beliefs = t_beliefs([0.5 + gap, 0.5], [spread, spread], [200.0, 200.0])
+    rule = StoppingRule(prob_best=0.95, expected_loss=0.002)
+    assert rule.evaluate(beliefs, {"0": 5_000, "1": 5_000}, elapsed=1.0).outcome == outcome
 
 
 def test_allocate_refuses_beliefs_about_other_arms() -> None:

@@ -152,6 +152,15 @@ def test_a_higher_mean_makes_a_score_likelier_to_be_the_highest(given_scores: Sc
     assert normal_prob_best(raised, sd)[0] >= normal_prob_best(mean, sd)[0] - ABSOLUTE
 
 
+@pytest.mark.parametrize("unit", [5e-324, 1e-308, 1e-150, 1e150])
+def test_units_may_be_tiny_or_huge(unit: float) -> None:
+    mean, sd = unit * np.array([1.0, 3.0]), unit * np.array([1.0, 1.0])
+    truth = float(ndtr(-2.0 / np.sqrt(2.0)))
+    assert normal_prob_best(mean, sd) == pytest.approx([truth, 1.0 - truth], abs=ABSOLUTE)
+    assert normal_prob_best(mean, np.zeros(2)).tolist() == [0.0, 1.0]
+    assert normal_expected_loss(mean, np.zeros(2)) == pytest.approx([2.0 * unit, 0.0], rel=1e-7, abs=1e-8 * unit)
+
+
 def test_scores_far_behind_change_nothing_for_the_others() -> None:
     alone = normal_prob_best([0.0, 0.1], [0.1, 0.2])
     crowded = normal_prob_best([0.0, 0.1, *[-50.0] * 20], [0.1, 0.2, *[0.5] * 20])

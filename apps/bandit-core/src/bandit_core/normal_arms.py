@@ -37,11 +37,9 @@ def normal_prob_best(mean: ArrayLike, sd: ArrayLike) -> Array:
     The probabilities sum to 1; a deviation may be 0, and scores that tie for certain share. ValueError for shapes that
     differ, numbers that are not finite, or negative deviations.
     """
-    means, deviations = _checked(mean, sd)
-    width = _width(means, deviations)
+    means, deviations, width = _in_units_of_range(mean, sd)
     if len(means) == 1 or width == 0.0:
         return np.full(len(means), 1.0 / len(means))
-    deviations = np.maximum(deviations, NARROWEST * width)
     nodes, weights = _mesh(means, deviations, float((means - REACH * deviations).max()))
     z = (nodes - means[:, None]) / deviations[:, None]
     density = np.exp(-0.5 * z * z) * (_DENSITY / deviations[:, None])
@@ -55,28 +53,26 @@ def normal_expected_loss(mean: ArrayLike, sd: ArrayLike) -> Array:
 
     In units of the scores; with one score it is 0. Arguments and errors as for `normal_prob_best`.
     """
-    means, deviations = _checked(mean, sd)
-    width = _width(means, deviations)
+    means, deviations, width = _in_units_of_range(mean, sd)
     if len(means) == 1 or width == 0.0:
         return np.zeros(len(means))
-    deviations = np.maximum(deviations, NARROWEST * width)
     nodes, weights = _mesh(means, deviations, float((means - REACH * deviations).min()))
     cdf = ndtr((nodes - means[:, None]) / deviations[:, None])
-    loss: Array = (cdf * (1.0 - products_of_others(cdf))) @ weights
+    loss: Array = width * ((cdf * (1.0 - products_of_others(cdf))) @ weights)
     return loss
 
 
-def _checked(mean: ArrayLike, sd: ArrayLike) -> tuple[Array, Array]:
+def _in_units_of_range(mean: ArrayLike, sd: ArrayLike) -> tuple[Array, Array, float]:
+    """Means, the highest being 0, and deviations in units of the range, and the range: tiny scores overflow nothing."""
     means, deviations = np.asarray(mean, dtype=np.float64), np.asarray(sd, dtype=np.float64)
     if means.ndim != 1 or means.shape != deviations.shape or not means.size:
         raise ValueError(f"mean and sd must have one shape (K,), got {means.shape} and {deviations.shape}")
     if not (np.isfinite(means).all() and np.isfinite(deviations).all() and (deviations >= 0.0).all()):
         raise ValueError("means must be finite, and deviations finite and at least 0")
-    return means, deviations
-
-
-def _width(means: Array, deviations: Array) -> float:
-    return float(np.ptp(means) + deviations.max())
+    below, width = means - means.max(), float(np.ptp(means) + deviations.max())
+    if width == 0.0:
+        return below, deviations, width
+    return below / width, np.maximum(deviations / width, NARROWEST), width
 
 
 def _mesh(means: Array, deviations: Array, low: float) -> tuple[Array, Array]:
