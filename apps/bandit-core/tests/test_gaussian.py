@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
@@ -21,7 +21,7 @@ from bandit_core.stopping import StoppingRule
 
 type Array = NDArray[np.float64]
 
-DRAWS = 1_000_000
+DRAWS = 400_000
 PRIOR = GaussianPrior(mean=2.0, strength=0.5, shape=1.5, scale=3.0)
 
 finite = st.floats(-50.0, 50.0)
@@ -111,7 +111,7 @@ def test_small_probabilities_keep_their_relative_accuracy(freedom: float) -> Non
 
 @pytest.mark.parametrize("count", [2, 5, 20])
 def test_probabilities_and_losses_match_simulation(count: int) -> None:
-    """Within 4 standard errors of 1,000,000 draws."""
+    """Within 4 standard errors of 400,000 draws."""
     rng = np.random.default_rng(count)
     beliefs = t_beliefs(
         rng.normal(0.0, 0.5, count).tolist(),
@@ -133,6 +133,7 @@ def test_probabilities_and_losses_match_simulation(count: int) -> None:
     assert (np.abs(loss / DRAWS - beliefs.best_arm.expected_loss) < 4.0 * of_loss).all()
 
 
+@settings(max_examples=40)
 @given(some_beliefs())
 def test_probabilities_sum_to_1_and_losses_are_not_negative(beliefs: GaussianBeliefs) -> None:
     result = beliefs.best_arm
@@ -141,6 +142,7 @@ def test_probabilities_sum_to_1_and_losses_are_not_negative(beliefs: GaussianBel
     assert (result.expected_loss >= 0.0).all()
 
 
+@settings(max_examples=40)
 @given(some_beliefs(), st.integers(0, 1_000))
 def test_the_order_of_arms_does_not_matter(beliefs: GaussianBeliefs, seed: int) -> None:
     order = np.random.default_rng(seed).permutation(len(beliefs.arms))
@@ -149,6 +151,7 @@ def test_the_order_of_arms_does_not_matter(beliefs: GaussianBeliefs, seed: int) 
     np.testing.assert_allclose(permuted.best_arm.expected_loss, beliefs.best_arm.expected_loss[order], rtol=1e-9)
 
 
+@settings(max_examples=40)
 @given(some_beliefs(), finite, st.floats(0.01, 100.0))
 def test_units_of_reward_do_not_matter(beliefs: GaussianBeliefs, shift: float, unit: float) -> None:
     moved = GaussianBeliefs(beliefs.arms, unit * (beliefs.mean + shift), unit * beliefs.scale, beliefs.freedom)
@@ -191,6 +194,7 @@ def test_a_subset_keeps_the_chosen_and_is_the_same_when_all_are() -> None:
 
 
 @pytest.mark.parametrize("name", policy_names())
+@settings(max_examples=30)
 @given(beliefs=some_beliefs())
 def test_every_policy_gives_a_probability_vector(name: str, beliefs: GaussianBeliefs) -> None:
     weights = make_policy(name, {"weights": {"0": 1.0}} if name == "fixed" else None).propose(beliefs).weights
