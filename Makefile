@@ -54,6 +54,7 @@ bench: $(READY) ## Measure speed against named references in one run (options: A
 	@PYTHONPATH=apps/bandit-service $(BIN)/python -m benchmarks $(ARGS)
 	@PYTHONPATH=apps/bandit-core $(BIN)/python -m benchmarks.ope
 	@PYTHONPATH=apps/bandit-core $(BIN)/python -m benchmarks.replay
+	@OPENBLAS_NUM_THREADS=1 PYTHONPATH=apps/bandit-core $(BIN)/python -m benchmarks.contextual
 
 manifests: $(READY) ## Build every Kubernetes overlay, validate every object, compare it with the code
 	@$(BIN)/pytest k8s $(ARGS)

@@ -17,7 +17,8 @@ def check_whole(name: str, value: object, *, low: int) -> None:
 
 
 def _is_finite(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # Compared, and not converted: an int may be too large for a float. A NaN compares false with everything.
+    return isinstance(value, int | float) and not isinstance(value, bool) and -math.inf < value < math.inf
 
 
 def _range(low: float, high: float, *, exclusive: bool) -> str:
