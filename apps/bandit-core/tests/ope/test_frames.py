@@ -54,6 +54,27 @@ def test_the_snips_estimate_is_that_of_the_public_client() -> None:
     ours, theirs = ips(frame), public.ips(frame)
     assert ours.estimate == pytest.approx(theirs.estimate, abs=1e-12)
     assert (ours.n_used, ours.n_total) == (theirs.n_used, theirs.n_total)
+    assert ours.std_error * np.sqrt(2_000 / 1_999) == pytest.approx(theirs.std_error, rel=1e-12)
+
+
+def test_replay_is_as_the_target_would_choose_where_the_public_client_favours_what_was_logged_often() -> None:
+    rng, rows = np.random.default_rng(5), 40_000
+    logging = np.array([0.8, 0.1, 0.1])
+    arms = rng.choice(3, rows, p=logging)
+    frame = pl.DataFrame(
+        {"arm_id": ARMS[arms], "reward": (rng.random(rows) < RATES[arms]).astype(float), "propensity": logging[arms]}
+    )
+    ours, theirs = replay(frame), public.replay(frame)
+    assert abs(ours.estimate - UNIFORM) <= 4 * ours.std_error
+    # What is logged with 0.1 is kept always, though it should be kept 10 / 3 times as often.
+    kept = np.minimum(logging, 1 / 3)
+    assert abs(theirs.estimate - kept @ RATES / kept.sum()) <= 4 * theirs.std_error
+    assert theirs.estimate < UNIFORM - 10 * theirs.std_error
+
+
+def test_replay_does_not_repeat_the_chance_of_a_log_that_was_simulated_from_its_seed() -> None:
+    found = replay(exported(20_000, seed=0), seed=0)
+    assert abs(found.estimate - UNIFORM) <= 4 * found.std_error
 
 
 def test_doubly_robust_is_near_the_public_client_which_fits_and_judges_on_the_same_rows() -> None:
@@ -91,6 +112,8 @@ def test_rows_without_a_propensity_are_left_out_and_show_in_the_coverage() -> No
     )
     assert (ips(log).n_used, ips(log).n_total) == (100, 103)
     assert ips(log).estimate == ips(log[3:]).estimate
+    unknown = log.with_columns(target=pl.when(pl.int_range(pl.len()) < 3).then(None).otherwise(0.5))
+    assert ips(unknown, target="target").n_used == 100
 
 
 @pytest.mark.parametrize(
@@ -104,3 +127,11 @@ def test_rows_without_a_propensity_are_left_out_and_show_in_the_coverage() -> No
 def test_a_frame_that_cannot_be_used_is_refused(frame: pl.DataFrame, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ips(frame)
+
+
+def test_only_the_estimate_with_a_model_needs_every_feature() -> None:
+    frame = exported(100)
+    gap = frame.with_columns(feature_0=pl.when(pl.int_range(pl.len()) > 0).then(pl.col("feature_0")))
+    assert ips(gap) == ips(frame)
+    with pytest.raises(ValueError, match="features must be finite"):
+        doubly_robust(gap)

@@ -16,7 +16,7 @@ For intervals, diagnostics and data in parts use the rest of this package.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,8 @@ from bandit_core.checks import check_number
 
 type Floats = NDArray[np.float64]
 type Target = Callable[[list[str], Floats], Floats] | str | None
+
+_REPLAY: Final = 1
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -55,7 +57,9 @@ def replay(df: Any, target: Target = None, seed: int = 0) -> OPEResult:  # noqa:
     made uniformly). Few rows are: a check, not the estimate to report. ValueError for a frame that cannot be used.
     """
     log = _Log.of(df, target)
-    kept = np.random.default_rng(seed).random(len(log.rewards)) < log.weights / log.weights.max()
+    # A stream of its own: a log that was simulated from the same seed would be kept by the chance that made it.
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_REPLAY,)))
+    kept = rng.random(len(log.rewards)) < log.weights / log.weights.max()
     rewards = log.rewards[kept]
     if len(rewards) < 2:
         raise ValueError("replay kept fewer than two rows: the log is too short, or too far from the target")
@@ -81,13 +85,15 @@ def doubly_robust(df: Any, clip: float = 10.0, target: Target = None) -> OPEResu
     """Return the doubly robust estimate (Dudík, Langford and Li 2011) with a ridge regression of rewards on features.
 
     Each half of the rows is judged with the model of the other half, so that a model that fits its own noise does no
-    harm (cross-fitting). Weights are cut at `clip`. ValueError as `ips`, and for a target that is a column: the
-    probabilities of all arms are needed.
+    harm (cross-fitting). Weights are cut at `clip`. ValueError as `ips`, for missing features, and for a target that is
+    a column: the probabilities of all arms are needed.
     """
     check_number("clip", clip, low=0.0, exclusive=True)
     if isinstance(target, str):
         raise ValueError("doubly_robust needs the target's probabilities of all arms: give a function, not a column")  # noqa: TRY004
     log = _Log.of(df, target)
+    if not np.isfinite(log.features).all():
+        raise ValueError("features must be finite in every row with a reward and a propensity: drop the other rows")
     weights = np.minimum(log.weights, clip)
     predicted = log.predictions()
     rows = np.arange(len(weights))
@@ -125,7 +131,7 @@ class _Log:
         features, rows = _features(df)[usable], np.arange(len(arms))
         if isinstance(target, str):
             probabilities = np.full((len(arms), len(names)), np.nan)
-            probabilities[rows, arms] = _own_probabilities(df, target)[usable]
+            probabilities[rows, arms] = _own_probabilities(df, target, usable)
         else:
             probabilities = _probabilities(names.tolist(), features, target)
         weights = probabilities[rows, arms] / propensity[usable]
@@ -156,10 +162,10 @@ def _features(df: Any) -> Floats:  # noqa: ANN401
     return np.column_stack(columns) if columns else np.empty((len(df), 0))
 
 
-def _own_probabilities(df: Any, column: str) -> Floats:  # noqa: ANN401
+def _own_probabilities(df: Any, column: str, usable: NDArray[np.bool_]) -> Floats:  # noqa: ANN401
     if column not in df.columns:
         raise ValueError(f"the frame has no column {column!r}, which should hold the target's probabilities")
-    probabilities = _column(df, column)
+    probabilities = _column(df, column)[usable]
     if not ((probabilities >= 0.0) & (probabilities <= 1.0)).all():
         raise ValueError(f"column {column!r} must hold probabilities, between 0 and 1")
     return probabilities
