@@ -72,12 +72,21 @@ def test_with_too_little_data_nothing_moves() -> None:
     assert result.explanation.to_dict()["strategy"] == "thompson"
 
 
-def test_previous_weights_are_scaled_to_1() -> None:
+def test_previous_weights_are_scaled_to_1_and_that_is_said() -> None:
     seen = {name: Observation(0, 0) for name in "abc"}
     result = Engine().compute(
         observations=seen, previous_weights=dict.fromkeys("abc", 0.33), constraints=Constraints(min_trials=1)
     )
     assert result.weights == pytest.approx(dict.fromkeys("abc", 1 / 3))
+    assert str(result.explanation).endswith(" The previous weights added up to 0.99 and were scaled to 1.")
+    assert result.explanation.to_dict()["previous_sum"] == pytest.approx(0.99)
+
+
+@pytest.mark.parametrize("weights", [None, {"a": 0.33, "b": 0.33, "c": 0.34}, dict.fromkeys("abc", 1 / 3)])
+def test_nothing_is_said_of_weights_that_were_not_scaled(weights: dict[str, float] | None) -> None:
+    result = Engine().compute(observations={name: Observation(0, 0) for name in "abc"}, previous_weights=weights)
+    assert result.explanation.previous_sum is None
+    assert str(result.explanation) == result.explanation.details.paragraph()
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,26 @@ def test_an_arm_that_has_won_may_take_all() -> None:
     assert "Arm b has won: its interval lies above all others." in found.sentences
 
 
+def test_an_arm_that_dominates_though_another_is_better_is_an_alarm() -> None:
+    better = arm("a", recent=2, earlier=2, mean=0.3, interval=(0.2, 0.4), prob_best=1.0)
+    found = find([better, arm("b", recent=98, earlier=98)], window=7_200.0)
+    assert found.sentences[0] == "Arm b has taken 98% of traffic for 2 hours while its interval lies below arm a's."
+    assert (found.status, found.converged, found.likely_cause) == ("critical", True, "traffic_to_a_worse_arm")
+
+
+def test_a_handful_of_recent_decisions_is_no_collapse() -> None:
+    found = find([arm("a", recent=0), arm("b", recent=29)], window=7_200.0)
+    assert (found.trend, found.status, found.recent_entropy) == ("unknown", "ok", 0.0)
+    assert not any("has taken" in sentence for sentence in found.sentences)
+    assert find([arm("a", recent=0), arm("b", recent=30)], window=7_200.0).status == "critical"
+
+
+def test_without_enough_recent_decisions_the_status_is_that_of_all() -> None:
+    found = find([arm("a", 10, rewards=5, recent=0), arm("b", 990, recent=3)], window=7_200.0)
+    assert (found.status, found.likely_cause) == ("critical", "early_lock_in")
+    assert find([arm("a", 0, rewards=0), arm("b", 29, rewards=0)], window=7_200.0).status == "ok"
+
+
 @pytest.mark.parametrize(
     ("recent", "earlier", "trend"), [(5, 50, "falling"), (50, 5, "recovering"), (50, 45, "stable")]
 )

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binom, binomtest, dirichlet_multinomial, multinomial
 
 from bandit_core.sample_ratio import sample_ratio
 
@@ -16,6 +16,26 @@ def test_looking_after_every_hundred_units_keeps_the_error_rate() -> None:
         counts = [{"bandit": 100 * (look + 1) - int(n), "holdout": int(n)} for look, n in enumerate(held)]
         alarms += any(sample_ratio(count, SHARES).p_value <= 0.05 for count in counts)
     assert binomtest(alarms, runs, 0.05, alternative="greater").pvalue > 1e-6
+
+
+@pytest.mark.parametrize("strength", [1.0, 100.0])
+def test_the_p_value_is_the_likelihood_ratio_of_the_split_and_a_dirichlet_around_it(strength: float) -> None:
+    shares = {"a": 0.5, "b": 0.3, "c": 0.2}
+    split = np.array(list(shares.values()))
+    for counts in ([520, 300, 180], [400, 400, 200], [0, 0, 40]):
+        ratio = multinomial.pmf(counts, sum(counts), split) / dirichlet_multinomial.pmf(
+            counts, strength * split, sum(counts)
+        )
+        found = sample_ratio(dict(zip(shares, counts, strict=True)), shares, strength)
+        assert found.p_value == pytest.approx(min(1.0, float(ratio)), rel=1e-9)
+
+
+@pytest.mark.parametrize("units", [50, 500, 5_000])
+def test_where_the_split_is_right_a_p_value_of_alpha_is_no_more_frequent_than_alpha(units: int) -> None:
+    held = np.arange(units + 1)
+    p_values = np.array([sample_ratio({"bandit": units - n, "holdout": n}, SHARES).p_value for n in held.tolist()])
+    for alpha in (0.01, 0.05, 0.2):
+        assert binom.pmf(held, units, 0.1)[p_values <= alpha].sum() <= alpha
 
 
 def test_a_split_that_is_off_is_found() -> None:

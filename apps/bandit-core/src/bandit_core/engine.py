@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from math import fsum
 from typing import ClassVar, Final, Literal
 
-import numpy as np
-
 from bandit_core.allocation import ArmState, allocate
 from bandit_core.checks import check_number
 from bandit_core.explanation import Explanation
@@ -22,6 +20,9 @@ type Strategy = Literal["thompson", "heuristic"]
 
 SUM_SLACK: Final = 0.05
 """How far previous weights may add up to something else than 1, as rounded ones do; they are scaled to 1."""
+
+EXACT: Final = 1e-9
+"""A sum closer to 1 than this is the arithmetic's own rounding, and not worth a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +72,23 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class EngineExplanation:
-    """An `Explanation` that reads as a paragraph when it is printed."""
+    """An `Explanation` that reads as a paragraph when it is printed.
+
+    `previous_sum` is what the previous weights added up to, where they had to be scaled to 1; None otherwise.
+    """
 
     details: Explanation
+    previous_sum: float | None = None
 
     def __str__(self) -> str:
-        return self.details.paragraph()
+        said = self.details.paragraph()
+        if self.previous_sum is None:
+            return said
+        return f"{said} The previous weights added up to {self.previous_sum:g} and were scaled to 1."
 
     def to_dict(self) -> dict[str, object]:
         """Return the record as plain data, ready for JSON."""
-        return self.details.to_dict()
+        return self.details.to_dict() | {"previous_sum": self.previous_sum}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +133,14 @@ class Engine:
 
         Beliefs are Beta(1 + successes, 1 + trials - successes). `previous_weights` are those in force; without them
         this is a first allocation. They may miss 1 by rounding (0.33 + 0.33 + 0.34 does not, 0.33 three times does)
-        and are scaled; a variant missing there joins, one only there leaves. ValueError for no variants, weights
-        below 0 or that miss 1 by more than SUM_SLACK, or a `min_weight` that cannot be given to every variant.
+        and are scaled, as the explanation says; a variant missing there joins, one only there leaves. ValueError for
+        no variants, weights below 0 or that miss 1 by more than SUM_SLACK, or a `min_weight` that cannot be given to
+        every variant.
         """
         if not observations:
             raise ValueError("observations must name at least one variant")
         limits = constraints or Constraints()
+        total = _checked_sum(previous_weights) if previous_weights else 1.0
         allocation = allocate(
             arms=[
                 ArmState(name, 1.0 + seen.successes, 1.0 + seen.trials - seen.successes, seen.trials)
@@ -138,17 +148,17 @@ class Engine:
             ],
             policy=self._policy,
             guardrails=limits.guardrails(),
-            previous=_scaled(previous_weights) if previous_weights else None,
+            previous={name: weight / total for name, weight in (previous_weights or {}).items()} or None,
             seconds_since_change=None,
         )
-        return Result(allocation.weights, EngineExplanation(allocation.explanation))
+        previous_sum = total if abs(total - 1.0) > EXACT else None
+        return Result(allocation.weights, EngineExplanation(allocation.explanation, previous_sum))
 
 
-def _scaled(weights: Mapping[str, float]) -> dict[str, float]:
+def _checked_sum(weights: Mapping[str, float]) -> float:
     for name, weight in weights.items():
         check_number(f"previous_weights[{name!r}]", weight, low=0.0)
     total = fsum(weights.values())
     if not abs(total - 1.0) <= SUM_SLACK:
         raise ValueError(f"previous_weights must add up to 1, got {total:g}")
-    values = np.array(list(weights.values())) / total
-    return dict(zip(weights, values.tolist(), strict=True))
+    return total

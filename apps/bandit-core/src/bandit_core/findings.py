@@ -20,7 +20,8 @@ CHANGE: Final = 0.1
 DOMINANT: Final = 0.9
 """The share of recent traffic from which an arm dominates."""
 
-FEW_REWARDS: Final = 30
+FEW: Final = 30
+"""With fewer rewards of an arm, or decisions in a window, nothing is concluded from them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,9 @@ class ArmNumbers:
 class Findings:
     """What the numbers say. Entropies are of selection, normalised: 0 when one arm gets all, 1 when all get the same.
 
-    `converged`: an arm's interval lies above all others; None while some arm has fewer than 30 rewards.
+    `status` and `trend` judge windows of at least FEW decisions; with fewer recent ones the status is that of all. Low
+    entropy is "ok" where the arm that has won takes the traffic, and not where another one does.
+    `converged`: an arm's interval lies above all others; None while some arm has fewer than FEW rewards.
     """
 
     entropy: float
@@ -79,12 +82,10 @@ def find(arms: Sequence[ArmNumbers], window: float, *, is_contextual: bool = Fal
     """
     entropy = selection_entropy([arm.decisions for arm in arms])
     recent = selection_entropy([arm.recent for arm in arms])
-    earlier = selection_entropy([arm.earlier for arm in arms])
     converged = None if is_contextual and len(arms) > 1 else _converged(arms)
-    trend = _trend(recent, earlier)
-    known = recent if recent is not None else entropy
-    status = _status(known, converged=bool(converged))
-    cause, action = _cause(status, trend, arms)
+    trend = _trend(arms)
+    status = _status(arms, converged)
+    cause, action = _cause(status, trend, arms, converged)
     sentences = [*_dominance(arms, window), *_convergence(arms, converged), *_unheard(arms), *_coefficients(arms)]
     return Findings(
         1.0 if entropy is None else entropy, recent, trend, status, converged, tuple(sentences), cause, action
@@ -92,7 +93,7 @@ def find(arms: Sequence[ArmNumbers], window: float, *, is_contextual: bool = Fal
 
 
 def _converged(arms: Sequence[ArmNumbers]) -> bool | None:
-    if any(arm.rewards < FEW_REWARDS for arm in arms):
+    if any(arm.rewards < FEW for arm in arms):
         return None
     leader = _leader(arms)
     return all(leader.interval[0] > arm.interval[1] for arm in arms if arm is not leader)
@@ -102,26 +103,41 @@ def _leader(arms: Sequence[ArmNumbers]) -> ArmNumbers:
     return max(arms, key=lambda arm: arm.mean)
 
 
-def _trend(recent: float | None, earlier: float | None) -> Trend:
-    if recent is None or earlier is None:
+def _trend(arms: Sequence[ArmNumbers]) -> Trend:
+    windows = [arm.recent for arm in arms], [arm.earlier for arm in arms]
+    recent, earlier = map(selection_entropy, windows)
+    if recent is None or earlier is None or min(map(sum, windows)) < FEW:
         return "unknown"
     if abs(recent - earlier) < CHANGE:
         return "stable"
     return "falling" if recent < earlier else "recovering"
 
 
-def _status(entropy: float | None, *, converged: bool) -> Status:
-    if entropy is None or converged or entropy >= WARNING:
+def _status(arms: Sequence[ArmNumbers], converged: bool | None) -> Status:  # noqa: FBT001
+    counts = [arm.recent for arm in arms]
+    if sum(counts) < FEW:
+        counts = [arm.decisions for arm in arms]
+    entropy = selection_entropy(counts)
+    if entropy is None or sum(counts) < FEW or entropy >= WARNING:
+        return "ok"
+    if converged and counts[arms.index(_leader(arms))] == max(counts):
         return "ok"
     return "warning" if entropy >= CRITICAL else "critical"
 
 
-def _cause(status: Status, trend: Trend, arms: Sequence[ArmNumbers]) -> tuple[str | None, str | None]:
+def _cause(
+    status: Status,
+    trend: Trend,
+    arms: Sequence[ArmNumbers],
+    converged: bool | None,  # noqa: FBT001
+) -> tuple[str | None, str | None]:
     if status == "ok":
         return None, None
+    if converged:
+        return "traffic_to_a_worse_arm", "look for what keeps traffic from the leader: fixed weights, max_step, a hold"
     if trend == "falling":
         return "recent_collapse", "look for what changed of late: a deployment, the source of rewards, the visitors"
-    if any(arm.rewards < FEW_REWARDS for arm in arms):
+    if any(arm.rewards < FEW for arm in arms):
         return "early_lock_in", "raise min_weight (or alpha), so that the arms that got too few rewards are tried"
     return (
         "sustained_collapse",
@@ -131,15 +147,16 @@ def _cause(status: Status, trend: Trend, arms: Sequence[ArmNumbers]) -> tuple[st
 
 def _dominance(arms: Sequence[ArmNumbers], window: float) -> list[str]:
     total = sum(arm.recent for arm in arms)
-    if total == 0 or len(arms) == 1:
+    if total < FEW or len(arms) == 1:
         return []
     top = max(arms, key=lambda arm: arm.recent)
     share = top.recent / total
     if share < DOMINANT:
         return []
     said = f"Arm {top.arm} has taken {percent(share)} of traffic for {duration(window)}"
-    rivals = [arm.arm for arm in arms if arm is not top and arm.interval[1] >= top.interval[0]]
-    if rivals:
+    if better := [arm.arm for arm in arms if arm.interval[0] > top.interval[1]]:
+        return [f"{said} while its interval lies below arm {better[0]}'s{_more(len(better) - 1)}."]
+    if rivals := [arm.arm for arm in arms if arm is not top and arm.interval[1] >= top.interval[0]]:
         return [f"{said} while its interval still overlaps arm {rivals[0]}'s{_more(len(rivals) - 1)}."]
     return [f"{said}, and its interval lies above all others."]
 
@@ -158,8 +175,8 @@ def _convergence(arms: Sequence[ArmNumbers], converged: bool | None) -> list[str
 
 
 def _unheard(arms: Sequence[ArmNumbers]) -> list[str]:
-    silent = [arm.arm for arm in arms if arm.decisions >= FEW_REWARDS and arm.rewards == 0]
-    if silent and len(silent) == len([arm for arm in arms if arm.decisions >= FEW_REWARDS]):
+    silent = [arm.arm for arm in arms if arm.decisions >= FEW and arm.rewards == 0]
+    if silent and len(silent) == len([arm for arm in arms if arm.decisions >= FEW]):
         return ["No reward has come in: look whether they are reported, and whether their window is long enough."]
     return [f"Arm {arm} has decisions but no rewards yet." for arm in silent]
 

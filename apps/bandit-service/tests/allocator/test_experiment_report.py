@@ -53,6 +53,7 @@ async def test_the_holdout_says_what_the_bandit_is_worth(api: Api) -> None:
     holdout = (await reported(live, 1))["holdout"]
     assert holdout["prob_better"] > 0.99
     assert holdout["interval"][0] < holdout["lift"] < holdout["interval"][1]
+    assert 0 < holdout["difference_interval"][0] < holdout["difference"] < holdout["difference_interval"][1]
     assert holdout["control_decisions"] + holdout["bandit_decisions"] == 120
     assert holdout["sample_ratio_p_value"] > 0.01
 

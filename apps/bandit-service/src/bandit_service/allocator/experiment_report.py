@@ -42,7 +42,7 @@ class ArmReport(BaseModel):
 
 
 class HoldoutReport(BaseModel):
-    """The bandit beside the units that always get the control arm. Lift is relative: 0.1 is 10% more."""
+    """The bandit beside the units that always get the control arm. Lift is relative: 0.1 is 10% more; difference is not."""
 
     bandit_decisions: int = Field(ge=0)
     control_decisions: int = Field(ge=0)
@@ -50,6 +50,8 @@ class HoldoutReport(BaseModel):
     control_mean: float
     lift: float
     interval: tuple[float, float] = Field(description="Equal-tailed 95% credible interval of the lift")
+    difference: float
+    difference_interval: tuple[float, float] = Field(description="Equal-tailed 95% credible interval of the difference")
     prob_better: float = Field(ge=0, le=1)
     sample_ratio_p_value: float = Field(
         ge=0, le=1, description="Whether units split as they should; may be looked at as often as one likes"
@@ -191,6 +193,8 @@ def _holdout(experiment: Experiment, posterior: PosteriorReport, state: State, u
         control_mean=found.control_mean,
         lift=found.lift,
         interval=(found.low, found.high),
+        difference=found.difference,
+        difference_interval=(found.difference_low, found.difference_high),
         prob_better=found.prob_better,
         sample_ratio_p_value=sample_ratio(seen, shares).p_value,
     )
