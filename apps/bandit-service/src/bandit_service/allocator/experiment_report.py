@@ -42,7 +42,7 @@ class ArmReport(BaseModel):
 
 
 class HoldoutReport(BaseModel):
-    """The bandit beside the units that always get the control arm. Lift is relative: 0.1 is 10% more; difference is not."""
+    """The bandit beside the units that always get the control arm. `lift` is relative, 0.1 is 10% more."""
 
     bandit_decisions: int = Field(ge=0)
     control_decisions: int = Field(ge=0)
