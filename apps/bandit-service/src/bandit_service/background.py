@@ -241,7 +241,7 @@ class Background:
         if (head.revision, head.weights_version) != (experiment.revision, serving.weights_version):
             await self._directory.refresh(experiment.id)
         lane = self._committer.lane(experiment.id, experiment.reward_window)
-        if head.epoch != lane.epoch:
+        if head.epoch is None or head.epoch != lane.epoch:
             self._reconciler.start(lane)
 
     def _attend_to(self, experiment_id: str) -> None:

@@ -82,6 +82,24 @@ async def test_the_only_process_is_killed_in_the_middle_of_a_refill(platform: Pl
     assert in_redis(platform, name).decisions == dict.fromkeys(range(len(ARMS)), 10_000)
 
 
+async def test_a_half_filled_experiment_is_refilled_although_nobody_asks_for_it(platform: Platform) -> None:
+    """Every process died in the middle of a refill, after the definition had been mirrored."""
+    name = await platform.create()
+    await settled(platform, name)
+    _seed(platform, name, 300)
+    for service in platform.services:
+        service.kill()
+    platform.run("UPDATE event_positions SET epoch = epoch + 1 WHERE experiment_id = %(name)s", {"name": name})
+    ((epoch,),) = platform.rows("SELECT epoch FROM event_positions WHERE experiment_id = %s", name)
+    with platform.store() as client:
+        client.delete(_state(name))
+        client.hset(_state(name), mapping={"filling": epoch, "revision": 1, "weights_version": 0})
+    platform.mend()
+    await settled(platform, name)
+    assert in_redis(platform, name) == in_postgres(platform, name)
+    assert in_redis(platform, name).decisions == dict.fromkeys(range(len(ARMS)), 100)
+
+
 async def test_the_double_failure_costs_at_most_what_postgres_had_not_been_given(
     platform: Platform, report: Report
 ) -> None:
@@ -124,7 +142,11 @@ def _seed(platform: Platform, name: str, events: int) -> None:
 
 def _is_filling(platform: Platform, name: str) -> bool:
     with platform.store() as client:
-        return bool(client.hexists(f"experiment:{{{name}}}:state", "filling"))
+        return bool(client.hexists(_state(name), "filling"))
+
+
+def _state(name: str) -> str:
+    return f"experiment:{{{name}}}:state"
 
 
 def _wait_for(condition: Callable[[], bool]) -> None:
