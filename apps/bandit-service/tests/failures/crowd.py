@@ -18,6 +18,7 @@ _PATIENCE = 5.0
 _IMPATIENCE = 0.004
 _BATCH = 10
 _PROBE_EVERY = 0.02
+_FIRST_MEETING = 30.0
 _GONE = 410
 
 
@@ -78,6 +79,7 @@ class Crowd:
         """Let the clients work; at the end each finishes what it began: every reward is told to have been taken."""
         async with httpx.AsyncClient(timeout=_PATIENCE, limits=httpx.Limits(max_connections=64)) as http:
             self._http = http
+            await self._until_every_service_records()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._probe())
                 for number in range(self._clients):
@@ -86,6 +88,14 @@ class Crowd:
                     yield self
                 finally:
                     self._stopping = True
+
+    async def _until_every_service_records(self) -> None:
+        """Let every process have met the experiment: what it makes of a failure before that is another matter."""
+        async with asyncio.timeout(_FIRST_MEETING):
+            for number in range(len(self._urls)):
+                while (decision := await self._ask("/select", self._wish(), number)) is None or not decision["recorded"]:
+                    await asyncio.sleep(0.02)
+                self._note(decision)
 
     def give_up(self) -> None:
         """Have no client insist on an answer any longer."""
