@@ -18,7 +18,7 @@ def test_a_node_with_grpc_ends_when_it_is_told_to(tmp_path: Path) -> None:
         node.wait()
         answer = httpx.post(f"{node.url}/predict", json={"data": {"ndarray": [[1]]}}).json()
         assert answer["jsonData"] == {"variant": "a"}
-        assert node.process.stop(timeout=20) == 0
+        assert node.process.stop(timeout=20) == 0, node.process.log_tail()
     finally:
         with suppress(ProcessLookupError):
             node.kill()

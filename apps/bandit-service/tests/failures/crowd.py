@@ -21,14 +21,20 @@ _PROBE_EVERY = 0.02
 _FIRST_MEETING = 30.0
 _GONE = 410
 
+type Place = tuple[str, int]
+"""A decision, and a position of its slate; 0 where there is no slate."""
+
 
 @dataclass
 class Told:
-    """What clients were told. A decision counts as acknowledged when it was answered with `recorded: true`."""
+    """What clients were told. A decision counts as acknowledged when it was answered with `recorded: true`.
 
-    decisions: dict[str, int] = field(default_factory=dict)
-    decided_at: dict[str, float] = field(default_factory=dict)
-    rewards: dict[str, tuple[int, int]] = field(default_factory=dict)
+    `decisions` has the arm of each place, `rewards` that and the reward in millionths.
+    """
+
+    decisions: dict[Place, int] = field(default_factory=dict)
+    decided_at: dict[Place, float] = field(default_factory=dict)
+    rewards: dict[Place, tuple[int, int]] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
     unrecorded: int = 0
     unavailable: int = 0
@@ -56,16 +62,20 @@ class Crowd:
         deferring: float = 0.1,
         may_be_late: bool = False,
         features: int = 0,
+        k: int = 1,
     ) -> None:
         """Shares of decisions get a reward or are deferred; what comes too late is wrong unless it may be late.
 
-        With `features` every decision is asked for in a context of so many numbers.
+        With `features` every decision is asked for in a context of so many numbers. With `k` above 1 it is a slate, of
+        which every position may get a reward of its own; names of one's own and deferring are not for slates.
         """
         self.told = Told()
         self._rewarding = rewarding
-        self._deferring = deferring
+        self._deferring = deferring if k == 1 else 0.0
+        self._naming = 0.1 if k == 1 else 0.0
         self._may_be_late = may_be_late
         self._features = features
+        self._k = k
         self._urls = list(urls)
         self._experiment_id = experiment_id
         self._clients = clients
@@ -93,7 +103,9 @@ class Crowd:
         """Let every process have met the experiment: what it makes of a failure before that is another matter."""
         async with asyncio.timeout(_FIRST_MEETING):
             for number in range(len(self._urls)):
-                while (decision := await self._ask("/select", self._wish(), number)) is None or not decision["recorded"]:
+                while (decision := await self._ask("/select", self._wish(), number)) is None or not decision[
+                    "recorded"
+                ]:
                     await asyncio.sleep(0.02)
                 self._note(decision)
 
@@ -130,6 +142,8 @@ class Crowd:
         body: dict[str, Any] = {"experiment_id": self._experiment_id}
         if self._features:
             body["context"] = [self._random.random() for _ in range(self._features)]
+        if self._k > 1:
+            body["k"] = self._k
         return body
 
     async def _client(self, number: int) -> None:
@@ -140,7 +154,7 @@ class Crowd:
                 await self._batch(number)
 
     async def _decide_and_reward(self, number: int) -> None:
-        own = self._random.random() < 0.1
+        own = self._random.random() < self._naming
         body = self._wish()
         if own:
             body["decision_id"] = f"own-{next(self._numbers)}"
@@ -152,10 +166,14 @@ class Crowd:
         self._note(decision)
         if own:
             self._compare(decision, await self._ask("/select", body, number + 1))
-        if "defer_activation" in body and await self._insist("/activate", self._named(decision), number) is None:
+        if (
+            "defer_activation" in body
+            and await self._insist("/activate", self._named((decision["decision_id"], 0)), number) is None
+        ):
             return
-        if self._random.random() < self._rewarding:
-            await self._reward(decision, number)
+        for place, arm in _served(decision).items():
+            if self._random.random() < self._rewarding:
+                await self._reward(place, arm, number)
 
     async def _batch(self, number: int) -> None:
         items = [self._wish() for _ in range(_BATCH)]
@@ -164,37 +182,36 @@ class Crowd:
         for decision in decisions:
             self._note(decision)
         waiting = {
-            decision["decision_id"]: (decision["arm_index"], self._value())
+            place: (arm, self._value())
             for decision in decisions
+            for place, arm in _served(decision).items()
             if self._random.random() < self._rewarding
         }
         for attempt in itertools.count(number):
             if not waiting or self._given_up:
                 return
-            rewards: list[dict[str, object]] = [
-                {"decision_id": name, "reward": micro / MICRO} for name, (_, micro) in waiting.items()
-            ]
+            rewards = [self._named(place) | {"reward": micro / MICRO} for place, (_, micro) in waiting.items()]
             answer = await self._ask("/reward/batch", {"items": rewards}, attempt)
             answers = [{"status": 503}] * len(rewards) if answer is None else answer["items"]
-            for name, item in zip(list(waiting), answers, strict=True):
+            for place, item in zip(list(waiting), answers, strict=True):
                 if item["status"] == 200:
-                    self.told.rewards[name] = waiting.pop(name)
+                    self.told.rewards[place] = waiting.pop(place)
                 elif item["status"] != 503:
-                    self._refused(item["status"], f"the reward of {name} was answered with {item}")
-                    del waiting[name]
+                    self._refused(item["status"], f"the reward of {place} was answered with {item}")
+                    del waiting[place]
             if waiting:
                 await asyncio.sleep(0.05)
 
-    async def _reward(self, decision: dict[str, Any], number: int) -> None:
-        name, micro = decision["decision_id"], self._value()
-        body = self._named(decision) | {"reward": micro / MICRO}
+    async def _reward(self, place: Place, arm: int, number: int) -> None:
+        micro = self._value()
+        body = self._named(place) | {"reward": micro / MICRO}
         if await self._insist("/reward", body, number) is None:
             return
-        self.told.rewards[name] = decision["arm_index"], micro
+        self.told.rewards[place] = arm, micro
         if self._random.random() < 0.2:
             again = await self._insist("/reward", body | {"reward": 0.123}, number + 1)
             if again is not None and again["status"] != "duplicate":
-                self.told.wrong.append(f"a second reward of {name} was {again['status']}")
+                self.told.wrong.append(f"a second reward of {place} was {again['status']}")
 
     async def _insist(self, path: str, body: dict[str, Any], number: int) -> dict[str, Any] | None:
         """Ask until there is an answer; None for one that will never be."""
@@ -247,8 +264,9 @@ class Crowd:
 
     def _note(self, decision: dict[str, Any]) -> None:
         if decision["recorded"]:
-            self.told.decisions[decision["decision_id"]] = decision["arm_index"]
-            self.told.decided_at[decision["decision_id"]] = time.monotonic()
+            served = _served(decision)
+            self.told.decisions |= served
+            self.told.decided_at |= dict.fromkeys(served, time.monotonic())
         else:
             self.told.unrecorded += 1
 
@@ -256,10 +274,17 @@ class Crowd:
         if again is not None and again["recorded"] and again["arm"] != first["arm"]:
             self.told.wrong.append(f"{first['decision_id']} was decided twice: {first} and {again}")
 
-    def _named(self, decision: dict[str, Any]) -> dict[str, Any]:
-        own = decision["decision_id"].startswith("own-")
-        return {"decision_id": decision["decision_id"]} | ({"experiment_id": self._experiment_id} if own else {})
+    def _named(self, place: Place) -> dict[str, Any]:
+        decision_id, position = place
+        own = {"experiment_id": self._experiment_id} if decision_id.startswith("own-") else {}
+        return {"decision_id": decision_id} | own | ({"position": position} if position else {})
 
     def _value(self) -> int:
         """Return a reward in millionths: mostly 0 or 1, sometimes anything between."""
         return self._random.choice((0, 0, 0, MICRO, self._random.randrange(MICRO + 1)))
+
+
+def _served(decision: dict[str, Any]) -> dict[Place, int]:
+    """Return the arm of every place of an answer."""
+    slate = decision.get("slate") or [decision]
+    return {(decision["decision_id"], position): each["arm_index"] for position, each in enumerate(slate)}

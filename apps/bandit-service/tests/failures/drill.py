@@ -18,6 +18,7 @@ async def survives(
     failure: Callable[[Platform, Crowd], None],
     report: Callable[[str], None],
     features: int = 0,
+    k: int = 1,
     **experiment: Any,
 ) -> Crowd:
     """Break something at a third of the events, go on until all are acknowledged, and compare.
@@ -25,7 +26,7 @@ async def survives(
     `failure` breaks and mends; it runs in a thread of its own, while the clients go on.
     """
     name = await platform.create(**experiment)
-    async with Crowd(platform.urls, name, features=features).working() as crowd:
+    async with Crowd(platform.urls, name, features=features, k=k).working() as crowd:
         await crowd.until(events // 3)
         broken_at = time.monotonic()
         await asyncio.to_thread(failure, platform, crowd)

@@ -102,12 +102,14 @@ async def assert_nothing_lost_or_doubled(platform: Platform, name: str, told: To
     """Compare what clients were told with Redis and Postgres, exactly."""
     assert not told.wrong, told.wrong[:5]
     assert told.acknowledged >= at_least
-    events = platform.rows("SELECT decision_id, kind, arm_index FROM bandit_events WHERE experiment_id = %s", name)
-    written = Counter((decision_id, kind) for decision_id, kind, _ in events)
+    events = platform.rows(
+        "SELECT decision_id, position, kind, arm_index FROM bandit_events WHERE experiment_id = %s", name
+    )
+    written = Counter(((decision_id, position), kind) for decision_id, position, kind, _ in events)
     assert [event for event, times in written.items() if times > 1] == []
-    assert {name for name in told.decisions if written[name, "decision"] == 0} == set()
-    rewarded = {decision_id for decision_id, kind in written if kind == "reward"}
-    assert rewarded == told.rewards.keys()
+    decided = {(decision_id, position): arm for decision_id, position, kind, arm in events if kind == "decision"}
+    assert told.decisions.items() <= decided.items()
+    assert {place for place, kind in written if kind == "reward"} == told.rewards.keys()
     redis, postgres = in_redis(platform, name), in_postgres(platform, name)
     assert (redis.alpha, redis.beta) == as_told(told)
     assert redis == postgres

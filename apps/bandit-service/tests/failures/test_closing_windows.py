@@ -6,6 +6,8 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
 from .crowd import Crowd
 from .ledger import in_postgres, in_redis, settled
 from .platform import Platform
@@ -16,9 +18,10 @@ if TYPE_CHECKING:
 WINDOW = 4.0
 
 
-async def test_redis_is_emptied_while_windows_are_open(platform: Platform, report: Report) -> None:
+@pytest.mark.parametrize("k", [1, pytest.param(2, marks=pytest.mark.verify)])
+async def test_redis_is_emptied_while_windows_are_open(platform: Platform, report: Report, k: int) -> None:
     name = await platform.create(missing_reward="zero", reward_window=WINDOW)
-    async with Crowd(platform.urls, name, rewarding=0.5, deferring=0.0, may_be_late=True).working() as crowd:
+    async with Crowd(platform.urls, name, rewarding=0.5, deferring=0.0, may_be_late=True, k=k).working() as crowd:
         await crowd.until(500)
         with platform.writers_held_back():
             await crowd.until(1_000)
@@ -31,11 +34,12 @@ async def test_redis_is_emptied_while_windows_are_open(platform: Platform, repor
     assert not told.wrong, told.wrong[:5]
     assert in_redis(platform, name) == in_postgres(platform, name)
     rows = platform.rows(
-        "SELECT decision_id, reward_micro FROM bandit_events WHERE experiment_id = %s AND kind = 'close'", name
+        "SELECT decision_id, position, reward_micro FROM bandit_events WHERE experiment_id = %s AND kind = 'close'",
+        name,
     )
-    closes = dict(rows)
+    closes = {(decision_id, position): micro for decision_id, position, micro in rows}
     assert len(closes) == len(rows)
-    expected = {decision_id: told.rewards.get(decision_id, (0, 0))[1] for decision_id in closes}
+    expected = {place: told.rewards.get(place, (0, 0))[1] for place in closes}
     assert closes == expected
     assert told.decisions.keys() <= closes.keys()
     report(f"{told.acknowledged} acknowledged, {told.late} late, every window closed {closed:.1f} s after the end")

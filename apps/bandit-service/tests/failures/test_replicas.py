@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from .platform import Platform
 
 
-def nothing(_: Platform, __: Crowd) -> None:
+def nothing_breaks(_: Platform, __: Crowd) -> None:
     """Break nothing."""
 
 
 async def test_two_processes_count_every_reward_once(platform: Platform, events: int, report: Report) -> None:
-    await survives(platform, events, nothing, report)
+    await survives(platform, events, nothing_breaks, report)
