@@ -106,6 +106,40 @@ def test_without_a_threshold_for_the_chance_of_being_best_nobody_is_announced_as
     assert (verdict.outcome, verdict.arm) == ("practically_equal", "item-2")
 
 
+POLICY = StoppingRule(prob_best=None, prob_better=0.95)
+
+
+def test_a_policy_that_earns_more_than_the_control_ends_it_without_naming_an_arm() -> None:
+    verdict = POLICY.evaluate(CLEAR, PLENTY, elapsed=0.0, prob_better=0.96)
+    assert (verdict.outcome, verdict.stop, verdict.arm, verdict.progress) == ("better_policy", True, None, 1.0)
+    assert verdict.sentence() == (
+        "better policy, stopped - the policy's chance of earning more than the control is 96% (at least 95% asked "
+        "for); 1,000 decisions or more for every arm (at least 100)"
+    )
+
+
+def test_a_policy_that_may_be_better_goes_on_from_an_even_chance() -> None:
+    even = POLICY.evaluate(CLEAR, PLENTY, elapsed=0.0, prob_better=0.5)
+    assert (even.outcome, even.stop, even.progress) == ("undecided", False, 0.0)
+    assert 0.5 < POLICY.evaluate(CLEAR, PLENTY, elapsed=0.0, prob_better=0.9).progress < 1.0
+
+
+def test_a_better_policy_waits_for_enough_data_as_every_evidence_does() -> None:
+    assert not POLICY.evaluate(CLEAR, {"item-1": 1000}, elapsed=0.0, prob_better=0.99).stop
+
+
+@pytest.mark.parametrize(("combine", "outcome"), [("any", "better_policy"), ("all", "undecided")])
+def test_a_better_policy_is_evidence_beside_that_of_arms(combine: Literal["any", "all"], outcome: str) -> None:
+    rule = StoppingRule(prob_best=0.95, prob_better=0.95, combine=combine)
+    assert rule.evaluate(OPEN, PLENTY, elapsed=0.0, prob_better=0.99).outcome == outcome
+    assert rule.evaluate(CLEAR, PLENTY, elapsed=0.0, prob_better=0.99).outcome == "winner"
+
+
+def test_a_rule_about_the_policy_needs_to_know_of_it() -> None:
+    with pytest.raises(ValueError, match="the rule asks for prob_better"):
+        POLICY.evaluate(CLEAR, PLENTY, elapsed=0.0)
+
+
 def test_the_only_arm_wins() -> None:
     assert StoppingRule().evaluate(beliefs_of((5, 100)), {"item-1": 100}, elapsed=0.0).arm == "item-1"
 
@@ -116,6 +150,7 @@ rules = st.builds(
     min_decisions_per_arm=st.integers(0, 2000),
     prob_best=st.none() | st.floats(0.3, 1.0),
     expected_loss=st.none() | st.floats(1e-6, 0.1),
+    prob_better=st.none() | st.floats(0.3, 1.0),
     combine=st.sampled_from(["any", "all"]),
     max_duration=st.floats(1.0, 1e6),
 )
@@ -126,14 +161,14 @@ counts = st.fixed_dictionaries({f"item-{index}": st.integers(0, 3000) for index 
 
 
 @settings(deadline=None, max_examples=150)
-@given(rule=rules, beliefs=beliefs, decisions=counts, elapsed=st.floats(0.0, 2e6))
+@given(rule=rules, beliefs=beliefs, decisions=counts, elapsed=st.floats(0.0, 2e6), prob_better=st.floats(0.0, 1.0))
 def test_a_verdict_is_consistent_and_survives_json(
-    rule: StoppingRule, beliefs: Beliefs, decisions: dict[str, int], elapsed: float
+    rule: StoppingRule, beliefs: Beliefs, decisions: dict[str, int], elapsed: float, prob_better: float
 ) -> None:
-    verdict = rule.evaluate(beliefs, decisions, elapsed)
+    verdict = rule.evaluate(beliefs, decisions, elapsed, prob_better)
     assert (verdict.progress == 1.0) == verdict.stop
     assert 0.0 <= verdict.progress <= 1.0
-    assert (verdict.arm is None) == (verdict.outcome == "undecided")
+    assert (verdict.arm is None) == (verdict.outcome in ("undecided", "better_policy"))
     assert ("winner" in verdict.sentence()) == (verdict.outcome == "winner")
     assert any(name in verdict.sentence() for name in beliefs.arms) == (verdict.arm is not None)
     for condition in verdict.conditions:
@@ -146,9 +181,11 @@ def test_a_verdict_is_consistent_and_survives_json(
 def test_more_data_and_more_time_never_lower_the_progress(
     rule: StoppingRule, beliefs: Beliefs, decisions: dict[str, int], elapsed: float, more: int
 ) -> None:
-    now = rule.evaluate(beliefs, decisions, elapsed).progress
-    assert rule.evaluate(beliefs, {arm: count + more for arm, count in decisions.items()}, elapsed).progress >= now
-    assert rule.evaluate(beliefs, decisions, elapsed + more).progress >= now
+    now = rule.evaluate(beliefs, decisions, elapsed, 0.6).progress
+    later = {arm: count + more for arm, count in decisions.items()}
+    assert rule.evaluate(beliefs, later, elapsed, 0.6).progress >= now
+    assert rule.evaluate(beliefs, decisions, elapsed + more, 0.6).progress >= now
+    assert rule.evaluate(beliefs, decisions, elapsed, 0.7).progress >= now
 
 
 @pytest.mark.parametrize("rule", [StoppingRule(prob_best=0.999), StoppingRule(prob_best=None, expected_loss=1e-9)])
@@ -191,10 +228,11 @@ def test_the_sentence_of_an_open_race_names_what_is_missing() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"prob_best": None}, "needs prob_best, expected_loss or max_duration"),
+        ({"prob_best": None}, "needs prob_best, expected_loss, prob_better or max_duration"),
         ({"prob_best": 1.01}, "prob_best must be"),
         ({"prob_best": 0.0}, "prob_best must be"),
         ({"expected_loss": 0.0}, "expected_loss must be"),
+        ({"prob_better": 1.01}, "prob_better must be"),
         ({"max_duration": 0.0}, "max_duration must be"),
         ({"min_decisions": -1}, "min_decisions must be"),
         ({"min_decisions_per_arm": 0.5}, "min_decisions_per_arm must be"),

@@ -68,6 +68,11 @@ class Comparison:
     difference_high: float
 
 
+def prob_better(bandit: Side, control: Side) -> float:
+    """Return P(θ_b > θ_c)."""
+    return float(prob_best([bandit.alpha, control.alpha], [bandit.beta, control.beta])[0])
+
+
 def compare(bandit: Side, control: Side, level: float = 0.95) -> Comparison:
     """Return what both sides say. `level` in (0, 1) is that of the intervals; ValueError for another.
 
@@ -77,11 +82,10 @@ def compare(bandit: Side, control: Side, level: float = 0.95) -> Comparison:
     check_number("level", level, low=0.0, high=float(np.nextafter(1.0, 0.0)), exclusive=True)
     tail = (1.0 - level) / 2.0
     probabilities = (0.5, tail, 1.0 - tail)
-    better = prob_best([bandit.alpha, control.alpha], [bandit.beta, control.beta])[0]
     log_ratios = _quantiles(bandit, control, lambda rates, log_ratio: rates * np.exp(log_ratio), 60.0, probabilities)
     differences = _quantiles(bandit, control, lambda rates, difference: rates + difference, 1.0, probabilities)
     lift, low, high = np.expm1(log_ratios).tolist()
-    return Comparison(bandit.mean, control.mean, float(better), lift, low, high, *differences)
+    return Comparison(bandit.mean, control.mean, prob_better(bandit, control), lift, low, high, *differences)
 
 
 def _quantiles(

@@ -12,8 +12,10 @@ from bandit_core.checks import check_number, check_whole
 from bandit_core.policies.base import ArmBeliefs
 from bandit_core.wording import compared, count, duration, points
 
-type Outcome = Literal["winner", "practically_equal", "undecided"]
-type ConditionName = Literal["min_decisions", "min_decisions_per_arm", "prob_best", "expected_loss", "max_duration"]
+type Outcome = Literal["winner", "practically_equal", "better_policy", "undecided"]
+type ConditionName = Literal[
+    "min_decisions", "min_decisions_per_arm", "prob_best", "expected_loss", "prob_better", "max_duration"
+]
 
 NEARLY_DONE = math.nextafter(1.0, 0.0)
 """The highest progress of a condition that does not hold."""
@@ -39,8 +41,9 @@ class Verdict:
     """What a stopping rule says about an experiment now.
 
     winner: `arm` has the P(best) that was asked for. practically_equal: no arm has, but choosing `arm` is expected to
-    cost no more than the tolerance. undecided: neither, `arm` is None; `stop` is True then only because of
-    `max_duration`. `progress` in [0, 1] is 1 exactly when `stop` is True.
+    cost no more than the tolerance. better_policy: the policy as a whole earns more than the control, with the
+    probability that was asked for; `arm` is None, since no single arm has earned that. undecided: none of these, `arm`
+    is None; `stop` is True then only because of `max_duration`. `progress` in [0, 1] is 1 exactly when `stop` is True.
     """
 
     outcome: Outcome
@@ -55,7 +58,7 @@ class Verdict:
 
     def sentence(self) -> str:
         """Return the verdict and its reasons in plain words, with their numbers."""
-        said = {"winner": "winner", "practically_equal": "practically equal", "undecided": "undecided"}[self.outcome]
+        said = self.outcome.replace("_", " ")
         head = f"{said}: {self.arm}" if self.arm else f"{said}, {'stopped' if self.stop else 'goes on'}"
         reasons = [
             _REASONS[condition.name](condition, "its" if condition.arm == self.arm else "the leading arm's")
@@ -79,44 +82,55 @@ class StoppingRule:
 
     Enough data: at least `min_decisions` in total and `min_decisions_per_arm` for every arm. Enough evidence: the
     leader's P(best) is at least `prob_best`, and/or (`combine`: "any" one is enough, "all" are needed) the expected
-    loss of choosing is at most `expected_loss`, in units of the reward. None leaves a condition out; at least one of
-    `prob_best`, `expected_loss` and `max_duration` must be set. Without `prob_best` nobody is announced as winner: a
-    small expected loss says that a choice is safe, not that the arm is best. Raises ValueError for values out of range.
+    loss of choosing is at most `expected_loss`, in units of the reward, and/or the policy earns more than the control
+    with at least the probability `prob_better`. None leaves a condition out; at least one of these and `max_duration`
+    must be set. Without `prob_best` nobody is announced as winner: a small expected loss says that a choice is safe,
+    not that the arm is best. Raises ValueError for values out of range.
     """
 
     min_decisions: int = 0
     min_decisions_per_arm: int = 100
     prob_best: float | None = 0.95
     expected_loss: float | None = None
+    prob_better: float | None = None
     combine: Literal["any", "all"] = "any"
     max_duration: float | None = None
 
     def __post_init__(self) -> None:
         check_whole("min_decisions", self.min_decisions, low=0)
         check_whole("min_decisions_per_arm", self.min_decisions_per_arm, low=0)
-        if self.prob_best is not None:
-            check_number("prob_best", self.prob_best, low=0.0, high=1.0, exclusive=True)
+        for name, probability in (("prob_best", self.prob_best), ("prob_better", self.prob_better)):
+            if probability is not None:
+                check_number(name, probability, low=0.0, high=1.0, exclusive=True)
         if self.expected_loss is not None:
             check_number("expected_loss", self.expected_loss, low=0.0, high=1.0, exclusive=True)
         if self.max_duration is not None:
             check_number("max_duration", self.max_duration, low=0.0, exclusive=True)
         if self.combine not in ("any", "all"):
             raise ValueError(f"combine must be 'any' or 'all', got {self.combine!r}")
-        if self.prob_best is None and self.expected_loss is None and self.max_duration is None:
-            raise ValueError("a stopping rule needs prob_best, expected_loss or max_duration, or it never stops")
+        if {self.prob_best, self.expected_loss, self.prob_better, self.max_duration} == {None}:
+            raise ValueError(
+                "a stopping rule needs prob_best, expected_loss, prob_better or max_duration, or it never stops"
+            )
 
-    def evaluate(self, beliefs: ArmBeliefs, decisions: Mapping[str, int], elapsed: float) -> Verdict:
+    def evaluate(
+        self, beliefs: ArmBeliefs, decisions: Mapping[str, int], elapsed: float, prob_better: float | None = None
+    ) -> Verdict:
         """Judge the experiment from its beliefs, decisions so far by arm id, and seconds since it started.
 
         Every decision in `decisions` counts for the total, also those for arms that are no longer there; an arm that is
-        missing there has none.
+        missing there has none. `prob_better` in [0, 1] is the probability that the policy earns more than the control
+        (`bandit_core.holdout`); a rule that asks for one raises ValueError without it.
         """
-        evidence, data, time = self._evidence(beliefs), self._data(beliefs, decisions), self._time(elapsed)
-        convinced = min([self._combined(evidence), *(condition.progress for condition in data)])
+        evidence, policy = self._evidence(beliefs), self._policy(prob_better)
+        data, time = self._data(beliefs, decisions), self._time(elapsed)
+        convinced = min([self._combined([*evidence, *policy]), *(condition.progress for condition in data)])
         progress = max([convinced, *(condition.progress for condition in time)])
-        conditions = (*evidence, *data, *time)
+        conditions = (*evidence, *policy, *data, *time)
         if convinced < 1.0:
             return Verdict("undecided", progress == 1.0, None, conditions, progress)
+        if not any(condition.holds for condition in evidence):
+            return Verdict("better_policy", True, None, conditions, progress)  # noqa: FBT003
         leads = evidence[0].name == "prob_best" and evidence[0].holds
         return Verdict("winner" if leads else "practically_equal", True, evidence[-1].arm, conditions, progress)  # noqa: FBT003
 
@@ -142,6 +156,15 @@ class StoppingRule:
             conditions.append(_condition("expected_loss", loss, self.expected_loss, progress, beliefs.arms[candidate]))
         return conditions
 
+    def _policy(self, prob_better: float | None) -> list[Condition]:
+        if self.prob_better is None:
+            return []
+        if prob_better is None:
+            raise ValueError("the rule asks for prob_better: say how probable it is that the policy beats the control")
+        check_number("prob_better", prob_better, low=0.0, high=1.0)
+        progress = _progress_of_odds(prob_better, self.prob_better, 2)
+        return [_condition("prob_better", prob_better, self.prob_better, progress)]
+
     def _time(self, elapsed: float) -> list[Condition]:
         return [] if self.max_duration is None else [_at_least("max_duration", max(elapsed, 0.0), self.max_duration)]
 
@@ -161,12 +184,16 @@ def _at_least(name: ConditionName, value: float, threshold: float) -> Condition:
 
 
 def _progress_of_odds(prob_best: float, threshold: float, n_arms: int) -> float:
-    """Measure P(best) from 1/K to the threshold in log-odds, which grow in proportion to the data once arms differ."""
+    """Measure P(best of n) from 1/n to the threshold in log-odds: in proportion to the data once arms differ."""
     if prob_best >= threshold:
         return 1.0
     start = float(logit(1.0 / n_arms))
     span = float(logit(threshold)) - start
-    return float(np.clip((float(logit(prob_best)) - start) / span, 0.0, NEARLY_DONE)) if span > 0.0 else NEARLY_DONE
+    if span <= 0.0:
+        return NEARLY_DONE
+    if prob_best <= 1.0 / n_arms:
+        return 0.0
+    return float(np.clip((float(logit(prob_best)) - start) / span, 0.0, NEARLY_DONE))
 
 
 def _progress_of_loss(loss: float, tolerance: float) -> float:
@@ -184,6 +211,12 @@ def _say_expected_loss(condition: Condition, whose: str) -> str:
     value, threshold = compared(condition.value, condition.threshold, points)
     against = f"at most {threshold} allowed" if condition.holds else f"above the {threshold} allowed"
     return f"{whose} expected loss is {value} ({against})"
+
+
+def _say_prob_better(condition: Condition, _: str) -> str:
+    value, threshold = compared(condition.value, condition.threshold)
+    against = f"at least {threshold} asked for" if condition.holds else f"below the {threshold} asked for"
+    return f"the policy's chance of earning more than the control is {value} ({against})"
 
 
 def _say_decisions(condition: Condition, _: str) -> str:
@@ -205,6 +238,7 @@ def _say_max_duration(condition: Condition, _: str) -> str:
 _REASONS: Final[Mapping[ConditionName, Callable[[Condition, str], str]]] = {
     "prob_best": _say_prob_best,
     "expected_loss": _say_expected_loss,
+    "prob_better": _say_prob_better,
     "min_decisions": _say_decisions,
     "min_decisions_per_arm": _say_decisions_per_arm,
     "max_duration": _say_max_duration,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bandit_service.allocator.record import AllocationRecord
 from bandit_service.decisions.choice import Choice
 from bandit_service.decisions.serving import NoWeightsError, Serving
-from bandit_service.experiments.definition import ArmDefinition, Experiment
+from bandit_service.experiments.definition import ArmDefinition, ConclusionDefinition, Experiment
 
 SALT = "00" * 16
 
@@ -100,6 +100,14 @@ def test_a_pause_serves_the_default_arm(allocation: AllocationRecord | None) -> 
 def test_a_conclusion_serves_the_winner_or_the_default_arm_if_there_is_none(winner: str | None, served: str) -> None:
     serving = Serving(experiment("a", "b", status="concluded", winner=winner), None)
     assert serving.choose(None, 0.9) == Choice(serving.experiment.arm(served), 1.0, "concluded")
+
+
+def test_a_policy_that_proved_better_goes_on_for_everybody() -> None:
+    ended = ConclusionDefinition(at=0.0, who="rule", why="better", outcome="better_policy")
+    settings: dict[str, Any] = {"status": "concluded", "conclusion": ended, "holdout": 0.99, "control_arm": "a"}
+    serving = Serving(experiment("a", "b", **settings), published(a=0.25, b=0.75))
+    chosen = {serving.choose(f"unit-{number}", 0.9) for number in range(50)}
+    assert chosen == {Choice(serving.experiment.arm("b"), 0.75, "concluded")}
 
 
 def sticky(**weights: float) -> Serving:

@@ -220,6 +220,13 @@ def test_without_a_winner_the_default_arm_is_served(verdict: Verdict | None) -> 
     assert (after.status, after.winner) == ("concluded", None)
 
 
+def test_a_better_policy_goes_on_unless_somebody_chooses_an_arm() -> None:
+    better = Verdict("better_policy", stop=True, arm=None, conditions=(), progress=1.0)
+    assert conclude(experiment(), None, better).goes_on
+    assert not conclude(experiment(), "b", better).goes_on
+    assert not conclude(experiment(), None, UNDECIDED).goes_on
+
+
 def test_a_winner_must_be_an_active_arm() -> None:
     with pytest.raises(Invalid) as caught:
         conclude(experiment(), "z")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bandit_core.allocation import Allocation, ArmState, allocate
+from bandit_core.holdout import Side, prob_better
 from bandit_core.policies.base import ArmBeliefs
 from bandit_core.stopping import StoppingRule, Verdict
 from bandit_service.allocator.averaged import averaged, explained
@@ -16,7 +17,7 @@ from bandit_service.allocator.record import AllocationRecord
 from bandit_service.allocator.segment_weights import segment_weights
 from bandit_service.allocator.vectors import beliefs_about, guardrails_of, policy_of
 from bandit_service.experiments.definition import MICRO, ArmDefinition, Experiment
-from bandit_service.redis_store.state import BeliefCounts
+from bandit_service.redis_store.state import BeliefCounts, State
 
 FAST_UPDATES = 0.1
 # Every segment's vector is computed anew, every arm's model read by every replica, or t distributions integrated.
@@ -46,7 +47,7 @@ class Posterior:
     @property
     def reward_sum(self) -> float:
         """What the rewards in [0, 1] add up to: the posterior without its prior."""
-        return self.alpha - self.arm.prior_alpha_micro / MICRO
+        return (round(self.alpha * MICRO) - self.arm.prior_alpha_micro) / MICRO
 
     def parameters(self, experiment: Experiment) -> tuple[float, ...]:
         """Return what beliefs about the arm are made of."""
@@ -145,11 +146,23 @@ def judge(experiment: Experiment, counts: BeliefCounts, now: float) -> Verdict |
         min_decisions_per_arm=rule.min_decisions_per_arm,
         prob_best=rule.prob_best,
         expected_loss=rule.expected_loss,
+        prob_better=rule.prob_better,
         combine=rule.combine,
         max_duration=rule.max_duration,
     )
     decisions = {each.arm.id: min(each.decisions, each.rewards) if closes else each.decisions for each in known}
-    return stopping.evaluate(beliefs_of(experiment, known), decisions, max(0.0, now - experiment.created_at))
+    elapsed = max(0.0, now - experiment.created_at)
+    better = None if rule.prob_better is None else prob_better(*sides(experiment, known, counts.state))
+    return stopping.evaluate(beliefs_of(experiment, known), decisions, elapsed, better)
+
+
+def sides(experiment: Experiment, known: Sequence[Posterior], state: State) -> tuple[Side, Side]:
+    """Return the rewards of the bandit and of the holdout, which got the control."""
+    # Where a missing reward is a zero, decisions without one count too: rewards of the bandit entered at close then.
+    closes = experiment.missing_reward == "zero"
+    held = sum(state.holdout_decisions.values()) if closes else state.holdout_rewards
+    bandit = Side(sum(each.rewards for each in known), sum(each.reward_sum for each in known))
+    return bandit, Side(held, state.holdout_reward_micro / MICRO)
 
 
 def _or(values: tuple[int | None, ...], index: int) -> int | None:

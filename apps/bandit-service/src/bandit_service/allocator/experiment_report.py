@@ -10,15 +10,16 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from bandit_core.findings import ArmNumbers, Findings, find
-from bandit_core.holdout import Side, compare
+from bandit_core.holdout import compare
 from bandit_core.sample_ratio import sample_ratio
+from bandit_service.allocator.compute import posteriors, sides
 from bandit_service.allocator.report import ArmPosterior, PosteriorReport, Reports
 from bandit_service.decisions.serving import Serving
-from bandit_service.experiments.definition import MICRO, Experiment, Status
+from bandit_service.experiments.definition import Experiment, Status
 from bandit_service.postgres_store.errors import PostgresUnavailableError
 from bandit_service.postgres_store.events import EventLog
 from bandit_service.problems import Unavailable
-from bandit_service.redis_store.state import State
+from bandit_service.redis_store.state import BeliefCounts
 
 WINDOW = 2 * 3_600.0
 
@@ -107,7 +108,7 @@ class ExperimentReports:
         )
         holdout = None
         if units is not None and not experiment.is_gaussian:
-            holdout = await asyncio.to_thread(_holdout, experiment, posterior, counts.state, units)
+            holdout = await asyncio.to_thread(_holdout, experiment, posterior, counts, units)
         return _assembled(posterior, found, selections, norms, holdout)
 
 
@@ -177,18 +178,16 @@ def _norms(serving: Serving) -> dict[str, float]:
     return dict(zip(beliefs.arms, np.linalg.norm(beliefs.theta, axis=1).tolist(), strict=True))
 
 
-def _holdout(experiment: Experiment, posterior: PosteriorReport, state: State, units: tuple[int, int]) -> HoldoutReport:
-    # Where a missing reward is a zero, decisions without one count too: rewards of the bandit entered at close then.
-    closes = experiment.missing_reward == "zero"
-    held = sum(state.holdout_decisions.values())
-    control = Side(held if closes else state.holdout_rewards, state.holdout_reward_micro / MICRO)
-    bandit = Side(sum(arm.rewards for arm in posterior.arms), sum(arm.reward_sum for arm in posterior.arms))
+def _holdout(
+    experiment: Experiment, posterior: PosteriorReport, counts: BeliefCounts, units: tuple[int, int]
+) -> HoldoutReport:
+    bandit, control = sides(experiment, posteriors(experiment, counts), counts.state)
     found = compare(bandit, control)
     seen = {"bandit": units[0], "holdout": units[1]}
     shares = {"bandit": 1.0 - experiment.holdout, "holdout": experiment.holdout}
     return HoldoutReport(
         bandit_decisions=posterior.decisions,
-        control_decisions=held,
+        control_decisions=sum(counts.state.holdout_decisions.values()),
         bandit_mean=found.bandit_mean,
         control_mean=found.control_mean,
         lift=found.lift,

@@ -121,7 +121,7 @@ class Allocator:
             await self._close_windows(serving)
         if experiment.status == "archived":
             self._metrics.forget(experiment.id)
-        if experiment.status not in ("running", "paused"):
+        if experiment.status not in ("running", "paused") and not experiment.goes_on:
             return
         beliefs = (head.epoch, head.version, experiment.revision, self._fold.seq(experiment.id))
         if self._seen.get(experiment.id) != beliefs and self._is_due(serving):

@@ -42,7 +42,7 @@ class Chooser:
             return Choice(*settled, context=context)
         vector = self._vector(serving, demand, eligible, context)
         arm = serving.draw(vector, unit, self._uniform())
-        return Choice(arm, vector.weights[arm.id], "bandit", vector.kind, vector.segment, context)
+        return Choice(arm, vector.weights[arm.id], serving.stratum, vector.kind, vector.segment, context)
 
     def _vector(
         self, serving: Serving, demand: Demand, eligible: frozenset[str] | None, context: Context | None
@@ -86,7 +86,7 @@ class Chooser:
             for chosen, propensity in zip(slate.arms, slate.marginals, strict=True)
         )
         arm = serving.arms[arms[slate.arms[0]]]
-        return Choice(arm, places[0].propensity, "bandit", "slate", None, context, places, slate.joint)
+        return Choice(arm, places[0].propensity, serving.stratum, "slate", None, context, places, slate.joint)
 
     def _drawn(self, serving: Serving, arms: list[str], k: int) -> Slate:
         experiment = serving.experiment

@@ -66,6 +66,11 @@ class Serving:
         """The least weight of an arm, which is the only limit of vectors that are computed for a request."""
         return floor_of(self.experiment)
 
+    @property
+    def stratum(self) -> Stratum:
+        """Where its draws belong: to the bandit, or to the time after its end."""
+        return "concluded" if self.experiment.goes_on else "bandit"
+
     @cached_property
     def draws_from_published(self) -> bool:
         """Whether a request that asks for nothing special is a draw from the published vector."""
@@ -114,9 +119,9 @@ class Serving:
         stratum: Stratum
         if experiment.status == "paused":
             wanted, stratum = experiment.default_arm, "paused"
-        elif experiment.status == "concluded":
+        elif experiment.status == "concluded" and not experiment.goes_on:
             wanted, stratum = experiment.winner or experiment.default_arm, "concluded"
-        elif unit is not None and self._held_out(unit):
+        elif unit is not None and experiment.status == "running" and self._held_out(unit):
             wanted, stratum = experiment.control_arm or experiment.default_arm, "holdout"
         else:
             return None
@@ -185,4 +190,4 @@ class Serving:
 
     def _made(self) -> Iterator[tuple[str, Choice]]:
         for arm, weight in self.published.weights.items():
-            yield arm, Choice(self.arms[arm], weight, "bandit")
+            yield arm, Choice(self.arms[arm], weight, self.stratum)

@@ -91,6 +91,7 @@ class StoppingDefinition(Value, frozen=True):
     min_decisions_per_arm: int = 100
     prob_best: float | None = 0.95
     expected_loss: float | None = None
+    prob_better: float | None = None
     combine: Literal["any", "all"] = "any"
     max_duration: float | None = None
     auto_conclude: bool = True
@@ -102,7 +103,7 @@ class ConclusionDefinition(Value, frozen=True):
     at: float
     who: str
     why: str
-    outcome: Literal["winner", "practically_equal", "undecided"]
+    outcome: Literal["winner", "practically_equal", "better_policy", "undecided"]
     prob_best: float | None = None
     expected_loss: float | None = None
 
@@ -146,6 +147,11 @@ class Experiment(Value, frozen=True):
     def active_arms(self) -> tuple[ArmDefinition, ...]:
         """The arms that can be served, in the order of their index."""
         return tuple(arm for arm in self.arms if arm.status == "active")
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it has ended because its policy is the better one, and so keeps deciding by it."""
+        return self.status == "concluded" and self.conclusion is not None and self.conclusion.outcome == "better_policy"
 
     @property
     def is_gaussian(self) -> bool:

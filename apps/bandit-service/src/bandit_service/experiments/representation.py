@@ -92,6 +92,7 @@ class StoppingView(BaseModel):
     min_decisions_per_arm: int
     prob_best: float | None
     expected_loss: float | None
+    prob_better: float | None
     combine: Literal["any", "all"]
     max_duration: float | None
     auto_conclude: bool
@@ -103,7 +104,7 @@ class ConclusionView(BaseModel):
     at: datetime
     who: str
     why: str
-    outcome: Literal["winner", "practically_equal", "undecided"]
+    outcome: Literal["winner", "practically_equal", "better_policy", "undecided"]
     prob_best: float | None
     expected_loss: float | None
 

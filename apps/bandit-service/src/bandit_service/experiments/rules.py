@@ -34,6 +34,11 @@ def _violations(experiment: Experiment) -> dict[str, str]:
         found["control_arm"] = f"{experiment.control_arm!r} is not an active arm"
     if experiment.holdout > 0.0 and experiment.control_arm is None:
         found["control_arm"] = "is required with a holdout: it is what the holdout is served"
+    if experiment.stopping is not None and experiment.stopping.prob_better is not None:
+        if experiment.is_gaussian:
+            found["stopping.prob_better"] = "is for rewards between 0 and 1"
+        elif experiment.holdout == 0.0:
+            found["stopping.prob_better"] = "needs a holdout: it is the holdout that the policy is compared with"
     if (strangers := _strangers(experiment)) is not None:
         found["policy.params"] = f"there is no arm {strangers!r}"
     found |= _contextual(experiment) if experiment.is_contextual else {}
@@ -60,7 +65,8 @@ def _contextual(experiment: Experiment) -> dict[str, str]:
     stopping = experiment.stopping
     if stopping is not None and (stopping.prob_best is not None or stopping.expected_loss is not None):
         found["stopping.prob_best"] = (
-            "no arm is the best one for every context: set prob_best and expected_loss to null, and max_duration"
+            "no arm is the best one for every context: set prob_best and expected_loss to null, and prob_better or "
+            "max_duration"
         )
     return found
 

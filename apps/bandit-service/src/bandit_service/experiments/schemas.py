@@ -159,6 +159,9 @@ class Stopping(Body):
     min_decisions_per_arm: Annotated[int, Field(ge=0, le=10**12), WHOLE] = 100
     prob_best: Annotated[float, Field(gt=0, le=1)] | None = 0.95
     expected_loss: Annotated[float, Field(gt=0, le=1)] | None = None
+    prob_better: (
+        Annotated[float, Field(gt=0, le=1, description="That the policy earns more than the holdout")] | None
+    ) = None
     combine: Literal["any", "all"] = "any"
     max_duration: Annotated[float, Field(gt=0, le=10 * YEAR, description="Seconds")] | None = None
     auto_conclude: bool = True
