@@ -14,7 +14,7 @@ from schemas import errors_of
 
 from bandit_pipeline.resources import resources_from
 from bandit_service.cli import app
-from bandit_service.http_server import SHUTDOWN_SECONDS
+from bandit_service.http.http_server import SHUTDOWN_SECONDS
 from bandit_service.replica import DRAIN_SECONDS
 from bandit_service.settings import PREFIX, Settings
 

@@ -26,7 +26,7 @@ from manifests import (
 from test_code import commands, secrets_of_external_secrets
 
 from bandit_router.parameters import Parameters
-from bandit_service.experiments.schemas import NewExperiment
+from bandit_service.api.experiments.schemas import NewExperiment
 
 PAGE: Final = DEPLOY_PAGE.read_text()
 # What the operators write into the secrets that are read.

@@ -17,7 +17,7 @@ from bandit_local.stack import running_stack
 from bandit_pipeline.definitions import build
 from bandit_pipeline.resources import BanditService, Bucket, Grafana, Postgres, Tracking
 from bandit_pipeline.resources.postgres import fetch
-from bandit_service import migrations
+from bandit_service.ledger import migrations
 
 _numbers = itertools.count(1)
 

@@ -20,10 +20,10 @@ from bandit_local.servers import PostgresServer, RedisServer
 from bandit_local.servers.local_server import HOST, free_port
 from bandit_local.servers.process import ChildProcess
 from bandit_router.client import ServiceClient
-from bandit_service import migrations
-from bandit_service.auth import Role, new_key
-from bandit_service.postgres_store.api_keys import ApiKeysRepository
-from bandit_service.postgres_store.pool import make_pool
+from bandit_service.http.auth import Role, new_key
+from bandit_service.ledger import migrations
+from bandit_service.ledger.api_keys import ApiKeysRepository
+from bandit_service.ledger.pool import make_pool
 
 PROGRAM = Path(sysconfig.get_path("scripts")) / "bandit-service"
 KEYS: tuple[Role, Role] = ("admin", "writer")

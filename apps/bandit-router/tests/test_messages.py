@@ -15,8 +15,8 @@ from bandit_router.messages import (
     decision_reward,
     select_request,
 )
-from bandit_service.decisions.decision_id import is_signed
-from bandit_service.decisions.schemas import OWN_DECISION_ID
+from bandit_service.api.decisions.schemas import OWN_DECISION_ID
+from bandit_service.domain.decision_id import is_signed
 
 
 @given(st.text(min_size=1, max_size=200) | st.text(max_size=9).map("d1.".__add__))

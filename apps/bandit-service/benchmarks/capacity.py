@@ -22,17 +22,17 @@ from rich.console import Console
 from rich.table import Table
 
 from bandit_local.servers import PostgresServer, RedisServer
-from bandit_service import migrations
-from bandit_service.decisions.decision_id import DecisionIds, Ticket
-from bandit_service.decisions.service import hashed_unit
+from bandit_service.api.decisions.service import hashed_unit
+from bandit_service.domain.decision_id import DecisionIds, Ticket
+from bandit_service.domain.event import EventRecord
+from bandit_service.domain.experiment import ArmDefinition, Experiment
 from bandit_service.events.lane import Lane, Reply
 from bandit_service.events.operations import Decide, Operation, Reward
-from bandit_service.events.record import EventRecord
 from bandit_service.events.writer import Writer
-from bandit_service.experiments.definition import ArmDefinition, Experiment
-from bandit_service.postgres_store.events import EventLog
-from bandit_service.postgres_store.experiments import ExperimentsRepository, Reason
-from bandit_service.postgres_store.pool import make_pool
+from bandit_service.ledger import migrations
+from bandit_service.ledger.events import EventLog
+from bandit_service.ledger.experiments import ExperimentsRepository, Reason
+from bandit_service.ledger.pool import make_pool
 from bandit_service.redis_store.connection import PipelinedConnection
 from bandit_service.redis_store.keys import ExperimentKeys
 from bandit_service.redis_store.streams import Streams

@@ -20,12 +20,12 @@ import typer
 from rich.console import Console
 
 from bandit_local.servers import PostgresServer, RedisServer
-from bandit_service import migrations
+from bandit_service.domain.experiment import ArmDefinition, Experiment
 from bandit_service.events.refill import Refiller, posterior_of
-from bandit_service.experiments.definition import ArmDefinition, Experiment
-from bandit_service.postgres_store.events import ArmTotals, EventLog, Snapshot, SnapshotRow
-from bandit_service.postgres_store.experiments import ExperimentsRepository, Reason
-from bandit_service.postgres_store.pool import make_pool
+from bandit_service.ledger import migrations
+from bandit_service.ledger.events import ArmTotals, EventLog, Snapshot, SnapshotRow
+from bandit_service.ledger.experiments import ExperimentsRepository, Reason
+from bandit_service.ledger.pool import make_pool
 from bandit_service.redis_store.keys import ExperimentKeys
 from bandit_service.redis_store.store import RedisStore
 from benchmarks.table import Table

@@ -17,12 +17,18 @@ _ANYWHERE: Final[_Rules] = (
     ("group commit", ("events/committer.py:run", "events/committer.py:_commit")),
 )
 _INNERMOST: Final[_Rules] = (
-    ("deciding and signing", ("bandit_service/decisions/", "bandit_core/")),
-    ("rewards", ("bandit_service/rewards/",)),
+    (
+        "deciding and signing",
+        ("bandit_service/api/decisions/", "bandit_service/domain/", "bandit_service/serving/", "bandit_core/"),
+    ),
+    ("rewards", ("bandit_service/api/rewards/",)),
     ("handing over to the commit", ("bandit_service/events/", "bandit_service/redis_store/")),
     ("metrics", ("bandit_service/metrics.py", "prometheus_client/")),
-    ("request id, log and body limit", ("bandit_service/logs.py", "bandit_service/body_limit.py", "structlog/")),
-    ("the endpoint: body, decoding, encoding", ("bandit_service/hot.py", "starlette/requests.py")),
+    (
+        "request id, log and body limit",
+        ("bandit_service/http/logs.py", "bandit_service/http/body_limit.py", "structlog/"),
+    ),
+    ("the endpoint: body, decoding, encoding", ("bandit_service/http/hot.py", "starlette/requests.py")),
     ("framework: middleware, routing, response", ("fastapi/", "starlette/")),
     ("HTTP server", ("uvicorn/",)),
 )

@@ -17,7 +17,7 @@ from bandit_local.servers import PostgresServer, RedisServer, ServerError
 from bandit_local.servers.local_server import HOST, free_port
 from bandit_local.servers.process import ChildProcess
 from bandit_local.stack import signing_key, wait_until_ready
-from bandit_service import migrations
+from bandit_service.ledger import migrations
 
 APP: Final = Path(__file__).parents[1]
 _START_TIMEOUT: Final = 30.0

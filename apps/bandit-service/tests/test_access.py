@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import httpx
 import pytest
 
-from bandit_service.auth import Role, new_key
-from bandit_service.postgres_store.api_keys import ApiKeysRepository
-from bandit_service.postgres_store.pool import make_pool
+from bandit_service.http.auth import Role, new_key
+from bandit_service.ledger.api_keys import ApiKeysRepository
+from bandit_service.ledger.pool import make_pool
 
 if TYPE_CHECKING:
     from conftest import RunReplica

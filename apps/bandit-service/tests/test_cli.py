@@ -16,8 +16,8 @@ import httpx
 import pytest
 from typer.testing import CliRunner, Result
 
-from bandit_service import migrations
 from bandit_service.cli import app
+from bandit_service.ledger import migrations
 from bandit_service.settings import parse_signing_keys
 
 AWAY = "postgresql://nobody@127.0.0.1:1/nothing"

@@ -25,7 +25,7 @@ from bandit_local.servers import PostgresServer, RedisServer
 from bandit_local.servers.folder import private_secret
 from bandit_local.servers.local_server import HOST, port_is_free
 from bandit_local.servers.process import ChildProcess
-from bandit_service import migrations
+from bandit_service.ledger import migrations
 
 CHECK_TIMEOUT = 5
 READY_TIMEOUT = 60.0

@@ -15,22 +15,22 @@ from fastapi import FastAPI
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from bandit_service import openapi, problems
-from bandit_service.allocator import endpoints as allocator_endpoints
-from bandit_service.decisions import endpoints as decision_endpoints
-from bandit_service.doors.banditdb import endpoints as banditdb_endpoints
-from bandit_service.doors.mcp.door import PATH as MCP_PATH
-from bandit_service.doors.mcp.door import McpDoor
-from bandit_service.doors.mcp.tools import tools as mcp_tools
-from bandit_service.entropy import Entropy
-from bandit_service.experiments import endpoints as experiment_endpoints
+from bandit_service.api.decisions import endpoints as decision_endpoints
+from bandit_service.api.experiments import endpoints as experiment_endpoints
+from bandit_service.api.results import endpoints as allocator_endpoints
+from bandit_service.api.rewards import endpoints as reward_endpoints
+from bandit_service.compat.banditdb import endpoints as banditdb_endpoints
+from bandit_service.compat.mcp.door import PATH as MCP_PATH
+from bandit_service.compat.mcp.door import McpDoor
+from bandit_service.compat.mcp.tools import tools as mcp_tools
 from bandit_service.health import router as health_router
-from bandit_service.hot import Hot
-from bandit_service.logs import RequestMiddleware
+from bandit_service.http import openapi, problems
+from bandit_service.http.hot import Hot
+from bandit_service.http.logs import RequestMiddleware
+from bandit_service.http.rate_limit import Admission, Rate
 from bandit_service.metrics import Metrics
-from bandit_service.rate_limit import Admission, Rate
 from bandit_service.replica import Replica
-from bandit_service.rewards import endpoints as reward_endpoints
+from bandit_service.serving.entropy import Entropy
 from bandit_service.settings import Settings
 
 DESCRIPTION = """Thompson sampling for adaptive experiments: which arm for this request, and what came of it.

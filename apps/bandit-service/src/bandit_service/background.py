@@ -9,25 +9,25 @@ from typing import Final
 
 import structlog
 
-from bandit_service.allocator.leases import Leases
-from bandit_service.allocator.linear_fold import LinearFold
-from bandit_service.allocator.loop import Allocator
-from bandit_service.allocator.publication import Publication
-from bandit_service.decisions.directory import Directory
-from bandit_service.decisions.serving import Serving
+from bandit_service.allocation.leases import Leases
+from bandit_service.allocation.linear_fold import LinearFold
+from bandit_service.allocation.loop import Allocator
+from bandit_service.allocation.publication import Publication
 from bandit_service.events.committer import Committer
 from bandit_service.events.reconcile import Reconciler
 from bandit_service.events.snapshots import Snapshots
 from bandit_service.events.writer import Writer
-from bandit_service.maintenance.partitions import PartitionKeeper
+from bandit_service.ledger.errors import PostgresUnavailableError
+from bandit_service.ledger.events import Refusal, StreamBatch
+from bandit_service.ledger.experiments import ExperimentsRepository
+from bandit_service.ledger.history import History
 from bandit_service.metrics import Metrics
-from bandit_service.postgres_store.errors import PostgresUnavailableError
-from bandit_service.postgres_store.events import Refusal, StreamBatch
-from bandit_service.postgres_store.experiments import ExperimentsRepository
-from bandit_service.postgres_store.history import History
+from bandit_service.operations.partitions import PartitionKeeper
 from bandit_service.redis_store.errors import StoreFullError, StoreUnavailableError
 from bandit_service.redis_store.state import Head
 from bandit_service.redis_store.store import RedisStore
+from bandit_service.serving.directory import Directory
+from bandit_service.serving.serving import Serving
 
 ALLOCATE_EVERY: Final = 0.05
 JUDGE_EVERY: Final = 1.0

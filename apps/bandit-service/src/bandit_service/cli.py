@@ -21,12 +21,13 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy.exc import DBAPIError
 
-from bandit_service import logs, migrations
-from bandit_service.auth import ALL_NAMESPACES, Role, new_key
-from bandit_service.experiments.fields import NAMESPACE_PATTERN
-from bandit_service.maintenance.commands import app as maintenance
-from bandit_service.postgres_store.api_keys import ApiKeysRepository
-from bandit_service.terminal import (
+from bandit_service.api.experiments.fields import NAMESPACE_PATTERN
+from bandit_service.http import logs
+from bandit_service.http.auth import ALL_NAMESPACES, Role, new_key
+from bandit_service.ledger import migrations
+from bandit_service.ledger.api_keys import ApiKeysRepository
+from bandit_service.operations.commands import app as maintenance
+from bandit_service.operations.terminal import (
     Dsn,
     explained,
     fail,
@@ -65,7 +66,7 @@ def serve(
     logs.configure(settings.log_format, settings.log_level)
     # Imported late: it is most of the start-up time, and no other command needs it.
     from bandit_service.app import create_app
-    from bandit_service.http_server import HttpServer
+    from bandit_service.http.http_server import HttpServer
 
     application = create_app(settings)
     server = HttpServer(application, settings, application.metrics)

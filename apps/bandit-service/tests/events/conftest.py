@@ -11,10 +11,10 @@ import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from bandit_service.experiments.definition import ArmDefinition, Experiment
-from bandit_service.postgres_store.events import EventLog
-from bandit_service.postgres_store.experiments import ExperimentsRepository, Reason
-from bandit_service.postgres_store.pool import Pool, make_pool
+from bandit_service.domain.experiment import ArmDefinition, Experiment
+from bandit_service.ledger.events import EventLog
+from bandit_service.ledger.experiments import ExperimentsRepository, Reason
+from bandit_service.ledger.pool import Pool, make_pool
 from bandit_service.redis_store.store import RedisStore
 
 from .rig import ID, Rig, processes

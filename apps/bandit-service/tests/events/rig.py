@@ -11,24 +11,24 @@ from typing import Any, cast
 
 import redis.asyncio
 
-from bandit_service.decisions.directory import Directory
+from bandit_service.domain.event import EventRecord
+from bandit_service.domain.experiment import MICRO, Experiment
 from bandit_service.events.committer import Committer, Limits
 from bandit_service.events.lane import Lane
 from bandit_service.events.operations import Activate, Decide, Operation, Reward
 from bandit_service.events.reconcile import Reconciler
-from bandit_service.events.record import EventRecord
 from bandit_service.events.refill import Refiller
 from bandit_service.events.snapshots import Snapshots
 from bandit_service.events.writer import Writer
-from bandit_service.experiments.definition import MICRO, Experiment
-from bandit_service.postgres_store.events import EventLog
-from bandit_service.postgres_store.experiments import ExperimentsRepository
-from bandit_service.postgres_store.pool import Pool
+from bandit_service.ledger.events import EventLog
+from bandit_service.ledger.experiments import ExperimentsRepository
+from bandit_service.ledger.pool import Pool
 from bandit_service.redis_store.clock import StoreClock
 from bandit_service.redis_store.connection import PipelinedConnection
 from bandit_service.redis_store.keys import ExperimentKeys
 from bandit_service.redis_store.store import RedisStore
 from bandit_service.redis_store.streams import Streams
+from bandit_service.serving.directory import Directory
 
 ID = "homepage"
 HOUR_MS = 3_600_000

@@ -5,9 +5,9 @@ import time
 
 import pytest
 
+from bandit_service.domain.event import EventRecord
 from bandit_service.events.lane import Lane, Reply
 from bandit_service.events.operations import UNKNOWN, UNRECORDED, Decide, Operation, Reward
-from bandit_service.events.record import EventRecord
 from bandit_service.redis_store.connection import Command
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from bandit_service.domain.experiment import MICRO
 from bandit_service.events.operations import DUPLICATE, UNRECORDED
-from bandit_service.experiments.definition import MICRO
 
 from .rig import ID, RECOVERY_SECONDS, Process, Rig, activate, decide, reward, until
 

@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from bandit_service.allocator.record import AllocationRecord, decode_allocation
+from bandit_service.domain.allocation import AllocationRecord, decode_allocation
+from bandit_service.domain.experiment import MICRO
 from bandit_service.events.operations import Decide, Operation, close_of, pending_member
 from bandit_service.events.refill import Refiller
-from bandit_service.experiments.definition import MICRO
-from bandit_service.postgres_store.events import EventLog
+from bandit_service.ledger.events import EventLog
 from bandit_service.redis_store.keys import ExperimentKeys
 
 from .rig import HOUR_MS, ID, Process, Rig, activate, decide, now_ms, reward

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from bandit_service.domain.event import Circumstances
+from bandit_service.domain.experiment import FeaturesDefinition, PolicyDefinition, RewardsDefinition, SegmentField
 from bandit_service.events.operations import NO_CONTEXT, Operation, close_of, pending_member
-from bandit_service.events.record import Circumstances
-from bandit_service.experiments.definition import FeaturesDefinition, PolicyDefinition, RewardsDefinition, SegmentField
-from bandit_service.postgres_store.events import LearntEvent, SegmentCount
+from bandit_service.ledger.events import LearntEvent, SegmentCount
 from bandit_service.redis_store.keys import ExperimentKeys
 
 from .rig import HOUR_MS, ID, Process, Rig, decide, now_ms, reward

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bandit_service.experiments.definition import MICRO
-from bandit_service.postgres_store.events import ArmTotals
+from bandit_service.domain.experiment import MICRO
+from bandit_service.ledger.events import ArmTotals
 
 from .rig import ID, Process, Rig, decide, reward
 

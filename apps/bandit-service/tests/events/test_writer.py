@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from bandit_service.domain.experiment import MICRO
 from bandit_service.events.operations import close_of
 from bandit_service.events.writer import Writer
-from bandit_service.experiments.definition import MICRO
-from bandit_service.postgres_store.errors import PostgresUnavailableError
-from bandit_service.postgres_store.events import Refusal
+from bandit_service.ledger.errors import PostgresUnavailableError
+from bandit_service.ledger.events import Refusal
 from bandit_service.redis_store.errors import StoreUnavailableError
 
 from .rig import ID, Rig, decide, now_ms, reward

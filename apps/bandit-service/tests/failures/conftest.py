@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from bandit_local.servers import PostgresServer, RedisServer
-from bandit_service import migrations
+from bandit_service.ledger import migrations
 
 from .platform import Platform, Service
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import httpx
 import numpy as np
 
-from bandit_service.allocator.linear_record import decode_linear
+from bandit_service.domain.linear_model import decode_linear
 
 from .crowd import MICRO, Told
 from .platform import ARMS, Platform

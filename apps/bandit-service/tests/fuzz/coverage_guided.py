@@ -11,15 +11,15 @@ import sys
 
 import atheris  # type: ignore[import-untyped]
 
-with atheris.instrument_imports(include=["bandit_service.hot", "bandit_service.decisions.decision_id"]):
-    from bandit_service.decisions.decision_id import DecisionIds, ForgedDecisionIdError
-    from bandit_service.hot import Batch, decode_item
+with atheris.instrument_imports(include=["bandit_service.http.hot", "bandit_service.domain.decision_id"]):
+    from bandit_service.domain.decision_id import DecisionIds, ForgedDecisionIdError
+    from bandit_service.http.hot import Batch, decode_item
 
 import msgspec
 
-from bandit_service.decisions.schemas import ActivateRequest, SelectRequest
-from bandit_service.problems import Invalid
-from bandit_service.rewards.schemas import RewardRequest
+from bandit_service.api.decisions.schemas import ActivateRequest, SelectRequest
+from bandit_service.api.rewards.schemas import RewardRequest
+from bandit_service.http.problems import Invalid
 
 IDS = DecisionIds({1: bytes(range(128, 160))}, secrets.token_bytes)
 

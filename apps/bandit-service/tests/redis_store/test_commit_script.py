@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from bandit_service.domain.event import EventRecord, decode_record
 from bandit_service.events.lane import Batch, Lane, Reply
 from bandit_service.events.operations import (
     DUPLICATE,
@@ -22,7 +23,6 @@ from bandit_service.events.operations import (
     close_of,
     pending_member,
 )
-from bandit_service.events.record import EventRecord, decode_record
 from bandit_service.redis_store.connection import PipelinedConnection
 from bandit_service.redis_store.store import RedisStore
 from bandit_service.redis_store.streams import Streams

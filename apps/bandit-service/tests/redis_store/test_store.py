@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bandit_service.allocator.record import AllocationRecord, decode_allocation
+from bandit_service.domain.allocation import AllocationRecord, decode_allocation
 from bandit_service.redis_store.errors import StoreFullError, StoreUnavailableError
 from bandit_service.redis_store.state import Head
 from bandit_service.redis_store.store import RedisStore

@@ -7,8 +7,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-from bandit_service.events.record import Circumstances, EventKey, EventRecord, Kind, encode_record
-from bandit_service.experiments.definition import MICRO
+from bandit_service.domain.event import Circumstances, EventKey, EventRecord, Kind, encode_record
+from bandit_service.domain.experiment import MICRO
 from bandit_service.redis_store.keys import ExperimentKeys
 
 # The script's answers; a positive one is the event's sequence number.

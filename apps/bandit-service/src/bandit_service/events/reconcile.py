@@ -9,17 +9,17 @@ from typing import Final
 
 import structlog
 
-from bandit_service.decisions.directory import Directory
+from bandit_service.domain.event import EventKey, decode_record
+from bandit_service.domain.experiment import Experiment
 from bandit_service.events.lane import Lane
 from bandit_service.events.operations import Operation
-from bandit_service.events.record import EventKey, decode_record
 from bandit_service.events.refill import Refiller
-from bandit_service.experiments.definition import Experiment
-from bandit_service.postgres_store.errors import PostgresUnavailableError
-from bandit_service.postgres_store.events import EventLog, Position
+from bandit_service.ledger.errors import PostgresUnavailableError
+from bandit_service.ledger.events import EventLog, Position
 from bandit_service.redis_store.errors import StoreFullError, StoreUnavailableError
 from bandit_service.redis_store.state import Head
 from bandit_service.redis_store.store import RedisStore
+from bandit_service.serving.directory import Directory
 
 _PAGE: Final = 2_000
 _AT_ONCE: Final = 4

@@ -15,11 +15,11 @@ from itertools import batched
 import msgspec
 import structlog
 
-from bandit_service.allocator.record import AllocationRecord, encode_allocation
+from bandit_service.domain.allocation import AllocationRecord, encode_allocation
+from bandit_service.domain.event import EventRecord, Kind
+from bandit_service.domain.experiment import MICRO, Experiment
 from bandit_service.events.operations import pending_member
-from bandit_service.events.record import EventRecord, Kind
-from bandit_service.experiments.definition import MICRO, Experiment
-from bandit_service.postgres_store.events import ArmTotals, EventLog, OpenWindow, SegmentCount
+from bandit_service.ledger.events import ArmTotals, EventLog, OpenWindow, SegmentCount
 from bandit_service.redis_store.errors import StoreFullError, StoreUnavailableError
 from bandit_service.redis_store.keys import ExperimentKeys
 from bandit_service.redis_store.store import RedisStore

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from bandit_service.experiments.definition import Experiment
-from bandit_service.postgres_store.events import EventLog, SegmentCount, SnapshotRow
+from bandit_service.domain.experiment import Experiment
+from bandit_service.ledger.events import EventLog, SegmentCount, SnapshotRow
 from bandit_service.redis_store.state import BeliefCounts, Head
 from bandit_service.redis_store.streams import Streams
 

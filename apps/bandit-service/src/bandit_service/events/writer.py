@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from bandit_service.events.record import decode_record
-from bandit_service.postgres_store.events import PIECE, EventLog, Refusal, StreamBatch, StreamEvent
+from bandit_service.domain.event import decode_record
+from bandit_service.ledger.events import PIECE, EventLog, Refusal, StreamBatch, StreamEvent
 from bandit_service.redis_store.state import Head
 from bandit_service.redis_store.streams import Entry, Streams
 

@@ -12,7 +12,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 
-from bandit_service.allocator.record import AllocationRecord, encode_allocation
+from bandit_service.domain.allocation import AllocationRecord, encode_allocation
 from bandit_service.redis_store.errors import StoreFullError, StoreUnavailableError, means_full
 from bandit_service.redis_store.keys import EXPERIMENTS, ExperimentKeys
 from bandit_service.redis_store.scripts import script

@@ -1,0 +1,175 @@
+"""From the counts in the store to weights: a pure function of what was read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bandit_core.allocation import Allocation, ArmState, allocate
+from bandit_core.holdout import Side, prob_better
+from bandit_core.policies.base import ArmBeliefs
+from bandit_core.stopping import StoppingRule, Verdict
+from bandit_service.allocation.averaged import averaged, explained
+from bandit_service.allocation.linear_fold import Models
+from bandit_service.allocation.segment_weights import segment_weights
+from bandit_service.domain.allocation import AllocationRecord
+from bandit_service.domain.experiment import MICRO, ArmDefinition, Experiment
+from bandit_service.domain.vectors import beliefs_about, guardrails_of, policy_of
+from bandit_service.redis_store.state import BeliefCounts, State
+
+FAST_UPDATES = 0.1
+# Every segment's vector is computed anew, every arm's model read by every replica, or t distributions integrated.
+MANY_UPDATES = 1.0
+LIMITED_UPDATES = 60.0
+_SAME_WEIGHT = 1e-12
+_MATERIAL_CHANGE = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Posterior:
+    """The two sums of an arm, and how often it was decided for and rewarded.
+
+    They are alpha and beta of its Beta posterior; or, if gaussian, the rewards in units and their squares.
+    """
+
+    arm: ArmDefinition
+    alpha: float
+    beta: float
+    decisions: int
+    rewards: int
+
+    @property
+    def mean(self) -> float:
+        return self.alpha / (self.alpha + self.beta)
+
+    @property
+    def reward_sum(self) -> float:
+        """What the rewards in [0, 1] add up to: the posterior without its prior."""
+        return (round(self.alpha * MICRO) - self.arm.prior_alpha_micro) / MICRO
+
+    def parameters(self, experiment: Experiment) -> tuple[float, ...]:
+        """Return what beliefs about the arm are made of."""
+        return (self.rewards, self.alpha, self.beta) if experiment.is_gaussian else (self.alpha, self.beta)
+
+
+def posteriors(experiment: Experiment, counts: BeliefCounts) -> tuple[Posterior, ...]:
+    """Return the posterior of every arm, retired ones too, in the order of their index."""
+    priors = experiment.priors
+    return tuple(
+        Posterior(
+            arm,
+            (_or(counts.alpha_micro, arm.index) or priors[arm.index][0]) / MICRO,
+            (_or(counts.beta_micro, arm.index) or priors[arm.index][1]) / MICRO,
+            counts.state.decisions.get(arm.index, 0),
+            counts.state.rewards.get(arm.index, 0),
+        )
+        for arm in experiment.arms
+    )
+
+
+def beliefs_of(experiment: Experiment, posteriors: Sequence[Posterior]) -> ArmBeliefs:
+    """Return the beliefs about the arms that can be served."""
+    active = [posterior for posterior in posteriors if posterior.arm.status == "active"]
+    parameters = np.array([posterior.parameters(experiment) for posterior in active])
+    return beliefs_about(experiment, [posterior.arm.id for posterior in active], parameters)
+
+
+def update_every(experiment: Experiment) -> float:
+    """Return the least time between two updates, in seconds: step limits and cooldowns are meant per update."""
+    if experiment.update_every is not None:
+        return experiment.update_every
+    guardrails = guardrails_of(experiment.guardrails, len(experiment.active_arms))
+    if guardrails.max_step < 1.0 or guardrails.cooldown > 0.0:
+        return LIMITED_UPDATES
+    takes_longer = experiment.segment_by or experiment.is_contextual or experiment.is_gaussian
+    return MANY_UPDATES if takes_longer else FAST_UPDATES
+
+
+def compute(
+    experiment: Experiment,
+    counts: BeliefCounts,
+    previous: AllocationRecord | None,
+    now: float,
+    models: Models | None = None,
+) -> tuple[AllocationRecord, Allocation]:
+    """Return the next allocation of an experiment and its explanation; `models` are those of a contextual one."""
+    active = [posterior for posterior in posteriors(experiment, counts) if posterior.arm.status == "active"]
+    allocation = allocate(
+        arms=[
+            ArmState(each.arm.id, each.alpha, each.beta, each.rewards, newcomer=each.arm.newcomer) for each in active
+        ],
+        policy=policy_of(experiment) if models is None else averaged(experiment, models),
+        guardrails=guardrails_of(experiment.guardrails, len(active)),
+        previous=None if previous is None else dict(previous.weights),
+        seconds_since_change=None if previous is None else max(0.0, now - previous.changed_at),
+        beliefs=beliefs_of(experiment, active),
+    )
+    if models is not None:
+        allocation = explained(experiment, models, allocation)
+    names = list(allocation.weights)
+    record = AllocationRecord(
+        version=counts.state.weights_version + 1,
+        epoch=counts.state.epoch or 0,
+        revision=experiment.revision,
+        belief_version=counts.state.version,
+        seq=counts.state.seq,
+        published_at=now,
+        changed_at=now if previous is None or _moved(previous, allocation) else previous.changed_at,
+        weights=allocation.weights,
+        prob_best=dict(zip(names, allocation.best_arm.prob_best.tolist(), strict=True)),
+        expected_loss=dict(zip(names, (allocation.best_arm.expected_loss * experiment.unit).tolist(), strict=True)),
+        beliefs={each.arm.id: each.parameters(experiment) for each in active},
+        segments=segment_weights(experiment, counts) if experiment.segment_by else {},
+    )
+    return record, allocation
+
+
+def is_material(record: AllocationRecord, last: AllocationRecord | None) -> bool:
+    """Say whether an allocation differs enough from the last one kept to be kept as well."""
+    if last is None or last.revision != record.revision or last.weights.keys() != record.weights.keys():
+        return True
+    return any(abs(weight - last.weights[arm]) >= _MATERIAL_CHANGE for arm, weight in record.weights.items())
+
+
+def judge(experiment: Experiment, counts: BeliefCounts, now: float) -> Verdict | None:
+    """Return what the stopping rule says now; None for an experiment without one."""
+    rule = experiment.stopping
+    if rule is None:
+        return None
+    known = posteriors(experiment, counts)
+    # Where a missing reward is a zero, a decision says nothing before its window has closed.
+    closes = experiment.missing_reward == "zero"
+    stopping = StoppingRule(
+        min_decisions=rule.min_decisions,
+        min_decisions_per_arm=rule.min_decisions_per_arm,
+        prob_best=rule.prob_best,
+        expected_loss=rule.expected_loss,
+        prob_better=rule.prob_better,
+        combine=rule.combine,
+        max_duration=rule.max_duration,
+    )
+    decisions = {each.arm.id: min(each.decisions, each.rewards) if closes else each.decisions for each in known}
+    elapsed = max(0.0, now - experiment.created_at)
+    better = None if rule.prob_better is None else prob_better(*sides(experiment, known, counts.state))
+    return stopping.evaluate(beliefs_of(experiment, known), decisions, elapsed, better)
+
+
+def sides(experiment: Experiment, known: Sequence[Posterior], state: State) -> tuple[Side, Side]:
+    """Return the rewards of the bandit and of the holdout, which got the control."""
+    # Where a missing reward is a zero, decisions without one count too: rewards of the bandit entered at close then.
+    closes = experiment.missing_reward == "zero"
+    held = sum(state.holdout_decisions.values()) if closes else state.holdout_rewards
+    bandit = Side(sum(each.rewards for each in known), sum(each.reward_sum for each in known))
+    return bandit, Side(held, state.holdout_reward_micro / MICRO)
+
+
+def _or(values: tuple[int | None, ...], index: int) -> int | None:
+    return values[index] if index < len(values) else None
+
+
+def _moved(previous: AllocationRecord, allocation: Allocation) -> bool:
+    if previous.weights.keys() != allocation.weights.keys():
+        return True
+    return any(abs(weight - previous.weights[arm]) > _SAME_WEIGHT for arm, weight in allocation.weights.items())

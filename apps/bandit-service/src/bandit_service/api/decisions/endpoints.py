@@ -1,0 +1,79 @@
+"""POST /select, /select/batch and /activate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from starlette.routing import Route
+
+from bandit_service.api.decisions.schemas import ActivateRequest, ActivateResponse, SelectRequest, SelectResponse
+from bandit_service.api.decisions.service import Begun, Decisions
+from bandit_service.http.auth import Principal
+from bandit_service.http.hot import Batch, BatchItem, Hot, HotEndpoint, Settled, decode_item, settle
+from bandit_service.http.problems import Problem
+
+_PROBLEMS = (401, 403, 404, 409, 413, 422, 429, 503)
+EXAMPLE_ID = "d1.AAAAAQAAAAc_0zMzMzMzMwAAAZqV1Y7gq0m3zXl6p2hob21lcGFnZQ"
+
+SELECT = HotEndpoint(
+    path="/select",
+    tag="decisions",
+    summary="Which arm for this request",
+    description="One draw from the published weights. The answer's propensity is the weight that was drawn with.",
+    request=SelectRequest,
+    response=SelectResponse,
+    problems=_PROBLEMS,
+    request_example={"experiment_id": "homepage", "unit_id": "visitor-17"},
+    response_example={
+        "decision_id": EXAMPLE_ID,
+        "experiment_id": "homepage",
+        "arm": "b",
+        "arm_index": 1,
+        "propensity": 0.62,
+        "weights_version": 41,
+        "stratum": "bandit",
+        "recorded": True,
+    },
+)
+SELECT_BATCH = HotEndpoint(
+    path="/select/batch",
+    tag="decisions",
+    summary="Up to 1,000 selections, each with its own result",
+    description="Items are independent: one that is refused does not touch the others.",
+    request=Batch,
+    item=SelectRequest,
+    response=SelectResponse,
+    problems=(401, 403, 413, 422, 429, 503),
+    request_example={"items": [{"experiment_id": "homepage"}, {"experiment_id": "checkout", "unit_id": "visitor-17"}]},
+)
+ACTIVATE = HotEndpoint(
+    path="/activate",
+    tag="decisions",
+    summary="Say that a deferred decision was shown",
+    description="A decision asked for with `defer_activation` counts, and may be rewarded, only from here on.",
+    request=ActivateRequest,
+    response=ActivateResponse,
+    problems=(401, 403, 404, 409, 410, 413, 422, 429, 503),
+    request_example={"decision_id": EXAMPLE_ID},
+)
+
+
+def routes(hot: Hot, decisions: Decisions) -> list[Route]:
+    """Return the routes of this room."""
+
+    async def select_batch(batch: Batch, principal: Principal) -> list[BatchItem]:
+        begun = [await _begin(decisions, raw, principal) for raw in batch.items]
+        return [await settle(item, decisions.finish) for item in begun]
+
+    return [
+        hot.route(SELECT, decisions.select),
+        hot.batch_route(SELECT_BATCH, select_batch),
+        hot.route(ACTIVATE, decisions.activate),
+    ]
+
+
+async def _begin(decisions: Decisions, raw: Sequence[int], principal: Principal) -> Settled[Begun]:
+    try:
+        return await decisions.begin(decode_item(SelectRequest, raw), principal)
+    except Problem as problem:
+        return problem

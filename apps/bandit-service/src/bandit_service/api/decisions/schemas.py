@@ -1,0 +1,103 @@
+"""The bodies of /select and /activate; msgspec decodes and validates them in one step of about a microsecond."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from bandit_service.domain.event import Stratum, Vector
+
+# Python lets `$` stand before a final line break, where JSON Schema does not: hence the look ahead.
+EXPERIMENT_ID = r"^[A-Za-z0-9._-]{1,128}$(?!\n)"
+OWN_DECISION_ID = r"^[A-Za-z0-9._:-]{1,128}$(?!\n)"
+DECISION_ID = r"^[A-Za-z0-9._:-]{1,800}$(?!\n)"
+FEATURE = r"^[A-Za-z0-9._:-]{1,64}$(?!\n)"
+# Postgres cannot hold NUL.
+PLAIN = r"^[^\x00]*$"
+
+ExperimentId = Annotated[str, msgspec.Meta(pattern=EXPERIMENT_ID)]
+UnitId = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+ArmId = Annotated[str, msgspec.Meta(pattern=EXPERIMENT_ID)]
+ArmIds = Annotated[tuple[ArmId, ...], msgspec.Meta(min_length=1, max_length=1_000)]
+FeatureName = Annotated[str, msgspec.Meta(pattern=FEATURE)]
+# As long as a category's name may be; others are no value of any segment.
+Category = Annotated[str, msgspec.Meta(max_length=64, pattern=PLAIN)]
+NamedContext = Annotated[dict[FeatureName, float | Category], msgspec.Meta(max_length=128)]
+ContextVector = Annotated[list[float], msgspec.Meta(max_length=128)]
+
+
+class SelectRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Ask which arm to serve; with `k` above 1 an ordered slate of so many."""
+
+    experiment_id: ExperimentId
+    unit_id: UnitId | None = None
+    decision_id: Annotated[str, msgspec.Meta(pattern=OWN_DECISION_ID)] | None = None
+    defer_activation: bool = False
+    context: NamedContext | ContextVector | None = None
+    k: Annotated[int, msgspec.Meta(ge=1, le=20)] = 1
+    eligible_arms: ArmIds | None = None
+    exclude_arms: ArmIds | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing is asked for but an arm."""
+        return self.context is None and self.k == 1 and self.eligible_arms is None and self.exclude_arms is None
+
+
+class SlateArm(msgspec.Struct, frozen=True, kw_only=True):
+    """An arm at its position of a slate; the propensity is that of the arm being there."""
+
+    arm: str
+    arm_index: Annotated[int, msgspec.Meta(ge=0)]
+    propensity: Annotated[float, msgspec.Meta(gt=0, le=1)]
+
+
+class SelectResponse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The arm to serve. `recorded` is false while the store is away: the decision then waits in this process.
+
+    `vector` says what was drawn from, when it was not the published vector: one for the subset of eligible arms
+    (`renormalised` while that is being computed), the segment or the context, or a slate. A slate has all its positions
+    in `slate` and the probability of just this one in `slate_propensity`.
+    """
+
+    decision_id: str
+    experiment_id: str
+    arm: str
+    arm_index: Annotated[int, msgspec.Meta(ge=0)]
+    propensity: Annotated[float, msgspec.Meta(gt=0, le=1)]
+    weights_version: Annotated[int, msgspec.Meta(ge=0)]
+    stratum: Stratum
+    recorded: bool
+    vector: Vector = "published"
+    segment: str | None = None
+    slate: tuple[SlateArm, ...] | None = None
+    slate_propensity: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
+
+
+class ActivateRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Say that a deferred decision was shown."""
+
+    decision_id: Annotated[str, msgspec.Meta(pattern=DECISION_ID)]
+    experiment_id: ExperimentId | None = None
+
+
+class ActivateResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of an activation."""
+
+    status: Literal["activated", "duplicate"]
+    decision_id: str
+    experiment_id: str
+
+
+class OwnDecision(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What the store remembers of a decision that carries its caller's own id."""
+
+    arm_index: int
+    propensity: float
+    decision_ms: int
+    stratum: Stratum
+    deferred: bool
+    weights_version: int
+    vector: Vector = "published"
+    segment: int | None = None

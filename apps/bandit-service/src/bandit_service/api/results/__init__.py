@@ -1,0 +1,1 @@
+"""What is believed of an experiment, and its report, over HTTP."""

@@ -1,0 +1,52 @@
+"""GET /experiments/{id}/posterior, /allocation, /conclusion and /report."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+
+from bandit_service.api.decisions.intake import Intake
+from bandit_service.api.experiments.endpoints import DOCUMENTED_KEYS, READING, Caller, ExperimentId, guarded
+from bandit_service.http.problems import responses
+from bandit_service.http.rate_limit import Admission
+from bandit_service.results.experiment_report import ExperimentReport, ExperimentReports
+from bandit_service.results.report import AllocationReport, ConclusionReport, PosteriorReport, Reports
+from bandit_service.serving.serving import Serving
+
+
+def router(reports: Reports, experiment_reports: ExperimentReports, intake: Intake, admission: Admission) -> APIRouter:
+    """Return the routes of this room."""
+    routes = APIRouter(
+        prefix="/experiments/{experiment_id}",
+        tags=["beliefs"],
+        route_class=guarded(admission),
+        dependencies=DOCUMENTED_KEYS,
+        responses=responses(*READING),
+        generate_unique_id_function=lambda route: route.name,
+    )
+
+    async def serving(experiment_id: ExperimentId, principal: Caller) -> Serving:
+        return await intake.serving(experiment_id, principal)
+
+    Known = Annotated[Serving, Depends(serving)]  # noqa: N806 (a type)
+
+    @routes.get("/posterior", summary="What is believed of each arm")
+    async def read_posterior(known: Known) -> PosteriorReport:
+        """Posterior, 95% interval, P(best), expected loss and weight of each arm."""
+        return await reports.posterior(known)
+
+    @routes.get("/allocation", summary="The published weights and why they are so")
+    async def read_allocation(known: Known) -> AllocationReport:
+        """Weights with their explanation: what the policy proposed, and what the guardrails made of it."""
+        return await reports.allocation(known)
+
+    @routes.get("/conclusion", summary="What the stopping rule says")
+    async def read_conclusion(known: Known) -> ConclusionReport:
+        """The verdict now, or the conclusion if there is one."""
+        return await reports.conclusion(known)
+
+    @routes.get("/report", summary="How the experiment goes, in numbers and plain words")
+    async def read_report(known: Known) -> ExperimentReport:
+        """Traffic, rewards and beliefs of each arm, whether it still explores, and the holdout's comparison."""
+        return await experiment_reports.report(known)
+
+    return routes

@@ -1,0 +1,64 @@
+"""POST /reward and /reward/batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from starlette.routing import Route
+
+from bandit_service.api.decisions.endpoints import EXAMPLE_ID
+from bandit_service.api.rewards.schemas import RewardRequest, RewardResponse
+from bandit_service.api.rewards.service import Begun, Rewards
+from bandit_service.http.auth import Principal
+from bandit_service.http.hot import Batch, BatchItem, Hot, HotEndpoint, Settled, decode_item, settle
+from bandit_service.http.problems import Problem
+
+REWARD = HotEndpoint(
+    path="/reward",
+    tag="rewards",
+    summary="What came of a decision",
+    description=(
+        "Counted exactly once per decision: sent again, it answers `duplicate`. If it names an arm as well, and "
+        "another was decided, it is refused (409). A direct reward names an experiment and an arm; with a `reward_id` "
+        "it is counted once, without one every call counts."
+    ),
+    request=RewardRequest,
+    response=RewardResponse,
+    problems=(401, 403, 404, 409, 410, 413, 422, 429, 503),
+    request_example={"decision_id": EXAMPLE_ID, "reward": 1},
+    response_example={
+        "status": "applied",
+        "experiment_id": "homepage",
+        "arm": "b",
+        "decision_id": EXAMPLE_ID,
+        "reward": 1.0,
+    },
+)
+REWARD_BATCH = HotEndpoint(
+    path="/reward/batch",
+    tag="rewards",
+    summary="Up to 1,000 rewards, each with its own result",
+    description="Items are independent: one that is refused does not touch the others.",
+    request=Batch,
+    item=RewardRequest,
+    response=RewardResponse,
+    problems=(401, 403, 413, 422, 429, 503),
+    request_example={"items": [{"decision_id": EXAMPLE_ID, "reward": 1}]},
+)
+
+
+def routes(hot: Hot, rewards: Rewards) -> list[Route]:
+    """Return the routes of this room."""
+
+    async def reward_batch(batch: Batch, principal: Principal) -> list[BatchItem]:
+        begun = [await _begin(rewards, raw, principal) for raw in batch.items]
+        return [await settle(item, rewards.finish) for item in begun]
+
+    return [hot.route(REWARD, rewards.reward), hot.batch_route(REWARD_BATCH, reward_batch)]
+
+
+async def _begin(rewards: Rewards, raw: Sequence[int], principal: Principal) -> Settled[Begun]:
+    try:
+        return await rewards.begin(decode_item(RewardRequest, raw), principal)
+    except Problem as problem:
+        return problem

@@ -1,0 +1,53 @@
+"""The bodies of /reward."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from bandit_service.api.decisions.schemas import (
+    DECISION_ID,
+    OWN_DECISION_ID,
+    ArmId,
+    ContextVector,
+    ExperimentId,
+    NamedContext,
+)
+
+GREATEST = 1e12
+RewardValue = Annotated[float, msgspec.Meta(ge=-GREATEST, le=GREATEST)]
+# Rewards are named like decisions.
+RewardId = Annotated[str, msgspec.Meta(pattern=OWN_DECISION_ID)]
+# As long as a reward model may name an outcome.
+OutcomeText = Annotated[str, msgspec.Meta(max_length=200)]
+NamedOutcome = Annotated[dict[OutcomeText, bool | float | OutcomeText], msgspec.Meta(max_length=10)]
+
+RewardStatus = Literal["applied", "duplicate", "ignored"]
+
+
+class RewardRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A reward for a decision, or (with `arm`) a direct reward for an arm.
+
+    It lies between 0 and 1, unless the experiment's rewards are gaussian. `position` is the place in a slate, from 0.
+    `context` belongs to a direct reward of an experiment that learns by features or segments.
+    """
+
+    decision_id: Annotated[str, msgspec.Meta(pattern=DECISION_ID)] | None = None
+    experiment_id: ExperimentId | None = None
+    arm: ArmId | None = None
+    reward_id: RewardId | None = None
+    reward: RewardValue | None = None
+    outcome: bool | float | OutcomeText | NamedOutcome | None = None
+    position: Annotated[int, msgspec.Meta(ge=0, le=19)] = 0
+    context: NamedContext | ContextVector | None = None
+
+
+class RewardResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a reward. `ignored`: its outcome counts neither for nor against the arm."""
+
+    status: RewardStatus
+    experiment_id: str
+    arm: str
+    decision_id: str | None
+    reward: float | None

@@ -1,0 +1,93 @@
+"""Finds the experiment that a campaign is."""
+
+from __future__ import annotations
+
+from bandit_service.api.decisions.intake import Intake
+from bandit_service.api.experiments.schemas import Filter
+from bandit_service.api.experiments.service import Experiments
+from bandit_service.compat.banditdb.names import campaign_of, check_new, experiment_name, generation, unknown
+from bandit_service.domain.experiment import Experiment, namespace_of
+from bandit_service.http.auth import Principal
+from bandit_service.http.problems import Conflict, NotFound
+from bandit_service.serving.serving import Serving
+
+_PAGE = 1_000
+
+
+class Lookup:
+    """Campaigns by name. An experiment that is archived is a campaign that was deleted; a paused one is archived."""
+
+    def __init__(self, experiments: Experiments, intake: Intake) -> None:
+        self._experiments = experiments
+        self._intake = intake
+        # Archived for good: a generation that was passed over once need not be looked at again.
+        self._generations: dict[str, int] = {}
+
+    async def serving(self, campaign_id: str, principal: Principal) -> Serving:
+        """Return the campaign as it is served, whether Postgres answers or not.
+
+        Raises:
+            NotFound: there is none; Unavailable: nobody can be asked.
+        """
+        name = experiment_name(campaign_id, principal)
+        number = self._generations.get(name, 1)
+        while True:
+            try:
+                serving = await self._intake.serving(generation(name, number), principal)
+            except NotFound:
+                raise unknown(campaign_id) from None
+            if serving.experiment.status != "archived":
+                break
+            number += 1
+        if not serving.experiment.is_contextual:
+            raise unknown(campaign_id)
+        if number > 1:
+            self._generations[name] = number
+        return serving
+
+    async def experiment(self, campaign_id: str, principal: Principal) -> Experiment:
+        """Return the campaign as Postgres has it; NotFound if there is none."""
+        name = experiment_name(campaign_id, principal)
+        found, _ = await self._last(name)
+        if found is None or not found.is_contextual or not principal.sees(found.namespace):
+            raise unknown(campaign_id)
+        return found
+
+    async def free_id(self, campaign_id: str, principal: Principal) -> str:
+        """Return the id for the experiment of a new campaign.
+
+        Raises:
+            Invalid: no campaign may have that name; Forbidden: another namespace; Conflict: there is such a campaign.
+        """
+        check_new(campaign_id)
+        name = experiment_name(campaign_id, principal)
+        principal.require("admin", namespace_of(name))
+        found, free = await self._last(name)
+        if found is not None:
+            raise Conflict(f"there is a campaign {campaign_id!r} already")
+        return free
+
+    async def all(self, principal: Principal) -> dict[str, Experiment]:
+        """Return every campaign that the caller may see, by name."""
+        found: dict[str, Experiment] = {}
+        cursor = None
+        while True:
+            page, cursor = await self._experiments.search(Filter(limit=_PAGE, cursor=cursor), principal)
+            for each in page:
+                if each.is_contextual and each.status != "archived":
+                    found[campaign_of(each.id, principal)] = each
+            if cursor is None:
+                return found
+
+    async def _last(self, name: str) -> tuple[Experiment | None, str]:
+        """Return the experiment of that name that is not archived, or the first id that is free."""
+        number = self._generations.get(name, 1)
+        while True:
+            candidate = generation(name, number)
+            try:
+                experiment = await self._experiments.read(candidate)
+            except NotFound:
+                return None, candidate
+            if experiment.status != "archived":
+                return experiment, candidate
+            number += 1

@@ -1,0 +1,53 @@
+"""Which experiment a campaign is.
+
+A campaign's name is the experiment's, without the namespace of the caller's API key. A deleted campaign's experiment is
+archived, and its id stays taken; so the campaign of the same name that comes after it is `NAME--2`, then `NAME--3`.
+"""
+
+from __future__ import annotations
+
+import re
+
+from bandit_service.api.experiments.fields import ID_PATTERN
+from bandit_service.domain.experiment import DEFAULT_NAMESPACE
+from bandit_service.http.auth import ALL_NAMESPACES, Principal
+from bandit_service.http.problems import Invalid, NotFound
+
+# Leaves room for the namespace and the generation in an experiment's id.
+LONGEST_NAME = 100
+_GENERATION = re.compile(r"--[0-9]+$")
+
+
+def experiment_name(campaign_id: str, principal: Principal) -> str:
+    """Return the id of a campaign's first experiment.
+
+    Raises:
+        NotFound: no campaign can have that name.
+    """
+    if len(campaign_id) > LONGEST_NAME or not re.fullmatch(ID_PATTERN, campaign_id):
+        raise unknown(campaign_id)
+    if principal.namespace in (ALL_NAMESPACES, DEFAULT_NAMESPACE):
+        return campaign_id
+    return f"{principal.namespace}.{campaign_id}"
+
+
+def check_new(campaign_id: str) -> None:
+    """Return if a new campaign may have that name; raise Invalid if it may not."""
+    if len(campaign_id) > LONGEST_NAME or not re.fullmatch(ID_PATTERN, campaign_id):
+        raise Invalid.field("campaign_id", f"must be 1 to {LONGEST_NAME} letters, digits, hyphens or underscores")
+    if _GENERATION.search(campaign_id):
+        raise Invalid.field("campaign_id", "must not end in -- and a number: such names are the service's own")
+
+
+def generation(name: str, number: int) -> str:
+    """Return the id of the experiment that is the campaign of that name for the n-th time."""
+    return name if number == 1 else f"{name}--{number}"
+
+
+def campaign_of(experiment_id: str, principal: Principal) -> str:
+    """Return what a caller calls the campaign that an experiment is."""
+    return _GENERATION.sub("", experiment_id).removeprefix(f"{principal.namespace}.")
+
+
+def unknown(campaign_id: str) -> NotFound:
+    return NotFound(f"there is no campaign {campaign_id[:LONGEST_NAME]!r}")

@@ -1,0 +1,64 @@
+"""BanditDB's requests as the service's own; what there is nothing for here is refused by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pydantic import BaseModel, ValidationError
+
+from bandit_service.api.experiments.schemas import Absence, NewArm, NewExperiment
+from bandit_service.compat.banditdb.schemas import ALGORITHMS, HOUR, AddArm, CreateCampaign
+from bandit_service.domain.experiment import Experiment
+from bandit_service.http import problems
+from bandit_service.http.problems import Invalid
+
+REASON: Final = "asked for through /banditdb"
+_POLICIES: Final[Mapping[str, str]] = {algorithm: policy for policy, algorithm in ALGORITHMS.items()}
+
+
+def new_experiment(experiment_id: str, request: CreateCampaign) -> NewExperiment:
+    """Return the experiment that a campaign becomes: a linear policy on the context as it is, without an intercept.
+
+    Raises:
+        Invalid: it asks for what is not supported, or is wrong.
+    """
+    if request.pacing is not None:
+        raise Invalid.field("pacing", "budgets are not supported")
+    # An algorithm with a configuration of its own is an object with its name as the key.
+    wanted = request.algorithm if isinstance(request.algorithm, str) else "/".join(request.algorithm)
+    if wanted not in _POLICIES:
+        raise Invalid.field("algorithm", f"{wanted[:40]!r} is not supported; known are {', '.join(_POLICIES)}")
+    params = {"alpha": request.alpha}
+    if request.decay_half_life_hours is not None:
+        params["half_life"] = request.decay_half_life_hours * HOUR
+    return _checked(
+        NewExperiment,
+        experiment_id=experiment_id,
+        arms=request.arms,
+        policy={"name": _POLICIES[wanted], "params": params},
+        context={"dimension": request.feature_dim, "intercept": False},
+        metadata=request.metadata or {},
+    )
+
+
+def new_arm(request: AddArm) -> NewArm:
+    """Return the arm to add; raise Invalid if it is wrong, or is to begin with more than nothing."""
+    for name in ("group", "warm_start", "costs"):
+        if getattr(request, name) is not None:
+            raise Invalid.field(name, "is not supported: a new arm begins without data, and costs nothing")
+    return _checked(NewArm, id=request.arm_id, reason=REASON)
+
+
+def absence(experiment: Experiment, arm_id: str) -> Absence:
+    """Return the request to take an arm out of service; where it is the default arm, another one takes its place."""
+    others = [arm.id for arm in experiment.active_arms if arm.id != arm_id]
+    successor = others[0] if others and experiment.default_arm == arm_id else None
+    return Absence(reason=REASON, default_arm=successor)
+
+
+def _checked[M: BaseModel](model: type[M], **fields: Any) -> M:  # noqa: ANN401
+    try:
+        return model(**fields)
+    except ValidationError as error:
+        raise problems.invalid([{**each, "loc": ("body", *each["loc"])} for each in error.errors()]) from None

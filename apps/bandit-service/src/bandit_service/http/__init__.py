@@ -1,0 +1,1 @@
+"""What speaks HTTP for every endpoint: server, fast path, authentication, problems, limits, OpenAPI and logs."""

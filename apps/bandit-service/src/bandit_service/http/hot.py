@@ -1,0 +1,192 @@
+"""The hot endpoints: plain routes with msgspec in and out, documented in the same OpenAPI as everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cache, partial
+from time import perf_counter
+from typing import Annotated, Any, cast
+
+import msgspec
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+from structlog.contextvars import bind_contextvars
+
+from bandit_service.http.auth import Principal
+from bandit_service.http.problems import LONGEST_PATH, Invalid, Problem, problem_response
+from bandit_service.http.rate_limit import Admission
+from bandit_service.metrics import Metrics
+
+MAX_ITEMS = 1_000
+_encode = msgspec.json.Encoder().encode
+
+type Settled[T] = T | Problem
+
+
+class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Items of a batch request, each decoded on its own so that one bad item does not spoil the others."""
+
+    items: Annotated[list[msgspec.Raw], msgspec.Meta(min_length=1, max_length=MAX_ITEMS)]
+
+
+class BatchItem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of one item: a result with status 200, or a problem with its own status."""
+
+    status: int
+    result: object | None = None
+    problem: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HotEndpoint:
+    """A hot endpoint's contract, for routing and for OpenAPI. `item` is what a batch holds."""
+
+    path: str
+    tag: str
+    summary: str
+    description: str
+    request: type[msgspec.Struct]
+    response: type[msgspec.Struct]
+    problems: tuple[int, ...]
+    request_example: dict[str, Any]
+    response_example: dict[str, Any] | None = None
+    item: type[msgspec.Struct] | None = None
+
+
+@dataclass(slots=True)
+class Hot:
+    """What every hot endpoint shares: who calls, how long it took, and the list of them for OpenAPI."""
+
+    admission: Admission
+    metrics: Metrics
+    endpoints: list[HotEndpoint] = field(default_factory=list)
+
+    def route[Q: msgspec.Struct, A: msgspec.Struct](
+        self, endpoint: HotEndpoint, handler: Callable[[Q, Principal], Awaitable[A]]
+    ) -> Route:
+        """Return the route of an endpoint that answers one request."""
+        return self._route(endpoint, cast("Callable[[Any, Principal], Awaitable[Any]]", handler))
+
+    def batch_route(
+        self, endpoint: HotEndpoint, handler: Callable[[Batch, Principal], Awaitable[list[BatchItem]]]
+    ) -> Route:
+        """Return the route of an endpoint that answers many."""
+
+        async def answer(batch: Batch, principal: Principal) -> dict[str, list[BatchItem]]:
+            self.admission.charge(principal, len(batch.items) - 1)
+            return {"items": await handler(batch, principal)}
+
+        return self._route(endpoint, answer)
+
+    def _route(self, endpoint: HotEndpoint, handler: Callable[[Any, Principal], Awaitable[Any]]) -> Route:
+        self.endpoints.append(endpoint)
+        serving = _Serving(endpoint, handler, self.admission, self.metrics)
+        return Route(endpoint.path, serving, methods=["POST"], name=endpoint.path)
+
+
+class _Serving:
+    """One hot endpoint as a plain ASGI application: a Request and a Response object would cost more than its work."""
+
+    def __init__(
+        self,
+        endpoint: HotEndpoint,
+        handler: Callable[[Any, Principal], Awaitable[Any]],
+        admission: Admission,
+        metrics: Metrics,
+    ) -> None:
+        self._request = endpoint.request
+        self._handler = handler
+        self._admit = admission.admit
+        self._seconds = partial(metrics.requests.labels, endpoint.path)
+        self._answered, self._failed = self._seconds("200"), self._seconds("500")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = perf_counter()
+        try:
+            principal = self._admit(Headers(scope=scope))
+            principal.require("writer")
+            command = decode_item(self._request, await _body(receive))
+            _bind(command)
+            answer = await self._handler(command, principal)
+            _bind(answer)
+            measured = self._answered
+            await _send_json(_encode(answer), send)
+        except Problem as problem:
+            measured = self._seconds(str(problem.status))
+            await problem_response(problem)(scope, receive, send)
+        except Exception:
+            self._failed.observe(perf_counter() - started)
+            raise
+        measured.observe(perf_counter() - started)
+
+
+async def _body(receive: Receive) -> bytes:
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    while message.get("more_body", False):
+        message = await receive()
+        body += message.get("body", b"")
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
+    return body
+
+
+async def _send_json(content: bytes, send: Send) -> None:
+    length = str(len(content)).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", length)]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": content})
+
+
+def decode_item[T: msgspec.Struct](kind: type[T], raw: Sequence[int]) -> T:
+    """Return a request body, or raise Invalid naming the field that is wrong."""
+    try:
+        return cast("T", _decoder(kind).decode(cast("bytes", raw)))
+    except msgspec.ValidationError as error:
+        message, _, path = str(error).partition(" - at `$")
+        name = path.rstrip("`").removeprefix(".") or _named_field(message)
+        raise Invalid.field(_shortened(name), _shortened(message)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Invalid.field("body", f"not valid JSON: {error}") from None
+    except RecursionError:
+        raise Invalid.field("body", "is nested too deeply") from None
+
+
+async def settle[B, A](begun: Settled[B], finish: Callable[[B], Awaitable[A]]) -> BatchItem:
+    """Return what became of one item of a batch."""
+    if isinstance(begun, Problem):
+        return _refused(begun)
+    try:
+        return BatchItem(200, result=await finish(begun))
+    except Problem as problem:
+        return _refused(problem)
+
+
+def _refused(problem: Problem) -> BatchItem:
+    return BatchItem(problem.status, problem=problem.to_dict())
+
+
+def _bind(message: object) -> None:
+    """Have every log line of this request name its decision."""
+    decision_id = getattr(message, "decision_id", None)
+    if decision_id is not None:
+        bind_contextvars(decision_id=decision_id)
+
+
+@cache
+def _decoder(kind: type[msgspec.Struct]) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind)
+
+
+def _shortened(text: str) -> str:
+    # A client may send a field name of any length.
+    return text if len(text) <= LONGEST_PATH else text[:LONGEST_PATH] + "…"
+
+
+def _named_field(message: str) -> str:
+    """Return the field a message about a missing or unknown one names."""
+    _, mentioned, rest = message.partition(" field `")
+    return rest.partition("`")[0] if mentioned else "body"

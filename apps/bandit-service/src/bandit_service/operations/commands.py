@@ -1,0 +1,200 @@
+"""The commands that look after an installation: doctor, partitions, retain, erase-unit, apply-experiments."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from bandit_service.ledger import migrations
+from bandit_service.ledger.partitions import Partitions
+from bandit_service.ledger.pool import Pool
+from bandit_service.ledger.retention import RetentionStore, Retired
+from bandit_service.operations.archive import FolderArchive, NoArchive
+from bandit_service.operations.findings import Finding, few
+from bandit_service.operations.partitions import PartitionKeeper
+from bandit_service.operations.retention import Retention, retire
+from bandit_service.operations.terminal import Dsn, explained, fail, require_schema, settings_or_exit, with_pool
+from bandit_service.redis_store.errors import StoreUnavailableError
+
+_QUIET_HOUR_SECONDS = 3_600.0
+_REASON = "applied from Git"
+_COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
+
+ExportTo = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="BANDIT_EXPORT_FOLDER",
+        show_envvar=True,
+        file_okay=False,
+        help="The folder for what leaves the database.",
+    ),
+]
+
+app = typer.Typer()
+
+
+@app.command()
+def doctor(export_to: ExportTo = None) -> None:
+    """Look at everything the service depends on, and say what to do.
+
+    The exit code is 1 if something is wrong, 0 if all is well or merely doubtful. Settings come from BANDIT_…
+    variables, as for `serve`.
+    """
+    from bandit_service.operations.doctor import examine
+
+    settings = settings_or_exit({})
+    findings = asyncio.run(examine(settings, clock=time.time, export=export_to))
+    _show(findings)
+    if any(finding.status == "fail" for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def partitions(dsn: Dsn) -> None:
+    """Make this month's and the next three months' partitions of bandit_events.
+
+    The service does so by itself while it runs. By hand it is needed after many events have gone to the default
+    partition: they are moved, however many they are, and writers wait while Postgres reads through it.
+    """
+
+    async def run(pool: Pool) -> None:
+        keeper = PartitionKeeper(Partitions(pool), clock=time.time)
+        made = await keeper.make_missing(largest_default=sys.maxsize, seconds=_QUIET_HOUR_SECONDS)
+        for one in made:
+            detail = f", {one.moved} events moved, writers waited for {one.blocked:.2f} s" if one.moved else ""
+            typer.echo(f"{one.month.partition}: {one.outcome}{detail}")
+        if not made:
+            typer.echo("all partitions are there")
+
+    with explained():
+        require_schema(migrations.current_revision(dsn))
+        asyncio.run(with_pool(dsn, "partitions", run))
+
+
+@app.command()
+def retain(
+    dsn: Dsn,
+    events_days: Annotated[int | None, typer.Option(min=1, help="Keep events so long; whole months go.")] = None,
+    allocations_days: Annotated[int | None, typer.Option(min=1, help="Keep changes of weights so long.")] = None,
+    snapshots_days: Annotated[int | None, typer.Option(min=1, help="Then keep one posterior snapshot a day.")] = None,
+    export_to: ExportTo = None,
+    *,
+    without_export: Annotated[bool, typer.Option("--without-export", help="Delete without keeping a copy.")] = False,
+) -> None:
+    """Export what is older to gzipped CSV, and delete it. What the beliefs are rebuilt from always stays."""
+    if events_days is allocations_days is snapshots_days is None:
+        fail("nothing to do: say --events-days, --allocations-days or --snapshots-days")
+    if (export_to is None) != without_export:
+        fail("say either --export-to FOLDER or --without-export")
+    archive = NoArchive() if export_to is None else FolderArchive(export_to)
+    retention = Retention(events_days, allocations_days, snapshots_days)
+
+    async def run(pool: Pool) -> None:
+        async for done in retire(retention, Partitions(pool), RetentionStore(pool), archive, datetime.now(UTC)):
+            typer.echo(_sentence(done))
+
+    with explained():
+        require_schema(migrations.current_revision(dsn))
+        try:
+            asyncio.run(with_pool(dsn, "retain", run))
+        except OSError as error:
+            fail(f"the export cannot be written: {error}; nothing of it was deleted")
+
+
+@app.command("erase-unit")
+def erase_unit(
+    namespace: Annotated[str, typer.Argument(help="`default` for experiments without one.")],
+    unit_ids: Annotated[list[str], typer.Argument(help="One or more; - reads them from standard input, one a line.")],
+) -> None:
+    """Forget units: their events stay and count, but nothing in them leads to the unit any more.
+
+    One run for many units costs hardly more than for one. Settings come from BANDIT_… variables, as for `serve`.
+    """
+    from bandit_service.ledger.units import UnitsRepository
+    from bandit_service.operations.erasure import Erased, Erasure, NotDrainedError
+    from bandit_service.redis_store.store import RedisStore
+
+    settings = settings_or_exit({})
+    names = [line.rstrip("\n") for line in sys.stdin] if unit_ids == ["-"] else unit_ids
+    store = RedisStore(settings.redis_url.get_secret_value(), timeout=settings.redis_timeout)
+    dsn = settings.postgres_dsn.get_secret_value()
+
+    async def run(pool: Pool) -> Erased:
+        try:
+            return await Erasure(UnitsRepository(pool), store).erase(namespace, [name for name in names if name])
+        finally:
+            await store.close()
+
+    with explained():
+        require_schema(migrations.current_revision(dsn))
+        try:
+            erased = asyncio.run(with_pool(dsn, "erase-unit", run))
+        except (ValueError, NotDrainedError) as error:
+            fail(str(error))
+        except StoreUnavailableError as error:
+            fail(f"Redis does not answer ({error}): not finished, do it again")
+    typer.echo(
+        f"erased from {erased.events} events in {erased.experiments} experiments, and from the memory of"
+        f" {erased.exposures} exposures"
+    )
+
+
+@app.command("apply-experiments")
+def apply_experiments(
+    files: Annotated[list[Path], typer.Argument(exists=True, help="JSON files, or folders of them.")],
+    url: Annotated[str, typer.Option(envvar="BANDIT_SERVICE_URL", show_envvar=True, help="Which service.")],
+    api_key: Annotated[str | None, typer.Option(envvar="BANDIT_API_KEY", show_envvar=True, help="An admin's.")] = None,
+    reason: Annotated[str, typer.Option(help="Recorded with every change: the commit, for instance.")] = _REASON,
+    patience: Annotated[float, typer.Option(min=0, help="Seconds to wait for a service that does not answer.")] = 60.0,
+) -> None:
+    """Make experiments what files in Git say. What a file names, only the file changes from then on.
+
+    Doing it again changes nothing, and the status of an experiment is never touched. The exit code is 1 if a file was
+    refused; the others are applied all the same.
+    """
+    from bandit_service.operations.git_experiments import AwayError, RefusedError, ServiceApi, definitions
+
+    try:
+        api = ServiceApi(url, api_key, patience=patience)
+        wanted = list(definitions(files))
+    except (ValueError, OSError) as error:
+        fail(str(error))
+    if not wanted:
+        fail("there is no *.json to apply")
+    refused = 0
+    for file, definition in wanted:
+        try:
+            applied = api.apply(definition, reason)
+        except RefusedError as error:
+            refused += 1
+            typer.echo(f"{file.name}: refused: {error}", err=True)
+        except AwayError as error:
+            fail(str(error))
+        else:
+            made = "created" if applied.created else "as the file says"
+            typer.echo(f"{applied.experiment_id}: {made}, revision {applied.revision}")
+    if refused:
+        fail(f"{refused} of {len(wanted)} files were refused")
+
+
+def _show(findings: list[Finding]) -> None:
+    table = Table("", "what", "finding", "what to do", box=None)
+    for finding in findings:
+        mark = f"[{_COLOURS[finding.status]}]{finding.status}[/]"
+        table.add_row(mark, finding.subject, finding.what, finding.do)
+    Console().print(table)
+
+
+def _sentence(done: Retired) -> str:
+    if not done.needed:
+        return f"{done.name}: {done.rows} rows taken out"
+    reasons = "; ".join(f"{reason} ({few(names)})" if names else reason for reason, names in done.needed.items())
+    return f"{done.name}: kept, because of {reasons}"

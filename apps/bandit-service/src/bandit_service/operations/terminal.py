@@ -1,0 +1,73 @@
+"""What every command shares: its options, and one line on standard error for what goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, NoReturn
+
+import psycopg
+import typer
+from pydantic import ValidationError
+from sqlalchemy.exc import DBAPIError
+
+from bandit_service.ledger import migrations
+from bandit_service.ledger.errors import PostgresUnavailableError
+from bandit_service.ledger.pool import Pool, make_pool
+from bandit_service.settings import Settings, describe
+
+Dsn = Annotated[
+    str, typer.Option("--postgres-dsn", envvar="BANDIT_POSTGRES_DSN", show_envvar=True, help="Which Postgres.")
+]
+
+
+def settings_or_exit(overrides: dict[str, object]) -> Settings:
+    """Return the settings from the environment, with those replaced that are given."""
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)  # type: ignore[arg-type]  # the rest comes from the environment
+    except ValidationError as error:
+        fail(describe(error))
+
+
+def require_schema(current: str | None) -> None:
+    """Refuse to go on with an older schema."""
+    if not is_new_enough(current):
+        fail(f"{schema_state(current)}: run `bandit-service migrate` first")
+
+
+def is_new_enough(current: str | None) -> bool:
+    """Return whether this version of the service can work on a schema of that revision."""
+    # Revisions are numbers of four digits. A newer one is fine: migrations keep older versions of the service working.
+    return current is not None and current >= migrations.head_revision()
+
+
+def schema_state(current: str | None) -> str:
+    """Say in words what an older schema is."""
+    return "the database has no schema yet" if current is None else f"the schema is still at revision {current}"
+
+
+async def with_pool[T](dsn: str, command: str, work: Callable[[Pool], Awaitable[T]]) -> T:
+    """Do work with a pool of one connection that carries the command's name."""
+    async with make_pool(dsn, min_size=0, max_size=1, application_name=f"bandit-service {command}") as pool:
+        return await work(pool)
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn what Postgres refuses into one line on standard error."""
+    try:
+        yield
+    except (psycopg.Error, DBAPIError, PostgresUnavailableError) as error:
+        fail(first_line(error.orig if isinstance(error, DBAPIError) and error.orig else error))
+
+
+def fail(reason: str) -> NoReturn:
+    """Say why, and end with exit code 1."""
+    typer.echo(f"bandit-service: {reason}", err=True)
+    raise typer.Exit(1)
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says."""
+    return str(error).partition("\n")[0]

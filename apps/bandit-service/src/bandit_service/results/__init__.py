@@ -1,0 +1,1 @@
+"""Reports of an experiment in words and numbers."""

@@ -1,0 +1,79 @@
+"""What a request asks for, and what is chosen for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from bandit_core.assignment import Sampler, rendezvous
+from bandit_service.domain.decision_id import Place
+from bandit_service.domain.event import Context, Stratum, Vector
+from bandit_service.domain.experiment import ArmDefinition
+
+
+class DemandError(Exception):
+    """A request that cannot be served as it is; `field` is what to change."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a request asks for beyond an arm: in which context, how many arms, of which."""
+
+    context: Mapping[str, float | str] | list[float] | None = None
+    k: int = 1
+    eligible_arms: frozenset[str] | None = None
+    exclude_arms: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """An arm for a request, how likely it was, and the stratum it belongs to.
+
+    `vector` is what it was drawn from, `segment` the number of the context's segment. A slate has all its positions in
+    `slate`, the first of which is the arm, and the probability of just that slate in `slate_propensity`.
+    """
+
+    arm: ArmDefinition
+    propensity: float
+    stratum: Stratum
+    vector: Vector = "published"
+    segment: int | None = None
+    context: Context | None = None
+    slate: tuple[Place, ...] = ()
+    slate_propensity: float | None = None
+
+
+@dataclass(frozen=True)
+class WeightVector:
+    """Positive weights by arm, which sum to 1, and the draw of one of them."""
+
+    weights: Mapping[str, float]
+    kind: Vector = "published"
+    segment: int | None = None
+
+    def draw(self, uniform: float) -> str:
+        return self._names[self._sampler.draw(uniform)]
+
+    def assigned(self, unit: str, *, salt: bytes, experiment: str) -> str:
+        """Return the arm that a unit keeps for as long as these weights stay."""
+        return rendezvous(self.weights, salt=salt, experiment=experiment, unit=unit)
+
+    def among(self, eligible: frozenset[str]) -> WeightVector:
+        """Return the weights renormalised over a subset of the arms, which has at least one with a weight."""
+        kept = {arm: weight for arm, weight in self.weights.items() if arm in eligible}
+        total = sum(kept.values())
+        return WeightVector({arm: weight / total for arm, weight in kept.items()}, "renormalised", self.segment)
+
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        return tuple(self.weights)
+
+    @cached_property
+    def _sampler(self) -> Sampler:
+        return Sampler(list(self.weights.values()))

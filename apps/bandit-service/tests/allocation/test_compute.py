@@ -1,0 +1,234 @@
+"""From counts in the store to weights and verdicts: pure functions of what was read."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from bandit_core.guardrails import preset
+from bandit_core.policies.base import Beliefs
+from bandit_service.allocation.compute import (
+    FAST_UPDATES,
+    LIMITED_UPDATES,
+    beliefs_of,
+    compute,
+    is_material,
+    judge,
+    posteriors,
+    update_every,
+)
+from bandit_service.domain.allocation import AllocationRecord
+from bandit_service.domain.experiment import (
+    MICRO,
+    ArmDefinition,
+    Experiment,
+    GuardrailsDefinition,
+    PolicyDefinition,
+    StoppingDefinition,
+)
+from bandit_service.domain.vectors import guardrails_of
+from bandit_service.redis_store.state import BeliefCounts, State
+
+MICROS = st.integers(1, 10**12)
+
+
+def experiment(*arms: str | ArmDefinition, **fields: Any) -> Experiment:
+    definitions = tuple(
+        ArmDefinition(index=index, id=arm) if isinstance(arm, str) else arm for index, arm in enumerate(arms)
+    )
+    given: dict[str, Any] = {
+        "id": "homepage",
+        "namespace": "default",
+        "status": "running",
+        "revision": 1,
+        "created_at": 1_000.0,
+        "arms": definitions,
+        "default_arm": definitions[0].id,
+    }
+    return Experiment(**given | fields)
+
+
+def counts(
+    *posteriors: tuple[int | None, int | None],
+    decisions: tuple[int, ...] = (),
+    rewards: tuple[int, ...] = (),
+    **fields: Any,
+) -> BeliefCounts:
+    defaults: dict[str, Any] = {"epoch": 1, "seq": 9, "committed": 0, "version": 5, "weights_version": 3, "revision": 1}
+    holdout: dict[str, Any] = {"holdout_decisions": {}, "holdout_rewards": 0, "holdout_reward_micro": 0}
+    state = State(**defaults | holdout | fields, decisions=dict(enumerate(decisions)), rewards=dict(enumerate(rewards)))
+    return BeliefCounts(state, tuple(alpha for alpha, _ in posteriors), tuple(beta for _, beta in posteriors))
+
+
+def micro(alpha: float, beta: float) -> tuple[int, int]:
+    return round(alpha * MICRO), round(beta * MICRO)
+
+
+def test_posteriors_are_what_the_store_says_in_units() -> None:
+    first, second = posteriors(
+        experiment("a", "b"), counts(micro(3, 4), micro(1.5, 2.25), decisions=(7, 2), rewards=(5, 1))
+    )
+    assert (first.alpha, first.beta, first.decisions, first.rewards, first.reward_sum) == (3.0, 4.0, 7, 5, 2.0)
+    assert (second.alpha, second.beta, second.decisions, second.rewards) == (1.5, 2.25, 2, 1)
+
+
+def test_an_arm_the_store_has_not_heard_of_is_at_its_prior() -> None:
+    joined = ArmDefinition(index=1, id="b", prior_alpha_micro=2 * MICRO, prior_beta_micro=20 * MICRO)
+    for known in (counts(micro(3, 4)), counts(micro(3, 4), (None, None))):
+        [_, posterior] = posteriors(experiment("a", joined), known)
+        assert (posterior.alpha, posterior.beta, posterior.decisions, posterior.rewards) == (2.0, 20.0, 0, 0)
+
+
+def test_beliefs_leave_retired_arms_out() -> None:
+    retired = ArmDefinition(index=1, id="b", status="retired")
+    known = experiment("a", retired, "c")
+    beliefs = beliefs_of(known, posteriors(known, counts(micro(2, 1), micro(9, 1), micro(1, 2))))
+    assert isinstance(beliefs, Beliefs)
+    assert beliefs.arms == ("a", "c")
+    assert (beliefs.alpha.tolist(), beliefs.beta.tolist()) == ([2.0, 1.0], [1.0, 2.0])
+
+
+@pytest.mark.parametrize("arms", [2, 5, 1_000])
+def test_a_definition_replaces_limits_of_its_preset_one_by_one(arms: int) -> None:
+    assert guardrails_of(GuardrailsDefinition(preset="safe"), arms) == preset("safe", arms)
+    limits = guardrails_of(GuardrailsDefinition(preset="safe", max_step=0.3, cooldown=0.0), arms)
+    assert (limits.max_step, limits.cooldown) == (0.3, 0.0)
+    assert limits.min_trials == preset("safe", arms).min_trials
+
+
+@pytest.mark.parametrize(
+    ("guardrails", "chosen", "seconds"),
+    [
+        ({"preset": "neutral"}, None, FAST_UPDATES),
+        ({"preset": "safe"}, None, LIMITED_UPDATES),
+        ({"max_step": 0.5}, None, LIMITED_UPDATES),
+        ({"cooldown": 1.0}, None, LIMITED_UPDATES),
+        ({"preset": "safe"}, 0.5, 0.5),
+    ],
+)
+def test_limits_per_update_slow_updates_down_unless_told_otherwise(
+    guardrails: dict[str, Any], chosen: float | None, seconds: float
+) -> None:
+    definition = experiment("a", "b", guardrails=GuardrailsDefinition(**guardrails), update_every=chosen)
+    assert update_every(definition) == seconds
+
+
+@given(st.lists(st.tuples(MICROS, MICROS), min_size=2, max_size=8))
+def test_weights_are_a_probability_vector_over_the_active_arms_with_its_numbers(
+    found: list[tuple[int, int]],
+) -> None:
+    arms = [f"arm-{index}" for index in range(len(found))]
+    record, allocation = compute(experiment(*arms), counts(*found), None, 2_000.0)
+    assert list(record.weights) == list(record.prob_best) == list(record.expected_loss) == arms
+    assert sum(record.weights.values()) == pytest.approx(1.0, abs=1e-9)
+    assert min(record.weights.values()) >= preset("neutral", len(arms)).min_weight
+    assert record.weights == allocation.weights
+
+
+def test_a_record_says_which_beliefs_and_which_definition_it_stands_for() -> None:
+    record, _ = compute(experiment("a", "b", revision=4), counts(micro(2, 1), micro(1, 2)), None, 2_000.0)
+    assert (record.version, record.epoch, record.revision, record.belief_version, record.seq) == (4, 1, 4, 5, 9)
+    assert (record.published_at, record.changed_at) == (2_000.0, 2_000.0)
+
+
+def test_the_time_of_the_last_change_stays_when_no_weight_moved() -> None:
+    definition = experiment("a", "b", policy=PolicyDefinition(name="uniform"))
+    first, _ = compute(definition, counts(micro(2, 1), micro(1, 2)), None, 2_000.0)
+    second, _ = compute(definition, counts(micro(5, 1), micro(1, 2)), first, 3_000.0)
+    assert (second.published_at, second.changed_at) == (3_000.0, 2_000.0)
+    thompson = replace(definition, policy=PolicyDefinition())
+    third, _ = compute(thompson, counts(micro(5, 1), micro(1, 2)), second, 4_000.0)
+    assert third.changed_at == 4_000.0
+
+
+def test_a_cooldown_counts_from_the_last_change_and_survives_a_clock_that_went_back() -> None:
+    definition = experiment("a", "b", guardrails=GuardrailsDefinition(cooldown=60.0, min_trials=0))
+    first, _ = compute(definition, counts(micro(1, 1), micro(1, 1)), None, 2_000.0)
+    for now, moves in ((2_030.0, False), (1_990.0, False), (2_061.0, True)):
+        later, _ = compute(definition, counts(micro(50, 1), micro(1, 50)), first, now)
+        assert (later.weights != first.weights) is moves
+
+
+def test_every_policy_and_preset_computes_from_no_data() -> None:
+    for name in ("thompson", "top_two_thompson", "epsilon_greedy", "bayes_ucb", "uniform"):
+        for limits in ("safe", "neutral", "explore"):
+            definition = experiment(
+                "a", "b", policy=PolicyDefinition(name=name), guardrails=GuardrailsDefinition(preset=limits)
+            )
+            record, _ = compute(definition, counts((None, None), (None, None)), None, 2_000.0)
+            assert sum(record.weights.values()) == pytest.approx(1.0)
+
+
+def a_record(**weights: float) -> AllocationRecord:
+    return AllocationRecord(
+        version=1,
+        epoch=1,
+        revision=1,
+        belief_version=1,
+        seq=1,
+        published_at=0.0,
+        changed_at=0.0,
+        weights=weights,
+        prob_best=weights,
+        expected_loss=weights,
+    )
+
+
+def test_what_is_worth_keeping_is_the_first_another_definition_or_a_visible_move() -> None:
+    last = a_record(a=0.5, b=0.5)
+    assert is_material(last, None)
+    assert is_material(replace(last, revision=2), last)
+    assert is_material(a_record(a=0.5, b=0.5, c=0.0), last)
+    assert is_material(a_record(a=0.52, b=0.48), last)
+    assert not is_material(a_record(a=0.505, b=0.495), last)
+
+
+RULE = StoppingDefinition(min_decisions_per_arm=100, prob_best=0.95)
+
+
+def test_without_a_rule_there_is_no_verdict() -> None:
+    assert judge(experiment("a", "b"), counts(micro(1, 1), micro(1, 1)), 2_000.0) is None
+
+
+@pytest.mark.parametrize(("decisions", "stops"), [((100, 100), True), ((100, 99), False)])
+def test_a_rule_counts_decisions_and_weighs_beliefs(decisions: tuple[int, int], stops: bool) -> None:  # noqa: FBT001
+    verdict = judge(
+        experiment("a", "b", stopping=RULE), counts(micro(90, 10), micro(10, 90), decisions=decisions), 2_000.0
+    )
+    assert verdict is not None
+    assert (verdict.stop, verdict.outcome) == (stops, "winner" if stops else "undecided")
+
+
+@pytest.mark.parametrize(("closed", "stops"), [((100, 100), True), ((100, 99), False)])
+def test_where_missing_means_zero_a_rule_counts_only_decisions_whose_window_has_closed(
+    closed: tuple[int, int],
+    stops: bool,  # noqa: FBT001
+) -> None:
+    verdict = judge(
+        experiment("a", "b", stopping=RULE, missing_reward="zero"),
+        counts(micro(90, 10), micro(10, 90), decisions=(500, 500), rewards=closed),
+        2_000.0,
+    )
+    assert verdict is not None
+    assert verdict.stop is stops
+
+
+def test_a_rule_looks_past_retired_arms() -> None:
+    retired = ArmDefinition(index=2, id="c", status="retired")
+    verdict = judge(
+        experiment("a", "b", retired, stopping=RULE),
+        counts(micro(90, 10), micro(10, 90), micro(1, 1), decisions=(100, 100, 0)),
+        2_000.0,
+    )
+    assert verdict is not None
+    assert (verdict.outcome, verdict.arm) == ("winner", "a")
+
+
+@pytest.mark.parametrize(("now", "stops"), [(1_059.0, False), (1_060.0, True), (900.0, False)])
+def test_the_longest_duration_counts_from_the_creation(now: float, stops: bool) -> None:  # noqa: FBT001
+    rule = StoppingDefinition(max_duration=60.0)
+    verdict = judge(experiment("a", "b", stopping=rule), counts(micro(1, 1), micro(1, 1)), now)
+    assert verdict is not None
+    assert (verdict.stop, verdict.outcome) == (stops, "undecided")

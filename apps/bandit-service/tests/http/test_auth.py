@@ -1,0 +1,213 @@
+"""Who is calling is known from memory; keys are refreshed from Postgres and survive its absence."""
+
+import asyncio
+import hashlib
+import secrets
+from collections.abc import AsyncIterator
+from typing import get_args
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from starlette.datastructures import Headers
+
+from bandit_service.http.auth import ANONYMOUS, KeyRing, Principal, Role, digest, key_id, new_key
+from bandit_service.http.problems import Forbidden, Unauthorized, Unavailable
+from bandit_service.ledger.api_keys import ApiKeysRepository
+from bandit_service.ledger.pool import Pool, make_pool
+from bandit_service.redis_store.api_keys import MirroredApiKeys
+from bandit_service.redis_store.store import RedisStore
+
+ROLES: tuple[Role, ...] = ("reader", "writer", "admin")
+AWAY = "postgresql://nobody@127.0.0.1:1/nothing"
+AWAY_REDIS = "redis://127.0.0.1:1/0"
+
+
+@pytest.fixture
+async def pool(postgres_dsn: str) -> AsyncIterator[Pool]:
+    async with make_pool(postgres_dsn) as pool:
+        yield pool
+
+
+@pytest.fixture
+def keys(pool: Pool) -> ApiKeysRepository:
+    return ApiKeysRepository(pool)
+
+
+@pytest.fixture
+def mirror(store: RedisStore) -> MirroredApiKeys:
+    return MirroredApiKeys(store)
+
+
+@pytest.fixture
+def ring(keys: ApiKeysRepository, mirror: MirroredApiKeys) -> KeyRing:
+    return KeyRing(keys, mirror, required=True)
+
+
+async def added(keys: ApiKeysRepository, role: Role = "writer", namespace: str = "*") -> tuple[str, str]:
+    """Return the text and the id of a new key."""
+    text, key = new_key("checkout", role, namespace, secrets.token_bytes)
+    await keys.add(key)
+    return text, key.id
+
+
+def bearer(key: str) -> Headers:
+    return Headers({"Authorization": f"Bearer {key}"})
+
+
+@pytest.mark.parametrize("has", ROLES)
+@pytest.mark.parametrize("needs", ROLES)
+def test_each_role_includes_the_ones_below(has: Role, needs: Role) -> None:
+    principal = Principal("someone", has, "*")
+    if ROLES.index(has) >= ROLES.index(needs):
+        principal.require(needs)
+    else:
+        with pytest.raises(Forbidden, match=needs):
+            principal.require(needs)
+
+
+def test_the_roles_of_this_table_are_all_there_are() -> None:
+    assert get_args(Role.__value__) == ROLES
+
+
+def test_a_namespace_is_seen_by_its_own_keys_and_by_those_for_all() -> None:
+    assert Principal("a", "reader", "shop").sees("shop")
+    assert Principal("a", "reader", "*").sees("shop")
+    assert not Principal("a", "admin", "blog").sees("shop")
+    with pytest.raises(Forbidden, match="blog"):
+        Principal("a", "admin", "blog").require("reader", "shop")
+
+
+@pytest.mark.parametrize(
+    "headers", [{"authorization": "Bearer {}"}, {"Authorization": "bearer  {}"}, {"X-Api-Key": "{}"}]
+)
+async def test_a_key_is_taken_from_either_header(
+    headers: dict[str, str], ring: KeyRing, keys: ApiKeysRepository
+) -> None:
+    text, _ = await added(keys, "reader", "shop")
+    await ring.refresh()
+    sent = Headers({name: value.format(text) for name, value in headers.items()})
+    assert ring.principal(sent) == Principal("checkout", "reader", "shop")
+
+
+async def test_a_key_beside_another_scheme_counts(ring: KeyRing, keys: ApiKeysRepository) -> None:
+    """A proxy in front may use Authorization for its own purposes."""
+    text, _ = await added(keys)
+    await ring.refresh()
+    sent = Headers({"Authorization": "Basic dXNlcjpwYXNz", "X-Api-Key": text})
+    assert ring.principal(sent).name == "checkout"
+
+
+async def test_no_key_and_wrong_keys_are_refused(ring: KeyRing, keys: ApiKeysRepository) -> None:
+    text, name = await added(keys)
+    other, _ = new_key("stranger", "admin", "*", secrets.token_bytes)
+    await ring.refresh()
+    for wrong in (other, text[:-1], text + "x", f"bandit_{name}_", name, "", "ß", "x" * 100_000):
+        with pytest.raises(Unauthorized):
+            ring.principal(bearer(wrong))
+    with pytest.raises(Unauthorized, match="needed"):
+        ring.principal(Headers())
+
+
+@pytest.mark.parametrize("name", ["authorization", "x-api-key"])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(value=st.text(st.characters(max_codepoint=255)))
+async def test_whatever_a_header_holds_the_answer_is_unauthorized(name: str, value: str, ring: KeyRing) -> None:
+    await ring.refresh()
+    with pytest.raises(Unauthorized):
+        ring.principal({name: value})
+
+
+async def test_without_authentication_everybody_is_an_anonymous_admin(
+    keys: ApiKeysRepository, mirror: MirroredApiKeys
+) -> None:
+    assert KeyRing(keys, mirror, required=False).principal(Headers()) is ANONYMOUS
+    assert ANONYMOUS.role == "admin"
+
+
+async def test_a_revoked_key_is_invalid_from_the_next_refresh_on(ring: KeyRing, keys: ApiKeysRepository) -> None:
+    text, name = await added(keys)
+    await ring.refresh()
+    assert await keys.revoke(name)
+    assert ring.principal(bearer(text)).name == "checkout"
+    await ring.refresh()
+    with pytest.raises(Unauthorized):
+        ring.principal(bearer(text))
+
+
+async def test_known_keys_stay_valid_while_postgres_is_away(ring: KeyRing, keys: ApiKeysRepository, pool: Pool) -> None:
+    text, _ = await added(keys)
+    await ring.refresh()
+    await pool.close()
+    await ring.refresh()
+    assert ring.principal(bearer(text)).name == "checkout"
+
+
+async def test_a_new_process_takes_the_keys_from_the_mirror_while_postgres_is_away(
+    ring: KeyRing, keys: ApiKeysRepository, mirror: MirroredApiKeys
+) -> None:
+    text, _ = await added(keys, "reader", "shop")
+    await ring.refresh()
+    async with make_pool(AWAY) as away:
+        newcomer = KeyRing(ApiKeysRepository(away), mirror, required=True)
+        await newcomer.refresh()
+    assert newcomer.principal(bearer(text)) == Principal("checkout", "reader", "shop")
+
+
+async def test_the_mirror_forgets_revoked_keys_and_knows_that_there_are_none(
+    ring: KeyRing, keys: ApiKeysRepository, mirror: MirroredApiKeys
+) -> None:
+    assert await mirror.load() is None
+    _, name = await added(keys)
+    await ring.refresh()
+    assert [key.id for key in await mirror.load() or []] == [name]
+    await keys.revoke(name)
+    await ring.refresh()
+    assert await mirror.load() == []
+
+
+async def test_a_process_that_never_had_keys_says_so_instead_of_refusing_them(store: RedisStore) -> None:
+    """401 would tell a client with a valid key that it is not."""
+    async with make_pool(AWAY) as away:
+        ring = KeyRing(ApiKeysRepository(away), MirroredApiKeys(store), required=True)
+        await ring.refresh()
+    with pytest.raises(Unavailable):
+        ring.principal(bearer("bandit_1_2"))
+
+
+async def test_keys_are_valid_while_only_the_mirror_is_away(keys: ApiKeysRepository) -> None:
+    text, _ = await added(keys)
+    away = RedisStore(AWAY_REDIS, timeout=0.2)
+    ring = KeyRing(keys, MirroredApiKeys(away), required=True)
+    await ring.refresh()
+    await away.close()
+    assert ring.principal(bearer(text)).name == "checkout"
+
+
+async def test_keys_are_refreshed_again_and_again(ring: KeyRing, keys: ApiKeysRepository) -> None:
+    refreshing = asyncio.create_task(ring.keep_fresh(0.02))
+    for _ in range(3):
+        text, _ = await added(keys)
+        for _ in range(500):
+            await asyncio.sleep(0.01)
+            if is_valid(ring, text):
+                break
+        assert is_valid(ring, text)
+    refreshing.cancel()
+
+
+def is_valid(ring: KeyRing, text: str) -> bool:
+    try:
+        ring.principal(bearer(text))
+    except (Unauthorized, Unavailable):
+        return False
+    return True
+
+
+def test_a_key_is_random_and_only_its_hash_is_kept() -> None:
+    text, key = new_key("checkout", "writer", "shop", secrets.token_bytes)
+    assert text != new_key("checkout", "writer", "shop", secrets.token_bytes)[0]
+    assert len(text) > 50
+    assert key_id(text) == key.id
+    assert key.digest == hashlib.sha256(text.encode()).digest() == digest(text)
+    assert text.rpartition("_")[2] not in repr(key)

@@ -1,0 +1,156 @@
+"""Postgres is waited for no longer than a caller would, however it fails."""
+
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from importlib.resources import files
+
+import psycopg
+import pytest
+
+from bandit_service.ledger.errors import MissingSchemaError, PostgresUnavailableError
+from bandit_service.ledger.pool import Pool, connected, make_pool, ping, statement
+
+AWAY = "postgresql://nobody@127.0.0.1:1/nothing"
+
+
+@pytest.fixture
+async def pool(postgres_dsn: str) -> AsyncIterator[Pool]:
+    async with make_pool(postgres_dsn, max_size=2) as pool:
+        yield pool
+
+
+async def count(pool: Pool) -> int:
+    async with connected(pool) as connection:
+        cursor = await connection.execute("SELECT count(*) FROM namespaces")
+        [number] = await cursor.fetchone() or [0]
+        return int(number)
+
+
+async def execute(pool: Pool, *statements: str, timeout: float = 5.0) -> None:  # noqa: ASYNC109 (as `connected` has)
+    """Run statements in one transaction."""
+    async with connected(pool, timeout=timeout) as connection:
+        for each in statements:
+            await connection.execute(each.encode())
+
+
+async def freeze(pool: Pool, *statements: str) -> None:
+    """Stop the server's process within a transaction, then run statements and commit; wake it up at the end."""
+    backend = 0
+    try:
+        async with connected(pool, timeout=0.2) as connection:
+            backend = connection.info.backend_pid
+            os.kill(backend, signal.SIGSTOP)
+            for each in statements:
+                await connection.execute(each.encode())
+    finally:
+        os.kill(backend, signal.SIGCONT)
+
+
+INSERT = "INSERT INTO namespaces (name, unit_salt) VALUES ('shop', 'x')"
+
+
+async def test_what_was_done_is_committed_at_the_end(pool: Pool) -> None:
+    await execute(pool, INSERT)
+    assert await count(pool) == 1
+
+
+async def test_an_exception_rolls_everything_back_and_passes(pool: Pool) -> None:
+    async def fail() -> None:
+        async with connected(pool) as connection:
+            await connection.execute(INSERT)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+    assert await count(pool) == 0
+
+
+async def test_an_error_of_the_statement_itself_is_no_outage(pool: Pool) -> None:
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        await execute(pool, INSERT, INSERT)
+    assert await count(pool) == 0
+
+
+async def test_a_statement_that_takes_too_long_is_stopped_by_the_server(pool: Pool) -> None:
+    started = time.monotonic()
+    with pytest.raises(PostgresUnavailableError, match="QueryCanceled"):
+        await execute(pool, "SELECT pg_sleep(30)", timeout=0.2)
+    assert time.monotonic() - started < 5
+    await ping(pool)
+
+
+async def test_a_time_limit_ends_with_its_transaction(pool: Pool) -> None:
+    """Behind PgBouncer the next user of the connection is somebody else."""
+    async with connected(pool, timeout=0.2):
+        pass
+    for _ in range(3):
+        async with pool.connection() as connection:
+            cursor = await connection.execute("SHOW statement_timeout")
+            assert await cursor.fetchone() == ("0",)
+
+
+@pytest.mark.parametrize("statements", [["SELECT 1"], []], ids=["at a statement", "at the commit"])
+async def test_a_server_that_freezes_is_given_up(statements: list[str], pool: Pool) -> None:
+    """A frozen process enforces no time limit and answers no cancel; its socket stays open."""
+    started = time.monotonic()
+    with pytest.raises(PostgresUnavailableError):
+        await freeze(pool, *statements)
+    assert time.monotonic() - started < 5
+    await ping(pool)
+
+
+async def test_a_connection_that_was_ended_is_replaced(pool: Pool) -> None:
+    with pytest.raises(PostgresUnavailableError):
+        await execute(pool, "SELECT pg_terminate_backend(pg_backend_pid())", "SELECT 1")
+    await ping(pool)
+
+
+async def test_a_pool_opens_without_postgres_and_says_quickly_that_it_is_away() -> None:
+    started = time.monotonic()
+    async with make_pool(AWAY) as pool:
+        assert time.monotonic() - started < 1
+        with pytest.raises(PostgresUnavailableError, match="no connection"):
+            await ping(pool)
+    assert time.monotonic() - started < 4
+
+
+async def test_an_exhausted_pool_says_so_instead_of_waiting(pool: Pool) -> None:
+    async with connected(pool), connected(pool):
+        started = time.monotonic()
+        with pytest.raises(PostgresUnavailableError, match="no connection"):
+            await ping(pool)
+        assert time.monotonic() - started < 4
+    await ping(pool)
+
+
+async def test_a_closed_pool_is_an_outage(pool: Pool) -> None:
+    await pool.close()
+    with pytest.raises(PostgresUnavailableError):
+        await ping(pool)
+
+
+async def test_a_missing_schema_is_told_from_an_outage(empty_postgres_dsn: str) -> None:
+    async with make_pool(empty_postgres_dsn) as pool:
+        with pytest.raises(MissingSchemaError, match="bandit-service migrate"):
+            await count(pool)
+
+
+async def test_connections_carry_the_program_s_name_and_prepare_nothing(pool: Pool) -> None:
+    async with connected(pool) as connection:
+        for _ in range(10):
+            cursor = await connection.execute("SELECT current_setting('application_name')")
+            assert await cursor.fetchone() == ("bandit-service",)
+        cursor = await connection.execute("SELECT count(*) FROM pg_prepared_statements")
+        assert await cursor.fetchone() == (0,)
+
+
+def test_every_statement_is_a_named_file() -> None:
+    names = [
+        file.name.removesuffix(".sql")
+        for file in files("bandit_service.ledger.sql").iterdir()
+        if file.name.endswith(".sql")
+    ]
+    assert names
+    assert all(statement(name).strip() for name in names)
