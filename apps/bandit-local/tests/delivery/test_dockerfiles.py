@@ -99,7 +99,7 @@ def test_what_it_copies_is_let_into_the_build(image: str) -> None:
     let_in = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
     for source in (source for copy in first.all("COPY") for source in copy.split()[:-1]):
         path = ROOT / source
-        needed = [path] if path.is_file() else [path / "pyproject.toml", path / "src"]
+        needed = [path] if path.is_file() else [path / "pyproject.toml", path / "README.md", path / "src"]
         for each in needed:
             assert each.exists()
             assert any(each.relative_to(ROOT).match(pattern) for pattern in let_in), each
