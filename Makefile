@@ -32,9 +32,10 @@ pipeline: $(READY) ## Run the pipeline here: Dagster's UI on 127.0.0.1:3000, on 
 test: $(READY) $(ROUTER_READY) ## Run the tests of every app against real servers (ARGS go to pytest)
 	@$(BIN)/pytest -m "not verify" $(ARGS)
 
-lint: $(READY) ## Check style, and that the code is formatted
+lint: $(READY) ## Check style, format, and which layer imports which
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@PYTHONPATH=$(ROUTER)/src $(BIN)/lint-imports --no-logo
 
 # Tests are checked app by app: each has a conftest.py of its own, and mypy wants one module of a name.
 # What a test waits for changes behind the type checker's back: it would call the lines after it unreachable.

@@ -22,10 +22,10 @@ from rich.console import Console
 from rich.table import Table
 
 from bandit_local.servers import PostgresServer, RedisServer
-from bandit_service.api.decisions.service import hashed_unit
 from bandit_service.domain.decision_id import DecisionIds, Ticket
 from bandit_service.domain.event import EventRecord
 from bandit_service.domain.experiment import ArmDefinition, Experiment
+from bandit_service.domain.units import hashed_unit
 from bandit_service.events.lane import Lane, Reply
 from bandit_service.events.operations import Decide, Operation, Reward
 from bandit_service.events.writer import Writer

@@ -29,7 +29,7 @@ from bandit_local.servers import PostgresServer, RedisServer
 from bandit_local.servers.local_server import free_port
 from bandit_local.servers.process import ChildProcess
 from bandit_service.app import create_app
-from bandit_service.http.auth import Role, new_key
+from bandit_service.domain.api_key import Role, new_key
 from bandit_service.ledger import migrations
 from bandit_service.ledger.api_keys import ApiKeysRepository
 from bandit_service.ledger.pool import make_pool

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import httpx
 import pytest
 
-from bandit_service.http.auth import Role, new_key
+from bandit_service.domain.api_key import Role, new_key
 from bandit_service.ledger.api_keys import ApiKeysRepository
 from bandit_service.ledger.pool import make_pool
 

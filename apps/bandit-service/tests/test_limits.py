@@ -9,8 +9,8 @@ import pytest
 
 from bandit_service.api.decisions.schemas import ActivateRequest, SelectRequest
 from bandit_service.api.rewards.schemas import RewardRequest
+from bandit_service.domain.problems import Invalid
 from bandit_service.http.hot import MAX_ITEMS, Batch, decode_item
-from bandit_service.http.problems import Invalid
 
 type Kind = type[SelectRequest | RewardRequest | ActivateRequest | Batch]
 

@@ -23,8 +23,8 @@ from bandit_service.compat.banditdb import endpoints as banditdb_endpoints
 from bandit_service.compat.mcp.door import PATH as MCP_PATH
 from bandit_service.compat.mcp.door import McpDoor
 from bandit_service.compat.mcp.tools import tools as mcp_tools
-from bandit_service.health import router as health_router
 from bandit_service.http import openapi, problems
+from bandit_service.http.health import router as health_router
 from bandit_service.http.hot import Hot
 from bandit_service.http.logs import RequestMiddleware
 from bandit_service.http.rate_limit import Admission, Rate

@@ -22,8 +22,8 @@ from rich.table import Table
 from sqlalchemy.exc import DBAPIError
 
 from bandit_service.api.experiments.fields import NAMESPACE_PATTERN
+from bandit_service.domain.api_key import ALL_NAMESPACES, Role, new_key
 from bandit_service.http import logs
-from bandit_service.http.auth import ALL_NAMESPACES, Role, new_key
 from bandit_service.ledger import migrations
 from bandit_service.ledger.api_keys import ApiKeysRepository
 from bandit_service.operations.commands import app as maintenance

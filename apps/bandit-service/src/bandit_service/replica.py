@@ -33,8 +33,8 @@ from bandit_service.events.reconcile import Reconciler
 from bandit_service.events.refill import Refiller
 from bandit_service.events.snapshots import Snapshots
 from bandit_service.events.writer import Writer
-from bandit_service.health import Readiness
 from bandit_service.http.auth import KeyRing
+from bandit_service.http.health import Readiness
 from bandit_service.ledger.api_keys import ApiKeysRepository
 from bandit_service.ledger.errors import PostgresUnavailableError
 from bandit_service.ledger.events import EventLog

@@ -12,7 +12,7 @@ import pytest
 from banditdb import Client
 
 from bandit_local.servers import RedisServer
-from bandit_service.http.auth import Role
+from bandit_service.domain.api_key import Role
 
 if TYPE_CHECKING:
     from conftest import AddKey, Serve, SettingsOn

@@ -19,7 +19,7 @@ import msgspec
 
 from bandit_service.api.decisions.schemas import ActivateRequest, SelectRequest
 from bandit_service.api.rewards.schemas import RewardRequest
-from bandit_service.http.problems import Invalid
+from bandit_service.domain.problems import Invalid
 
 IDS = DecisionIds({1: bytes(range(128, 160))}, secrets.token_bytes)
 

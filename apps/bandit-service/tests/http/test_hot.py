@@ -17,8 +17,9 @@ from pydantic import SecretStr
 
 from bandit_service.api.decisions.schemas import SelectRequest
 from bandit_service.api.rewards.schemas import RewardRequest
+from bandit_service.domain.problems import Invalid
 from bandit_service.http.hot import Batch, decode_item
-from bandit_service.http.problems import LONGEST_PATH, Invalid
+from bandit_service.http.problems import LONGEST_PATH
 
 if TYPE_CHECKING:
     from conftest import Api, NewApiKey, StartApi

@@ -119,7 +119,7 @@ async def test_a_refused_body_is_logged_and_answered_with_the_id(
 
 def logged(*statements: str) -> list[str]:
     """Return the lines a fresh program prints after configuring its logs."""
-    script = "\n".join(["import logging, structlog", "from bandit_service import logs", *statements])
+    script = "\n".join(["import logging, structlog", "from bandit_service.http import logs", *statements])
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert not done.stderr
     return done.stdout.splitlines()

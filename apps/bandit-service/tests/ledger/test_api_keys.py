@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import psycopg
 import pytest
 
-from bandit_service.http.auth import new_key
+from bandit_service.domain.api_key import new_key
 from bandit_service.ledger.api_keys import ApiKeysRepository
 from bandit_service.ledger.pool import make_pool
 

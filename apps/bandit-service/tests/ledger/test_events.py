@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from bandit_service.api.decisions.schemas import OwnDecision
 from bandit_service.domain.allocation import AllocationRecord
 from bandit_service.domain.event import EventKey, EventRecord, Kind, encode_record
 from bandit_service.domain.experiment import MICRO
+from bandit_service.domain.own_decision import OwnDecision
 from bandit_service.ledger.errors import PostgresUnavailableError
 from bandit_service.ledger.events import (
     ArmTotals,

@@ -3,7 +3,7 @@
 import pytest
 import redis
 
-from bandit_service.api.decisions.service import hashed_unit
+from bandit_service.domain.units import hashed_unit
 from bandit_service.ledger.events import EventLog
 from bandit_service.ledger.pool import Pool, connected
 from bandit_service.ledger.units import UnitsRepository

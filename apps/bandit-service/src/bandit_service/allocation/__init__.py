@@ -1,1 +1,1 @@
-"""Beliefs to published weights, by whichever replica holds an experiment's lease."""
+"""The lease-holder's work: beliefs to published weights. Imports serving, events, the stores and domain."""

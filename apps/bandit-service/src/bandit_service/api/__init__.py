@@ -1,1 +1,1 @@
-"""The endpoints of the service: a folder each for experiments, decisions, rewards and results."""
+"""The endpoints: a folder each for experiments, decisions, rewards and results. Imports every layer but compat."""

@@ -1,1 +1,1 @@
-"""Ways in for clients of other systems. Each maps what they know to experiments, and calls the services beside it."""
+"""APIs that clients of other systems know, on the services of api/. Imports api and lower layers."""

@@ -1,1 +1,1 @@
-"""Values and rules of experiments, decisions, events and allocations, without I/O. Imports bandit_core only."""
+"""Values and rules of experiments, decisions, events and keys, without I/O. Imports bandit_core only."""

@@ -1,1 +1,1 @@
-"""How an event travels: group commit to the stream, kept until Postgres has it, written there, refilled from there."""
+"""The way of an event to Postgres and back. Imports serving, the stores and domain. ledger/ and spool/ replace it."""

@@ -1,1 +1,1 @@
-"""What speaks HTTP for every endpoint: server, fast path, authentication, problems, limits, OpenAPI and logs."""
+"""HTTP for every endpoint: server, fast path, authentication, problems, limits, logs. Imports values and errors only."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bandit_service.http.problems import TooLarge, problem_response
+from bandit_service.domain.problems import TooLarge
+from bandit_service.http.problems import problem_response
 
 
 class BodyLimit:

@@ -15,8 +15,9 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 from structlog.contextvars import bind_contextvars
 
-from bandit_service.http.auth import Principal
-from bandit_service.http.problems import LONGEST_PATH, Invalid, Problem, problem_response
+from bandit_service.domain.api_key import Principal
+from bandit_service.domain.problems import Invalid, Problem
+from bandit_service.http.problems import LONGEST_PATH, details_of, problem_response
 from bandit_service.http.rate_limit import Admission
 from bandit_service.metrics import Metrics
 
@@ -166,7 +167,7 @@ async def settle[B, A](begun: Settled[B], finish: Callable[[B], Awaitable[A]]) -
 
 
 def _refused(problem: Problem) -> BatchItem:
-    return BatchItem(problem.status, problem=problem.to_dict())
+    return BatchItem(problem.status, problem=details_of(problem))
 
 
 def _bind(message: object) -> None:

@@ -9,16 +9,9 @@ from prometheus_client import Counter
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from bandit_service.domain.problems import HeadTooLarge, Problem, TooSlow, Unavailable, Unreadable
 from bandit_service.http.gathered_writes import GatheredWrites
-from bandit_service.http.problems import (
-    RETRY_AFTER,
-    HeadTooLarge,
-    Problem,
-    TooSlow,
-    Unavailable,
-    Unreadable,
-    problem_response,
-)
+from bandit_service.http.problems import RETRY_AFTER, problem_response
 
 MOST_HEAD_BYTES: Final = 65_536
 # So many past the bound are told so; any more are closed without a word.

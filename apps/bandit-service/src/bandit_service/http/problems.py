@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, ClassVar, Self, cast
+from typing import Any, cast
 
 import structlog
 from fastapi import FastAPI, Request, Response
@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
+from bandit_service.domain.problems import FieldError, Invalid, Problem, Unavailable
 from bandit_service.ledger.errors import MissingSchemaError, PostgresUnavailableError
 from bandit_service.redis_store.errors import StoreFullError, StoreUnavailableError
 
@@ -36,13 +37,6 @@ _ROUTING_DETAILS = {
 log = structlog.get_logger(__name__)
 
 
-class FieldError(BaseModel):
-    """What is wrong with one field."""
-
-    field: str = Field(description="Where, as a path into the body, or the parameter's name", examples=["arms[0].id"])
-    message: str = Field(description="What is wrong and what to do", examples=["must be unique"])
-
-
 class ProblemDetails(BaseModel):
     """An error (RFC 9457)."""
 
@@ -53,121 +47,9 @@ class ProblemDetails(BaseModel):
     errors: list[FieldError] | None = Field(default=None, description="The fields that are wrong, where fields are")
 
 
-class Problem(Exception):  # noqa: N818 (the standard's own word)
-    """An answer other than success. Subclasses fix the status, the title and the type."""
-
-    status: ClassVar[int] = 500
-    title: ClassVar[str] = "Internal error"
-
-    def __init__(
-        self,
-        detail: str,
-        *,
-        errors: Sequence[FieldError] = (),
-        retry_after: int | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        super().__init__(detail)
-        self.detail = detail
-        self.errors = tuple(errors)
-        self.retry_after = retry_after
-        self.headers = dict(headers or {})
-
-    @classmethod
-    def field(cls, name: str, message: str) -> Self:
-        """Return the problem that one field is wrong."""
-        return cls(f"{name}: {message}", errors=[FieldError(field=name, message=message)])
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the problem details as they are sent."""
-        return _details(self.status, self.title, self.detail, self.errors)
-
-
-class Unauthorized(Problem):
-    """The request brings no valid API key."""
-
-    status = 401
-    title = "Unauthorized"
-
-    def __init__(self, detail: str) -> None:
-        super().__init__(detail, headers={"WWW-Authenticate": 'Bearer realm="bandit"'})
-
-
-class Forbidden(Problem):
-    """The API key may not do this."""
-
-    status = 403
-    title = "Forbidden"
-
-
-class NotFound(Problem):
-    """There is nothing here, or nothing the API key may see."""
-
-    status = 404
-    title = "Not found"
-
-
-class Conflict(Problem):
-    """The request does not fit the present state."""
-
-    status = 409
-    title = "Conflict"
-
-
-class Expired(Problem):
-    """It was possible once, and no longer is."""
-
-    status = 410
-    title = "Expired"
-
-
-class TooLarge(Problem):
-    """The body is larger than this service takes."""
-
-    status = 413
-    title = "Too large"
-
-
-class Invalid(Problem):
-    """The request is readable but wrong; `errors` names the fields."""
-
-    status = 422
-    title = "Invalid"
-
-
-class Unreadable(Problem):
-    """The request cannot be read."""
-
-    status = 400
-    title = "Bad request"
-
-
-class TooSlow(Problem):
-    """The request did not arrive in time."""
-
-    status = 408
-    title = "Request timeout"
-
-
-class HeadTooLarge(Problem):
-    """The request's head (its path and headers) is larger than this service takes."""
-
-    status = 431
-    title = "Request header fields too large"
-
-
-class TooMany(Problem):
-    """More than can be taken now."""
-
-    status = 429
-    title = "Too many requests"
-
-
-class Unavailable(Problem):
-    """Something this needs is away for now."""
-
-    status = 503
-    title = "Unavailable"
+def details_of(problem: Problem) -> dict[str, Any]:
+    """Return the problem details as they are sent."""
+    return _details(problem.status, problem.title, problem.detail, problem.errors)
 
 
 def problem_response(problem: Problem) -> Response:
@@ -175,7 +57,7 @@ def problem_response(problem: Problem) -> Response:
     headers = dict(problem.headers)
     if problem.retry_after is not None:
         headers["Retry-After"] = str(problem.retry_after)
-    return _response(problem.to_dict(), headers)
+    return _response(details_of(problem), headers)
 
 
 def internal_error() -> Response:

@@ -1,1 +1,1 @@
-"""The only room that knows Postgres."""
+"""Postgres: migrations, queries as named SQL files, connections. Imports domain."""

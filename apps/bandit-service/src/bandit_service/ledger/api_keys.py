@@ -7,7 +7,7 @@ from datetime import datetime
 
 from psycopg.rows import class_row
 
-from bandit_service.http.auth import ApiKey, Principal, Role
+from bandit_service.domain.api_key import ApiKey, Principal, Role
 from bandit_service.ledger.pool import Pool, connected, statement
 
 

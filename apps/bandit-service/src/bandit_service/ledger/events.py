@@ -13,9 +13,9 @@ from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
-from bandit_service.api.decisions.schemas import OwnDecision
 from bandit_service.domain.allocation import AllocationRecord
 from bandit_service.domain.event import EventKey, Kind
+from bandit_service.domain.own_decision import OwnDecision
 from bandit_service.ledger.pool import Pool, connected, pages, statement
 
 # Writing a batch and rebuilding from millions of events take longer than a caller of the API would wait.

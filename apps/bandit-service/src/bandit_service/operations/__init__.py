@@ -1,1 +1,1 @@
-"""What keeps an installation healthy over months: partitions, retention, erasure, and looking it over."""
+"""What an operator runs: doctor, partitions, retention, erasure, archive. Imports the stores and domain."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bandit_service.api.decisions.service import hashed_unit
+from bandit_service.domain.units import hashed_unit
 from bandit_service.ledger.units import UnitsRepository
 from bandit_service.redis_store.state import Head
 from bandit_service.redis_store.store import RedisStore

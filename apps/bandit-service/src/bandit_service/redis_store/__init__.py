@@ -1,1 +1,1 @@
-"""The one room that knows the Redis protocol: keys, atomic scripts, connections."""
+"""The Redis protocol: keys, atomic scripts, connections. Imports domain. mirror/ and spool/ replace it."""

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any, cast
 
-from bandit_service.http.auth import ApiKey, Principal
+from bandit_service.domain.api_key import ApiKey, Principal
 from bandit_service.redis_store.keys import API_KEYS
 from bandit_service.redis_store.store import RedisStore, translated
 

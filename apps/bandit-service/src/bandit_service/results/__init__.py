@@ -1,1 +1,1 @@
-"""Reports of an experiment in words and numbers."""
+"""Reports of an experiment in numbers and words. Imports allocation and the layers below it."""

@@ -14,7 +14,7 @@ from bandit_core.holdout import compare
 from bandit_core.sample_ratio import sample_ratio
 from bandit_service.allocation.compute import posteriors, sides
 from bandit_service.domain.experiment import Experiment, Status
-from bandit_service.http.problems import Unavailable
+from bandit_service.domain.problems import Unavailable
 from bandit_service.ledger.errors import PostgresUnavailableError
 from bandit_service.ledger.events import EventLog
 from bandit_service.redis_store.state import BeliefCounts

@@ -16,8 +16,8 @@ from bandit_core.stopping import Verdict
 from bandit_service.allocation.compute import Posterior, beliefs_of, judge, posteriors
 from bandit_service.domain.allocation import decode_allocation
 from bandit_service.domain.experiment import Experiment, Status
+from bandit_service.domain.problems import Unavailable
 from bandit_service.domain.vectors import gaussian_beliefs
-from bandit_service.http.problems import Unavailable
 from bandit_service.redis_store.state import BeliefCounts
 from bandit_service.redis_store.store import RedisStore
 from bandit_service.serving.serving import Serving

@@ -1,1 +1,1 @@
-"""What a process holds in memory of an experiment, and the draw from it. Imports domain and the stores."""
+"""What a process holds in memory of an experiment, and the draw from it. Imports the stores and domain."""

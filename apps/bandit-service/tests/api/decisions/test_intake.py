@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator
 import pytest
 
 from bandit_service.api.decisions.intake import Intake
+from bandit_service.domain.api_key import Principal
 from bandit_service.domain.event import EventRecord
 from bandit_service.domain.experiment import ArmDefinition, Experiment
+from bandit_service.domain.problems import NotFound, TooMany, Unavailable
 from bandit_service.events.committer import Committer, Limits
 from bandit_service.events.lane import Lane
 from bandit_service.events.operations import UNRECORDED, Decide
-from bandit_service.http.auth import Principal
-from bandit_service.http.problems import NotFound, TooMany, Unavailable
 from bandit_service.redis_store.clock import StoreClock
 from bandit_service.redis_store.connection import PipelinedConnection
 from bandit_service.redis_store.store import RedisStore

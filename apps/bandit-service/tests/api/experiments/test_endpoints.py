@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from bandit_service.api.experiments.representation import ExperimentView
-from bandit_service.http.auth import new_key
+from bandit_service.domain.api_key import new_key
 from bandit_service.ledger.api_keys import ApiKeysRepository
 from bandit_service.ledger.pool import make_pool
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from bandit_service.api.experiments import git, transitions
 from bandit_service.api.experiments.schemas import Absence, ExperimentChange, NewArm, NewExperiment
-from bandit_service.http.problems import Conflict, Invalid
+from bandit_service.domain.problems import Conflict, Invalid
 
 if TYPE_CHECKING:
     from conftest import Api

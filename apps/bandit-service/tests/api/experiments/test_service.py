@@ -18,9 +18,9 @@ from bandit_service.api.experiments.schemas import (
     NewExperiment,
 )
 from bandit_service.api.experiments.service import RULE, Experiments
+from bandit_service.domain.api_key import ANONYMOUS, Principal
 from bandit_service.domain.experiment import Experiment
-from bandit_service.http.auth import ANONYMOUS, Principal
-from bandit_service.http.problems import Conflict, Forbidden, Invalid, NotFound
+from bandit_service.domain.problems import Conflict, Forbidden, Invalid, NotFound
 from bandit_service.ledger.errors import PostgresUnavailableError
 from bandit_service.ledger.experiments import ExperimentsRepository
 from bandit_service.ledger.pool import Pool, make_pool

@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from bandit_local.servers import RedisServer
 from bandit_service.compat.banditdb.endpoints import PATH, mount
-from bandit_service.http.auth import Role, new_key
+from bandit_service.domain.api_key import Role, new_key
 from bandit_service.ledger.api_keys import ApiKeysRepository
 from bandit_service.ledger.pool import make_pool
 

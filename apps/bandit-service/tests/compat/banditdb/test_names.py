@@ -11,8 +11,8 @@ from bandit_service.compat.banditdb.names import (
     experiment_name,
     generation,
 )
-from bandit_service.http.auth import Principal
-from bandit_service.http.problems import Invalid, NotFound
+from bandit_service.domain.api_key import Principal
+from bandit_service.domain.problems import Invalid, NotFound
 
 
 def caller(namespace: str) -> Principal:

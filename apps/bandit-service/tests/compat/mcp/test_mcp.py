@@ -13,7 +13,7 @@ from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import TextContent
 
-from bandit_service.http.auth import Role
+from bandit_service.domain.api_key import Role
 
 if TYPE_CHECKING:
     from compat.conftest import Served

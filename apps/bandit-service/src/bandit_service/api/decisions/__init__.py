@@ -1,1 +1,1 @@
-"""Which arm for this request: the hot path."""
+"""Select an arm, activate a decision."""

@@ -8,9 +8,9 @@ from starlette.routing import Route
 
 from bandit_service.api.decisions.schemas import ActivateRequest, ActivateResponse, SelectRequest, SelectResponse
 from bandit_service.api.decisions.service import Begun, Decisions
-from bandit_service.http.auth import Principal
+from bandit_service.domain.api_key import Principal
+from bandit_service.domain.problems import Problem
 from bandit_service.http.hot import Batch, BatchItem, Hot, HotEndpoint, Settled, decode_item, settle
-from bandit_service.http.problems import Problem
 
 _PROBLEMS = (401, 403, 404, 409, 413, 422, 429, 503)
 EXAMPLE_ID = "d1.AAAAAQAAAAc_0zMzMzMzMwAAAZqV1Y7gq0m3zXl6p2hob21lcGFnZQ"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from bandit_service.domain.api_key import Principal
+from bandit_service.domain.problems import NotFound, TooMany, Unavailable
 from bandit_service.events.committer import Committer, QueueFullError
 from bandit_service.events.lane import Lane
 from bandit_service.events.operations import UNRECORDED, Operation
-from bandit_service.http.auth import Principal
-from bandit_service.http.problems import NotFound, TooMany, Unavailable
 from bandit_service.ledger.errors import PostgresUnavailableError
 from bandit_service.serving.directory import Directory
 from bandit_service.serving.serving import Serving

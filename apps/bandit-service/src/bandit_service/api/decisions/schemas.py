@@ -88,16 +88,3 @@ class ActivateResponse(msgspec.Struct, frozen=True, kw_only=True):
     status: Literal["activated", "duplicate"]
     decision_id: str
     experiment_id: str
-
-
-class OwnDecision(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What the store remembers of a decision that carries its caller's own id."""
-
-    arm_index: int
-    propensity: float
-    decision_ms: int
-    stratum: Stratum
-    deferred: bool
-    weights_version: int
-    vector: Vector = "published"
-    segment: int | None = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from hashlib import blake2b
 from typing import NamedTuple
 
 import msgspec
@@ -19,11 +18,12 @@ from bandit_service.api.decisions.schemas import (
     SlateArm,
 )
 from bandit_service.api.decisions.tickets import Tickets, remembered
+from bandit_service.domain.api_key import Principal
 from bandit_service.domain.decision_id import DecisionIds, Place, Ticket, is_signed
 from bandit_service.domain.event import Circumstances, EventRecord, Stratum
+from bandit_service.domain.problems import Conflict, Expired, Invalid, Unavailable
+from bandit_service.domain.units import hashed_unit
 from bandit_service.events.operations import DUPLICATE, LATE, UNRECORDED, Activate, Counter, Decide
-from bandit_service.http.auth import Principal
-from bandit_service.http.problems import Conflict, Expired, Invalid, Unavailable
 from bandit_service.metrics import Metrics
 from bandit_service.serving.choice import Choice, Demand, DemandError
 from bandit_service.serving.chooser import Chooser
@@ -210,11 +210,6 @@ def _circumstances(choice: Choice, serving: Serving) -> Circumstances | None:
         return None
     segment = None if choice.segment is None else serving.segmentation.names[choice.segment]
     return Circumstances(choice.vector, segment, choice.slate_propensity, choice.context)
-
-
-def hashed_unit(unit_id: str, salt: str) -> str:
-    """Return the name a unit is stored under: a hash keyed by its namespace's salt."""
-    return blake2b(unit_id.encode(), digest_size=16, key=bytes.fromhex(salt)).hexdigest()
 
 
 def _check(request: SelectRequest, serving: Serving) -> None:

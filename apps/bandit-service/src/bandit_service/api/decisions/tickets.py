@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from bandit_service.api.decisions.intake import Intake
-from bandit_service.api.decisions.schemas import OwnDecision
+from bandit_service.domain.api_key import Principal
 from bandit_service.domain.decision_id import DecisionIds, ForgedDecisionIdError, Ticket, is_signed
-from bandit_service.http.auth import Principal
-from bandit_service.http.problems import Invalid, NotFound, Unavailable
+from bandit_service.domain.own_decision import OwnDecision
+from bandit_service.domain.problems import Invalid, NotFound, Unavailable
 from bandit_service.ledger.errors import PostgresUnavailableError
 from bandit_service.redis_store.errors import StoreUnavailableError
 from bandit_service.redis_store.keys import ExperimentKeys

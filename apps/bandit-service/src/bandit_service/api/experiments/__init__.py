@@ -1,1 +1,1 @@
-"""What experiments are, and how people change them."""
+"""Create, change and end experiments."""

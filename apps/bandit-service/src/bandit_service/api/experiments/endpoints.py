@@ -29,9 +29,10 @@ from bandit_service.api.experiments.schemas import (
     NewExperiment,
 )
 from bandit_service.api.experiments.service import Experiments
+from bandit_service.domain.api_key import Principal
 from bandit_service.domain.experiment import namespace_of
-from bandit_service.http.auth import Principal
-from bandit_service.http.problems import Invalid, NotFound, responses
+from bandit_service.domain.problems import Invalid, NotFound
+from bandit_service.http.problems import responses
 from bandit_service.http.rate_limit import Admission
 
 READING = (401, 403, 404, 413, 422, 429, 503)

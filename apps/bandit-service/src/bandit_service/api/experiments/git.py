@@ -8,7 +8,7 @@ from bandit_service.api.experiments import rules, transitions
 from bandit_service.api.experiments.fields import MOST_ARMS
 from bandit_service.api.experiments.schemas import Arm, ExperimentChange, NewExperiment
 from bandit_service.domain.experiment import Experiment
-from bandit_service.http.problems import Conflict
+from bandit_service.domain.problems import Conflict
 
 # What events already mean cannot be changed under them.
 _FIXED = NewExperiment.model_fields.keys() - ExperimentChange.model_fields.keys() - {"experiment_id", "arms"}

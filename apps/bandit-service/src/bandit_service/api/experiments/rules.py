@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from bandit_core.guardrails import InfeasibleLimits
 from bandit_service.domain.experiment import Experiment
+from bandit_service.domain.problems import FieldError, Invalid
 from bandit_service.domain.vectors import guardrails_of, has_only_floors
-from bandit_service.http.problems import FieldError, Invalid
 
 # A covariance is published for every arm, and counts for every segment, again and again.
 _MOST_NUMBERS = 1_000_000

@@ -21,9 +21,9 @@ from bandit_service.api.experiments.schemas import (
     NewArm,
     NewExperiment,
 )
+from bandit_service.domain.api_key import ALL_NAMESPACES, Principal
 from bandit_service.domain.experiment import Experiment, namespace_of
-from bandit_service.http.auth import ALL_NAMESPACES, Principal
-from bandit_service.http.problems import Conflict, NotFound
+from bandit_service.domain.problems import Conflict, NotFound
 from bandit_service.ledger.experiments import (
     AlreadyExistsError,
     Change,

@@ -28,7 +28,7 @@ from bandit_service.domain.experiment import (
     StoppingDefinition,
     namespace_of,
 )
-from bandit_service.http.problems import Conflict, Invalid, NotFound
+from bandit_service.domain.problems import Conflict, Invalid, NotFound
 
 _DOCUMENTS: Mapping[str, Any] = {
     "policy": PolicyDefinition,

@@ -1,1 +1,1 @@
-"""What is believed of an experiment, and its report, over HTTP."""
+"""Beliefs, allocation, conclusion and report of an experiment over HTTP."""

@@ -1,1 +1,1 @@
-"""What came of a decision."""
+"""Take the reward of a decision."""

@@ -9,9 +9,9 @@ from starlette.routing import Route
 from bandit_service.api.decisions.endpoints import EXAMPLE_ID
 from bandit_service.api.rewards.schemas import RewardRequest, RewardResponse
 from bandit_service.api.rewards.service import Begun, Rewards
-from bandit_service.http.auth import Principal
+from bandit_service.domain.api_key import Principal
+from bandit_service.domain.problems import Problem
 from bandit_service.http.hot import Batch, BatchItem, Hot, HotEndpoint, Settled, decode_item, settle
-from bandit_service.http.problems import Problem
 
 REWARD = HotEndpoint(
     path="/reward",

@@ -9,12 +9,12 @@ from typing import NamedTuple
 from bandit_service.api.decisions.intake import Intake
 from bandit_service.api.decisions.tickets import Tickets
 from bandit_service.api.rewards.schemas import RewardRequest, RewardResponse, RewardStatus
+from bandit_service.domain.api_key import Principal
 from bandit_service.domain.decision_id import Place, Ticket
 from bandit_service.domain.event import Circumstances, EventRecord
 from bandit_service.domain.experiment import MICRO, ArmDefinition
+from bandit_service.domain.problems import Conflict, Expired, Invalid, NotFound
 from bandit_service.events.operations import DUPLICATE, LATE, NO_CONTEXT, NOT_ACTIVATED, Reward, RewardMode
-from bandit_service.http.auth import Principal
-from bandit_service.http.problems import Conflict, Expired, Invalid, NotFound
 from bandit_service.metrics import Metrics
 from bandit_service.serving.choice import DemandError
 from bandit_service.serving.chooser import logged_context

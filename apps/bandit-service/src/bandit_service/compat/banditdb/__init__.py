@@ -1,1 +1,1 @@
-"""The HTTP API of BanditDB: its campaigns are experiments that decide by features."""
+"""The HTTP API of BanditDB: a campaign is an experiment with linear models."""

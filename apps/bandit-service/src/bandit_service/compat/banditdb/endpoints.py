@@ -25,10 +25,10 @@ from bandit_service.compat.banditdb.schemas import (
     SetArmStatus,
 )
 from bandit_service.compat.banditdb.service import BanditDb, Predicting
-from bandit_service.health import Readiness
-from bandit_service.http.auth import Principal, Role
+from bandit_service.domain.api_key import Principal, Role
+from bandit_service.domain.problems import Problem
+from bandit_service.http.health import Readiness
 from bandit_service.http.hot import decode_item
-from bandit_service.http.problems import Problem
 from bandit_service.http.rate_limit import Admission
 
 PATH: Final = "/banditdb"

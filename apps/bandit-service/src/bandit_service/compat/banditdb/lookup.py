@@ -6,9 +6,9 @@ from bandit_service.api.decisions.intake import Intake
 from bandit_service.api.experiments.schemas import Filter
 from bandit_service.api.experiments.service import Experiments
 from bandit_service.compat.banditdb.names import campaign_of, check_new, experiment_name, generation, unknown
+from bandit_service.domain.api_key import Principal
 from bandit_service.domain.experiment import Experiment, namespace_of
-from bandit_service.http.auth import Principal
-from bandit_service.http.problems import Conflict, NotFound
+from bandit_service.domain.problems import Conflict, NotFound
 from bandit_service.serving.serving import Serving
 
 _PAGE = 1_000

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 
 from bandit_service.api.experiments.fields import ID_PATTERN
+from bandit_service.domain.api_key import ALL_NAMESPACES, Principal
 from bandit_service.domain.experiment import DEFAULT_NAMESPACE
-from bandit_service.http.auth import ALL_NAMESPACES, Principal
-from bandit_service.http.problems import Invalid, NotFound
+from bandit_service.domain.problems import Invalid, NotFound
 
 # Leaves room for the namespace and the generation in an experiment's id.
 LONGEST_NAME = 100

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ValidationError
 from bandit_service.api.experiments.schemas import Absence, NewArm, NewExperiment
 from bandit_service.compat.banditdb.schemas import ALGORITHMS, HOUR, AddArm, CreateCampaign
 from bandit_service.domain.experiment import Experiment
+from bandit_service.domain.problems import Invalid
 from bandit_service.http import problems
-from bandit_service.http.problems import Invalid
 
 REASON: Final = "asked for through /banditdb"
 _POLICIES: Final[Mapping[str, str]] = {algorithm: policy for policy, algorithm in ALGORITHMS.items()}

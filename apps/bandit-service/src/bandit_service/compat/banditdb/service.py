@@ -32,9 +32,9 @@ from bandit_service.compat.banditdb.schemas import (
     Reward,
     SetArmStatus,
 )
+from bandit_service.domain.api_key import Principal
 from bandit_service.domain.decision_id import is_signed
-from bandit_service.http.auth import Principal
-from bandit_service.http.problems import Conflict, NotFound
+from bandit_service.domain.problems import Conflict, NotFound
 from bandit_service.results.experiment_report import ExperimentReport, ExperimentReports
 from bandit_service.serving.serving import Serving
 

@@ -15,8 +15,8 @@ from mcp.types import Tool as McpTool
 from pydantic import ValidationError
 
 from bandit_service.compat.mcp.tools import PRINCIPAL, Tool
-from bandit_service.http.auth import Principal
-from bandit_service.http.problems import Problem
+from bandit_service.domain.api_key import Principal
+from bandit_service.domain.problems import Problem
 from bandit_service.ledger.errors import PostgresUnavailableError
 from bandit_service.redis_store.errors import StoreFullError, StoreUnavailableError
 

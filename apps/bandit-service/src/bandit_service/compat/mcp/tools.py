@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bandit_service.compat.banditdb.schemas import CreateCampaign, Diagnostics, Predict, Reward
 from bandit_service.compat.banditdb.service import BanditDb
-from bandit_service.http.auth import Principal, Role
+from bandit_service.domain.api_key import Principal, Role
 
 PRINCIPAL: Final = "bandit.principal"
 """Where the ASGI scope of a request holds who is calling."""
