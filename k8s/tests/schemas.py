@@ -13,10 +13,10 @@ from typing import Any, Final
 import kubernetes_validate
 import yaml
 from jsonschema import Draft202012Validator
-from manifests import LOADER, REPOSITORY, Object
+from manifests import LOADER, Object
 
 VARIABLE: Final = "BANDIT_CRDS"
-BESIDE: Final = REPOSITORY.parent / "shared" / "crds"
+KEPT: Final = Path(__file__).with_name("definitions")
 # The oldest with all the fields that are used, and the newest there are schemas of.
 VERSIONS: Final = ("1.32", kubernetes_validate.latest_version())
 _NATIVE: Final = ("apps", "autoscaling", "batch", "networking.k8s.io", "policy", "rbac.authorization.k8s.io")
@@ -54,8 +54,8 @@ def errors_of(found: Object) -> list[str]:
 
 
 def definitions_folder() -> Path:
-    """Return the folder named by BANDIT_CRDS, which then has to be there, or the one beside the repository."""
-    folder = Path(os.environ.get(VARIABLE, BESIDE))
+    """Return the folder named by BANDIT_CRDS, which then has to be there, or the one kept with the tests."""
+    folder = Path(os.environ.get(VARIABLE, KEPT))
     if not folder.is_dir():
         raise MissingDefinitionsError(
             f"there are no custom resource definitions in {folder}: name a folder of them with {VARIABLE}"
