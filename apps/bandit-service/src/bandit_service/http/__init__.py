@@ -1,1 +1,1 @@
-"""HTTP for every endpoint: server, fast path, authentication, problems, limits, logs. Imports values and errors only."""
+"""HTTP for every endpoint: server, fast path, authentication, problems, limits, logs. Imports values and errors."""
