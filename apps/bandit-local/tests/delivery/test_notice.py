@@ -59,3 +59,12 @@ def test_a_licence_is_the_one_that_the_package_states() -> None:
 def test_the_licence_of_seldon_core_is_explained() -> None:
     assert listed()["seldon-core"] == "Business Source License 1.1"
     assert "Additional Use Grant" in NOTICE
+
+
+def test_the_projects_of_kept_definitions_are_listed() -> None:
+    files = list((ROOT / "k8s" / "tests" / "definitions").glob("*.yaml"))
+    assert files
+    for file in files:
+        source = re.match(r"# From (\S+) v\S+ ", file.read_text())
+        assert source is not None, file
+        assert re.search(rf"^    {re.escape(source[1])} ", NOTICE, re.MULTILINE), source[1]
