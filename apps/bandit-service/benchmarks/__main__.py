@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated
 
 import httpx
 import psycopg
@@ -17,6 +18,7 @@ import typer
 from rich.console import Console
 
 from bandit_local.errors import LocalError
+from bandit_service.redis_store.inspection import inspect_store
 from benchmarks import report
 from benchmarks.best_arm import best_arm_table
 from benchmarks.contenders import EXPERIMENT, REWARD, SELECT, SELECT_BATCH, Contender, endpoints, references
@@ -127,10 +129,10 @@ def _service(stores: Stores, program: list[str | Path] | None = None) -> Iterato
 
 
 def _machine(stores: Stores) -> Table:
-    with redis.Redis.from_url(stores.redis.url) as store, psycopg.connect(stores.postgres.dsn) as connection:
-        server = cast("dict[str, Any]", store.info("server"))
+    store = asyncio.run(inspect_store(stores.redis.url))
+    with psycopg.connect(stores.postgres.dsn) as connection:
         postgres = connection.info.server_version
-    return machine_table(str(server["redis_version"]), f"{postgres // 10_000}.{postgres % 10_000}")
+    return machine_table(f"{store.server} {store.version}", f"{postgres // 10_000}.{postgres % 10_000}")
 
 
 if __name__ == "__main__":

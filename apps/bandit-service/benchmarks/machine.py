@@ -24,7 +24,7 @@ _LIBRARIES: Final = (
 )
 
 
-def machine_table(redis_version: str, postgres_version: str) -> Table:
+def machine_table(store: str, postgres_version: str) -> Table:
     """Return the machine, its load and the versions that matter."""
     rows = [
         ("processor", f"{_processor()}, {os.cpu_count()} logical"),
@@ -32,7 +32,7 @@ def machine_table(redis_version: str, postgres_version: str) -> Table:
         ("system", f"{platform.system()} {platform.release()}"),
         ("load average before", f"{os.getloadavg()[0]:.1f}"),
         ("Python", platform.python_version()),
-        ("Redis, Postgres", f"{redis_version}, {postgres_version}"),
+        ("store, Postgres", f"{store}, {postgres_version}"),
         ("libraries", ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)),
     ]
     return Table("Machine", ("what", "which"), rows)

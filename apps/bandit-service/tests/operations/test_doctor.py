@@ -30,8 +30,9 @@ from bandit_service.redis_store.state import Head
 from bandit_service.settings import Settings
 
 STORE = StoreFacts(
-    server="redis",
+    server="Redis",
     version="7.4.1",
+    redis_version="7.4.1",
     role="master",
     is_cluster=False,
     policy="noeviction",
@@ -66,13 +67,15 @@ def test_a_sound_installation_is_all_well() -> None:
 @pytest.mark.parametrize(
     ("change", "trouble"),
     [
-        ({"version": "6.0.16"}, {"Redis version": "fail"}),
-        ({"version": "5.0.7"}, {"Redis version": "fail"}),
+        ({"redis_version": "6.0.16"}, {"Redis version": "fail"}),
+        ({"redis_version": "5.0.7"}, {"Redis version": "fail"}),
+        ({"server": "Dragonfly", "version": "0.9.1", "redis_version": "6.2.11"}, {}),
+        ({"server": None, "version": None, "redis_version": None}, {"Redis version": "fail"}),
         ({"is_cluster": True}, {"Redis mode": "fail"}),
         ({"role": "slave"}, {"Redis role": "fail"}),
         ({"policy": "allkeys-lru"}, {"Redis eviction": "fail"}),
-        ({"server": "dragonfly", "policy": "cache_mode"}, {"Redis eviction": "fail"}),
-        ({"server": "dragonfly", "policy": None, "append_only": None}, {}),
+        ({"server": "Dragonfly", "policy": "cache_mode"}, {"Redis eviction": "fail"}),
+        ({"server": "Dragonfly", "policy": None, "append_only": None}, {}),
         ({"memory_limit": 0}, {"Redis memory": "warn"}),
         ({"memory_used": 900 * 2**20}, {"Redis memory": "warn"}),
         ({"append_only": False}, {"Redis durability": "warn"}),
@@ -127,7 +130,9 @@ def test_a_postgres_that_has_forgotten_what_it_had_is_found(
 
 
 def test_every_trouble_comes_with_what_to_do() -> None:
-    worst_store = replace(STORE, version="5", is_cluster=True, role="slave", policy="allkeys-lru", append_only=False)
+    worst_store = replace(
+        STORE, redis_version="5", is_cluster=True, role="slave", policy="allkeys-lru", append_only=False
+    )
     worst_tables = replace(TABLES, revision=None, partitions=(), default_is_empty=False)
     findings = [*judge_store(worst_store), *judge_tables(worst_tables, "0002", NOVEMBER)]
     assert all(finding.do for finding in findings if finding.status != "ok")

@@ -111,8 +111,8 @@ def judge_agreement(heads: Mapping[str, Head], positions: Mapping[str, tuple[int
 
 
 def _version(facts: StoreFacts) -> Finding:
-    number = tuple(int(part) for part in re.findall(r"\d+", facts.version)[:2])
-    what = f"{facts.server} speaks like Redis {facts.version}"
+    number = tuple(int(part) for part in re.findall(r"\d+", facts.redis_version or "")[:2])
+    what = f"it is {facts.server} {facts.version}" if facts.server else "it does not say what it is"
     if number < OLDEST_REDIS:
         return Finding("Redis version", "fail", what, "use Redis 6.2, Valkey 7 or Dragonfly 1, or newer ones")
     return Finding("Redis version", "ok", what)

@@ -16,14 +16,16 @@ from bandit_service.redis_store.errors import StoreUnavailableError
 from bandit_service.redis_store.scripts import script
 
 _SECONDS = 5.0
+_VERSION_FIELDS = {"Dragonfly": "dragonfly_version", "Valkey": "valkey_version", "Redis": "redis_version"}
 
 
 @dataclass(frozen=True, slots=True)
 class StoreFacts:
     """What the store says of itself. None: it does not say."""
 
-    server: str
-    version: str
+    server: str | None
+    version: str | None
+    redis_version: str | None
     role: str | None
     is_cluster: bool
     policy: str | None
@@ -61,13 +63,14 @@ async def inspect_store(url: str) -> StoreFacts:
 
 
 def _facts(info: dict[str, Any], clock_ahead: float, refused_scripts: tuple[str, ...]) -> StoreFacts:
-    # Dragonfly and Valkey also claim a Redis version, for clients that know no other.
-    names = {"dragonfly": "dragonfly_version", "valkey": "valkey_version", "redis": "redis_version"}
-    server = next((name for name, field in names.items() if field in info), "unknown")
+    # Dragonfly and Valkey also claim a Redis version: that of the commands they take.
+    versions = {name: str(info[field]) for name, field in _VERSION_FIELDS.items() if field in info}
+    server, version = next(iter(versions.items()), (None, None))
     written = [info.get(field, "ok") for field in ("aof_last_write_status", "rdb_last_bgsave_status")]
     return StoreFacts(
         server=server,
-        version=str(info.get("redis_version", "0")),
+        version=version and version.removeprefix("df-v"),
+        redis_version=str(info["redis_version"]) if "redis_version" in info else None,
         role=info.get("role"),
         is_cluster=bool(int(info.get("cluster_enabled", 0))),
         policy="cache_mode" if info.get("cache_mode") == "cache" else info.get("maxmemory_policy"),
