@@ -55,8 +55,8 @@ async def test_the_same_server_again_is_the_same_store(connection: PipelinedConn
     assert connection.generation == 1
 
 
-async def test_a_server_that_was_restarted_is_another_store(tmp_path: Path) -> None:
-    with RedisServer(tmp_path) as server:
+async def test_a_server_that_was_restarted_is_another_store(tmp_path: Path, binary: Path | None) -> None:
+    with RedisServer(tmp_path, binary=binary) as server:
         connection = PipelinedConnection(server.url, timeout=1.0)
         await connection.open()
         server.restart()
@@ -67,8 +67,8 @@ async def test_a_server_that_was_restarted_is_another_store(tmp_path: Path) -> N
         await connection.close()
 
 
-async def test_a_server_that_is_a_replica_now_is_left(tmp_path: Path) -> None:
-    with RedisServer(tmp_path) as server:
+async def test_a_server_that_is_a_replica_now_is_left(tmp_path: Path, binary: Path | None) -> None:
+    with RedisServer(tmp_path, binary=binary) as server:
         connection = PipelinedConnection(server.url, timeout=1.0)
         await connection.open()
         await connection.execute([("REPLICAOF", "127.0.0.1", "1")])
