@@ -23,7 +23,7 @@ ARGS ?=
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: $(READY) ## Run the platform here: real Redis and Postgres, the service, an experiment (options: ARGS="--help")
+run: $(READY) ## Run the platform here: Valkey and Postgres, the service, an experiment (options: ARGS="--help")
 	@$(BIN)/bandit-local run $(ARGS)
 
 pipeline: $(READY) ## Run the pipeline here: Dagster's UI on 127.0.0.1:3000, on the same servers (options: ARGS="--help")

@@ -1,4 +1,4 @@
-"""The platform for all tests: real Redis, Postgres and service, with an experiment that has seen everything."""
+"""The platform for all tests: real Valkey, Postgres and service, with an experiment that has seen everything."""
 
 import time
 from collections.abc import Callable, Iterator

@@ -1,1 +1,1 @@
-"""One machine: real Redis and Postgres as child processes, the main job, the servers of the tests."""
+"""One machine: Valkey and Postgres as child processes, the main job, the servers of the tests."""

@@ -45,7 +45,7 @@ def run(
     min_decisions: Annotated[int, typer.Option(min=1, help="Do not stop before this many decisions.")] = 5_000,
     data: Annotated[Path, typer.Option(help="Folder of everything that survives a restart.")] = Path(".local"),
 ) -> None:
-    """Start Redis, Postgres and the service; let an experiment learn from simulated visitors; keep serving."""
+    """Start Valkey, Postgres and the service; let an experiment learn from simulated visitors; keep serving."""
     from bandit_local import job  # late: help and wrong options need not wait for everything it imports
 
     options = Options(

@@ -34,10 +34,10 @@ def run(options: Options, console: Console) -> bool:
     for item in items:
         say(console, f"  {item.arm:<8} {item.clicks}/{item.impressions} = {item.click_rate:.2%}")
     with running_stack(options) as stack:
-        say(console, f"Redis on {stack.redis_address}, Postgres on {stack.postgres_address}, data in {options.data}")
+        say(console, f"{stack.store}, Postgres on {stack.postgres_address}, data in {options.data}")
         say(console, f"Service on {stack.url}: documentation {stack.url}/docs, metrics {stack.url}/metrics")
         decided = asyncio.run(Job(options, console, items, stack).learn_and_serve())
-        say(console, "Stopping: the service drains, then Postgres and Redis finish.")
+        say(console, "Stopping: the service drains, then Postgres and Valkey finish.")
     say(console, "Stopped.")
     return decided
 

@@ -42,7 +42,7 @@ def run(options: PipelineOptions, console: Console) -> bool:
     with running_stack(options.stack) as stack, S3Server(options.data / "s3") as s3:
         s3.create_bucket(BUCKET)
         environment = settings(options.data.absolute(), stack, s3)
-        say(console, f"Redis on {stack.redis_address}, Postgres on {stack.postgres_address}, service on {stack.url}")
+        say(console, f"{stack.store}, Postgres on {stack.postgres_address}, service on {stack.url}")
         say(console, f"S3 on {s3.url}, bucket {BUCKET} (in memory: empty after each start), data in {options.data}")
         say(console, f"MLflow store {environment['BANDIT_MLFLOW_URI']}")
         if options.once:
@@ -52,7 +52,7 @@ def run(options: PipelineOptions, console: Console) -> bool:
             with dagster_ui(options, environment) as ui:
                 say(console, f"Dagster on http://{HOST}:{options.ui_port}; Ctrl-C stops everything.")
                 _watch(stack, ui)
-        say(console, "Stopping: Dagster first, then S3, the service, Postgres and Redis.")
+        say(console, "Stopping: Dagster first, then S3, the service, Postgres and Valkey.")
     say(console, "Stopped.")
     return succeeded
 

@@ -1,4 +1,4 @@
-"""Everything that has to run before a visitor can come: Redis, Postgres, its schema, the service."""
+"""Everything that has to run before a visitor can come: Valkey, Postgres, its schema, the service."""
 
 import base64
 import contextlib
@@ -38,7 +38,7 @@ class Stack:
     """A service that answers, and where its parts are."""
 
     url: str
-    redis_address: str
+    store: str
     postgres_address: str
     service: ChildProcess
     postgres_dsn: str = field(repr=False)
@@ -57,7 +57,7 @@ def running_stack(options: Options) -> Iterator[Stack]:
     options.data.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         redis_url = options.redis_url or stack.enter_context(RedisServer(options.data / "redis")).url
-        redis_address = check_redis(redis_url)
+        store = f"{'Redis protocol' if options.redis_url else RedisServer.name} on {check_redis(redis_url)}"
         dsn = options.postgres_dsn or stack.enter_context(PostgresServer(options.data / "postgres")).dsn
         postgres_address = check_postgres(dsn)
         migrate(dsn)
@@ -65,11 +65,11 @@ def running_stack(options: Options) -> Iterator[Stack]:
         stack.callback(service.stop, DRAIN_TIMEOUT)
         url = f"http://{HOST}:{options.port}"
         wait_until_ready(service, url)
-        yield Stack(url, redis_address, postgres_address, service, dsn)
+        yield Stack(url, store, postgres_address, service, dsn)
 
 
 def check_redis(url: str) -> str:
-    """Return the address of a Redis that answers; LocalError otherwise."""
+    """Return the address of a server that answers in the Redis protocol; LocalError otherwise."""
     try:
         with redis.Redis.from_url(url, socket_timeout=CHECK_TIMEOUT, retry=Retry(NoBackoff(), 0)) as client:
             client.ping()

