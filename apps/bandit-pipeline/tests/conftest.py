@@ -10,14 +10,14 @@ import dagster as dg
 import pytest
 
 from bandit_local.options import Options
-from bandit_local.servers import PostgresServer, RedisServer, S3Server
+from bandit_local.servers import RedisServer, S3Server
 from bandit_local.servers.local_server import free_port
 from bandit_local.servers.s3 import ACCESS_KEY, SECRET_KEY
 from bandit_local.stack import running_stack
+from bandit_local.testing.servers import EMPTY, MIGRATED, NewDatabase
 from bandit_pipeline.definitions import build
 from bandit_pipeline.resources import BanditService, Bucket, Grafana, Postgres, Tracking
 from bandit_pipeline.resources.postgres import fetch
-from bandit_service.ledger import migrations
 
 _numbers = itertools.count(1)
 
@@ -36,14 +36,6 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
         yield server
 
 
-@pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    options = {"fsync": "off", "synchronous_commit": "off"}
-    with PostgresServer(tmp_path_factory.mktemp("postgres"), options=options) as server:
-        migrations.upgrade(server.create_database("migrated"))
-        yield server
-
-
 @pytest.fixture
 def bucket(s3_server: S3Server) -> Bucket:
     """An empty bucket."""
@@ -57,11 +49,10 @@ def new_bucket(server: S3Server) -> Bucket:
 
 
 @pytest.fixture
-def postgres(postgres_server: PostgresServer) -> Iterator[Postgres]:
+def postgres(new_database: NewDatabase) -> Iterator[Postgres]:
     """A migrated, empty database that no service uses."""
-    name = f"test_{next(_numbers)}"
-    yield Postgres(dsn=postgres_server.create_database(name, template="migrated"))
-    postgres_server.drop_database(name)
+    with new_database(MIGRATED) as dsn:
+        yield Postgres(dsn=dsn)
 
 
 @pytest.fixture(scope="session")
@@ -73,12 +64,11 @@ def tracking(tmp_path_factory: pytest.TempPathFactory) -> Tracking:
 
 @pytest.fixture(scope="session")
 def stack(
-    tmp_path_factory: pytest.TempPathFactory, postgres_server: PostgresServer
+    tmp_path_factory: pytest.TempPathFactory, new_database: NewDatabase
 ) -> Iterator[tuple[BanditService, Postgres]]:
     """A running bandit-service, and its database."""
     data = tmp_path_factory.mktemp("stack")
-    dsn = postgres_server.create_database("service")
-    with RedisServer(data / "redis", options={"appendonly": "no"}) as redis:
+    with RedisServer(data / "redis", options={"appendonly": "no"}) as redis, new_database(MIGRATED) as dsn:
         options = Options(port=free_port(), redis_url=redis.url, postgres_dsn=dsn, data=data)
         with running_stack(options) as running:
             yield BanditService(url=running.url), Postgres(dsn=dsn)
@@ -180,8 +170,7 @@ def wait_for(postgres: Postgres, ids: list[str], kind: str) -> None:
 
 
 @pytest.fixture
-def empty_postgres(postgres_server: PostgresServer) -> Iterator[Postgres]:
+def empty_postgres(new_database: NewDatabase) -> Iterator[Postgres]:
     """A database without any table."""
-    name = f"empty_{next(_numbers)}"
-    yield Postgres(dsn=postgres_server.create_database(name))
-    postgres_server.drop_database(name)
+    with new_database(EMPTY) as dsn:
+        yield Postgres(dsn=dsn)

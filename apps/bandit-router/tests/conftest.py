@@ -16,12 +16,12 @@ from typing import Any
 import httpx
 import pytest
 
-from bandit_local.servers import PostgresServer, RedisServer
+from bandit_local.servers import RedisServer
 from bandit_local.servers.local_server import HOST, free_port
 from bandit_local.servers.process import ChildProcess
+from bandit_local.testing.servers import MIGRATED, NewDatabase
 from bandit_router.client import ServiceClient
 from bandit_service.domain.api_key import Role, new_key
-from bandit_service.ledger import migrations
 from bandit_service.ledger.api_keys import ApiKeysRepository
 from bandit_service.ledger.pool import make_pool
 
@@ -94,20 +94,16 @@ def wait_until(holds: Callable[[], object], seconds: float = 30.0) -> None:
 
 
 @pytest.fixture(scope="session")
-def service_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service_process(new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("router")
-    with (
-        RedisServer(folder / "redis", options={"appendonly": "no"}) as redis,
-        PostgresServer(folder / "postgres", options={"fsync": "off"}) as postgres,
-    ):
-        migrations.upgrade(postgres.dsn)
+    with RedisServer(folder / "redis", options={"appendonly": "no"}) as redis, new_database(MIGRATED) as dsn:
         environment = {
             "BANDIT_REDIS_URL": redis.url,
-            "BANDIT_POSTGRES_DSN": postgres.dsn,
+            "BANDIT_POSTGRES_DSN": dsn,
             "BANDIT_SIGNING_KEYS": f"k1:{base64.b64encode(secrets.token_bytes(32)).decode()}",
             "BANDIT_AUTH_REQUIRED": "true",
         }
-        admin_key, router_key = (asyncio.run(added_key(postgres.dsn, role)) for role in KEYS)
+        admin_key, router_key = (asyncio.run(added_key(dsn, role)) for role in KEYS)
         service = Service(environment, folder / "service.log", admin_key, router_key)
         service.start()
         yield service

@@ -16,12 +16,12 @@ import httpx
 import numpy as np
 import pytest
 
-from bandit_local.servers import PostgresServer, RedisServer
+from bandit_local.servers import RedisServer
 from bandit_local.servers.local_server import HOST, free_port
 from bandit_local.servers.process import ChildProcess
+from bandit_local.testing.servers import MIGRATED, NewDatabase
 from bandit_sdk import AsyncClient, AwayError, Client
 from bandit_service.domain.api_key import Role, new_key
-from bandit_service.ledger import migrations
 from bandit_service.ledger.api_keys import ApiKeysRepository
 from bandit_service.ledger.pool import make_pool
 
@@ -42,17 +42,9 @@ class Service:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    with PostgresServer(tmp_path_factory.mktemp("postgres"), options={"fsync": "off"}) as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def service(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service(new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("service")
-    dsn = postgres_server.create_database("service")
-    with RedisServer(folder / "redis", options={"appendonly": "no"}) as redis:
-        migrations.upgrade(dsn)
+    with RedisServer(folder / "redis", options={"appendonly": "no"}) as redis, new_database(MIGRATED) as dsn:
         keys: dict[str, str] = {role: asyncio.run(_added_key(dsn, role)) for role in ROLES}
         port = free_port()
         environment = {

@@ -1,4 +1,4 @@
-"""Real servers for every test: one Redis and one Postgres a session, an empty database each a test."""
+"""Real servers for every test: one Redis a session, and an empty database each a test."""
 
 import asyncio
 import base64
@@ -25,21 +25,19 @@ import redis
 import structlog
 from pydantic import SecretStr
 
-from bandit_local.servers import PostgresServer, RedisServer
+from bandit_local.servers import RedisServer
 from bandit_local.servers.local_server import free_port
 from bandit_local.servers.process import ChildProcess
+from bandit_local.testing.servers import EMPTY, MIGRATED, NewDatabase
 from bandit_service.app import create_app
 from bandit_service.domain.api_key import Role, new_key
-from bandit_service.ledger import migrations
 from bandit_service.ledger.api_keys import ApiKeysRepository
 from bandit_service.ledger.pool import make_pool
 from bandit_service.redis_store.store import RedisStore
 from bandit_service.settings import Settings
 
-_TEMPLATE = "migrated"
 # A busy machine is no outage: tests that are not about one wait longer than a client would.
 PATIENT = {"redis_timeout": 10.0}
-_database_numbers = itertools.count(1)
 _experiment_numbers = itertools.count(1)
 
 StartService = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
@@ -52,14 +50,6 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
         yield server
 
 
-@pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    options = {"fsync": "off", "synchronous_commit": "off", "max_connections": "200"}
-    with PostgresServer(tmp_path_factory.mktemp("postgres"), options=options) as server:
-        migrations.upgrade(server.create_database(_TEMPLATE))
-        yield server
-
-
 @pytest.fixture
 def redis_url(redis_server: RedisServer) -> str:
     """An empty Redis."""
@@ -69,19 +59,17 @@ def redis_url(redis_server: RedisServer) -> str:
 
 
 @pytest.fixture
-def empty_postgres_dsn(postgres_server: PostgresServer) -> Iterator[str]:
+def empty_postgres_dsn(new_database: NewDatabase) -> Iterator[str]:
     """A Postgres database without any table."""
-    name = f"empty_{next(_database_numbers)}"
-    yield postgres_server.create_database(name)
-    postgres_server.drop_database(name)
+    with new_database(EMPTY) as dsn:
+        yield dsn
 
 
 @pytest.fixture
-def postgres_dsn(postgres_server: PostgresServer) -> Iterator[str]:
+def postgres_dsn(new_database: NewDatabase) -> Iterator[str]:
     """A migrated, empty Postgres database."""
-    name = f"test_{next(_database_numbers)}"
-    yield postgres_server.create_database(name, template=_TEMPLATE)
-    postgres_server.drop_database(name)
+    with new_database(MIGRATED) as dsn:
+        yield dsn
 
 
 @pytest.fixture
@@ -257,17 +245,15 @@ SettingsOn = Callable[[RedisServer], AbstractContextManager[Settings]]
 
 
 @pytest.fixture(scope="session")
-def settings_on(postgres_server: PostgresServer, signing_key: str) -> SettingsOn:
+def settings_on(new_database: NewDatabase, signing_key: str) -> SettingsOn:
     """Return a function that gives settings for replicas on a Redis, which it empties, and a database of their own."""
 
     @contextmanager
     def on(redis_server: RedisServer) -> Iterator[Settings]:
         with redis.Redis.from_url(redis_server.url) as client:
             client.flushall()
-        database = f"shared_{next(_database_numbers)}"
-        dsn = postgres_server.create_database(database, template=_TEMPLATE)
-        yield new_settings(redis_server.url, dsn, signing_key).model_copy(update=PATIENT)
-        postgres_server.drop_database(database)
+        with new_database(MIGRATED) as dsn:
+            yield new_settings(redis_server.url, dsn, signing_key).model_copy(update=PATIENT)
 
     return on
 

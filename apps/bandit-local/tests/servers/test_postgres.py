@@ -1,5 +1,4 @@
 import contextlib
-import shutil
 import stat
 import subprocess
 import sys
@@ -139,7 +138,6 @@ def test_a_lost_password_is_said_at_once(postgres_server: PostgresServer) -> Non
         postgres_server.start()
 
 
-UNSHARE = shutil.which("unshare")
 START = """
 import sys
 from pathlib import Path
@@ -150,20 +148,22 @@ with PostgresServer(Path(sys.argv[1]), options={"fsync": "off"}) as server:
 
 
 def start_in_a_namespace(options: list[str], setup: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [str(UNSHARE), "--user", *options, "sh", "-c", f'{setup} exec "$@"', "sh"]
+    command = ["unshare", "--user", *options, "sh", "-c", f'{setup} exec "$@"', "sh"]
     return subprocess.run(
         [*command, sys.executable, "-c", START, str(folder)], capture_output=True, text=True, check=False
     )
 
 
-@pytest.mark.skipif("os.geteuid() != 0 or UNSHARE is None", reason="an ordinary user's run is the other tests")
+@pytest.mark.needs("unshare")
+@pytest.mark.only_for("linux", "root")  # an ordinary user's run is the other tests
 def test_an_ordinary_user_needs_no_user_namespace(tmp_path: Path) -> None:
     check = "test $(id -u) = 65534 &&"
     result = start_in_a_namespace(["--map-user=65534", "--map-group=65534"], check, tmp_path / "postgres")
     assert result.stdout == "True\n", result.stderr
 
 
-@pytest.mark.skipif("os.geteuid() != 0 or UNSHARE is None", reason="only root needs a user namespace")
+@pytest.mark.needs("unshare")
+@pytest.mark.only_for("linux", "root")  # who else needs no user namespace
 def test_a_kernel_that_forbids_user_namespaces_is_one_sentence(tmp_path: Path) -> None:
     forbid = "echo 0 > /proc/sys/user/max_user_namespaces &&"
     result = start_in_a_namespace(["--map-root-user"], forbid, tmp_path / "postgres")

@@ -58,7 +58,7 @@ def test_a_child_outlives_the_thread_that_started_it(start_python: StartPython, 
     assert children[0].running
 
 
-@pytest.mark.skipif("sys.platform != 'linux'", reason="only Linux tells a child of its parent's death")
+@pytest.mark.only_for("linux")  # which tells a child of its parent's death
 def test_a_child_dies_with_a_parent_that_is_killed(
     start_python: StartPython, eventually: Eventually, tmp_path: Path
 ) -> None:

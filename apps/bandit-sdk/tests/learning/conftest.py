@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from psycopg_pool import AsyncConnectionPool
 
-from bandit_local.servers import PostgresServer
+from bandit_local.testing.servers import EMPTY, NewDatabase
 from bandit_sdk.learning import JsonLearningStore, LearningStore, MemoryLearningStore, SqliteLearningStore
 from bandit_sdk.learning.postgres import PostgresLearningStore
 
@@ -17,10 +17,10 @@ OpenStore = Callable[[], LearningStore]
 
 
 @pytest.fixture(scope="session")
-async def pool(postgres_server: PostgresServer) -> AsyncIterator[AsyncConnectionPool[Any]]:
-    dsn = postgres_server.create_database("learning")
-    async with AsyncConnectionPool(dsn, min_size=1, max_size=4, open=False) as pool:
-        yield pool
+async def pool(new_database: NewDatabase) -> AsyncIterator[AsyncConnectionPool[Any]]:
+    with new_database(EMPTY) as dsn:
+        async with AsyncConnectionPool(dsn, min_size=1, max_size=4, open=False) as pool:
+            yield pool
 
 
 @pytest.fixture(params=["memory", "json", "sqlite", "postgres"])
