@@ -16,12 +16,16 @@ COMPILE := $(BIN)/uv pip compile --universal --python-version 3.12 --generate-ha
 SPACE := $(subst ,, )
 MYPYPATH := $(subst $(SPACE),:,$(SOURCES))
 ARGS ?=
+APP ?=
+# Coverage of a part of the tests says nothing: it is measured where all of them run, and in the workflows.
+MEASURED := $(if $(and $(ARGS),$(if $(CI),,1)),,rm -rf .local/coverage; COVERAGE_CORE=sysmon COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml)
+PYTEST := $(BIN)/pytest -n auto --durations=20
 
 .DEFAULT_GOAL := help
-.PHONY: help run pipeline test lint types check verify bench manifests dashboards lock image-locks setup clean FORCE
+.PHONY: help run pipeline test test-fast lint types check verify bench manifests dashboards lock image-locks setup clean FORCE
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(READY) ## Run the platform here: Valkey and Postgres, the service, an experiment (options: ARGS="--help")
 	@$(BIN)/bandit-local run $(ARGS)
@@ -29,8 +33,13 @@ run: $(READY) ## Run the platform here: Valkey and Postgres, the service, an exp
 pipeline: $(READY) ## Run the pipeline here: Dagster's UI on 127.0.0.1:3000, on the same servers (options: ARGS="--help")
 	@$(BIN)/bandit-local pipeline $(ARGS)
 
-test: $(READY) $(ROUTER_READY) ## Run the tests of every app against real servers (ARGS go to pytest)
-	@$(BIN)/pytest -m "not verify" $(ARGS)
+test: $(READY) $(ROUTER_READY) ## Run the tests of every app against real servers (ARGS go to pytest: paths, -k, --pdb, -n 0)
+	@$(MEASURED) $(PYTEST) -m "not verify" $(ARGS)
+
+# Under two minutes on two cores. The tests of one app leave out those that need a server, which are the long ones.
+test-fast: $(READY) ## Lint, and the tests of what changed since the last commit (or APP=bandit-core: of that app, without servers)
+	@$(MAKE) lint
+	@.ci/test-fast $(APP)
 
 lint: $(READY) ## Check style, format, and which layer imports which
 	@$(BIN)/ruff check .

@@ -14,9 +14,9 @@ import pytest
 from psycopg.rows import dict_row
 
 from bandit_local.options import Options
-from bandit_local.servers import PostgresServer
 from bandit_local.servers.local_server import free_port
 from bandit_local.stack import running_stack
+from bandit_local.testing.servers import MIGRATED, NewDatabase
 from dashboards.generate import FOLDER
 from dashboards.macros import expanded
 
@@ -56,10 +56,10 @@ class Platform:
 
 
 @pytest.fixture(scope="session")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+def platform(new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     folder = tmp_path_factory.mktemp("platform")
-    with PostgresServer(folder / "postgres", options={"fsync": "off"}) as postgres:
-        options = Options(data=folder, port=free_port(), postgres_dsn=postgres.dsn)
+    with new_database(MIGRATED) as dsn:
+        options = Options(data=folder, port=free_port(), postgres_dsn=dsn)
         with running_stack(options) as stack, httpx.Client(base_url=stack.url, timeout=30.0) as client:
             _post(
                 client,
@@ -74,7 +74,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
             )
             _post(client, "/experiments", {"experiment_id": "idle", "arms": ["x", "y"]})
             _serve(client, rounds=4, decisions=250)
-            _wait_for_postgres(postgres.dsn)
+            _wait_for_postgres(dsn)
             reports = {
                 view: client.get(f"/experiments/{EXPERIMENT}/{view}").json() for view in ("posterior", "conclusion")
             }
@@ -84,9 +84,9 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
                     f"/experiments/{EXPERIMENT}/{action}",
                     {"reason": f"a test of {action}"} | ({"winner": "b"} if action == "conclude" else {}),
                 )
-            _evaluate(postgres.dsn)
-            _let_grafana_read(postgres.dsn)
-            yield Platform(client, postgres.dsn, EXPERIMENT, reports)
+            _evaluate(dsn)
+            _let_grafana_read(dsn)
+            yield Platform(client, dsn, EXPERIMENT, reports)
 
 
 @pytest.fixture(scope="session")
