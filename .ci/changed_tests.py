@@ -40,8 +40,8 @@ def tests_of(root: Path, files: Iterable[str]) -> tuple[list[str], list[str]]:
             whole.add(name)
         elif "tests" in path.parts:
             partly.add(str(path.parent))
-        elif path.suffix == ".py" and "src" in path.parts:
-            mirrored = list(_mirrors(root, path))
+        elif "src" in path.parts:
+            mirrored = list(_mirrors(root, path)) or ([] if path.suffix == ".py" else _mentions(root, path.name))
             whole.update(mirrored)
             if not mirrored:
                 partly.add(_folder(root, path))

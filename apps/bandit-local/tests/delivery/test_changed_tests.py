@@ -55,6 +55,7 @@ def git(folder: Path, *arguments: str) -> None:
         (f"{CODE}/events/refill.py", [f"{SERVICE}/tests/refill"], []),
         (f"{CODE}/events/lane.py", [], [f"{SERVICE}/tests/events"]),
         (f"{CODE}/ledger/pool.py", [], [f"{SERVICE}/tests"]),
+        (f"{CODE}/events/lua/drain.lua", [], [f"{SERVICE}/tests/events"]),
         (LAYOUT[1], [LAYOUT[1]], []),
         (f"{SERVICE}/tests/events/conftest.py", [], [f"{SERVICE}/tests/events"]),
         ("grafana/dashboards/panels.py", ["grafana/tests"], []),
