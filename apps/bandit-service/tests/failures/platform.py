@@ -24,7 +24,7 @@ from bandit_local.servers.local_server import HOST, free_port
 from bandit_local.servers.process import ChildProcess
 
 ARMS = ("a", "b", "c")
-READY_WITHIN = 30.0
+READY_WITHIN = 60.0
 _experiment_numbers = itertools.count(1)
 
 

@@ -18,10 +18,12 @@ import pytest
 from bandit_local.testing import workers
 
 VARIABLE = "COVERAGE_PROCESS_START"
+_MEASURED = pytest.StashKey[bool]()
 
 
 def keep_to_this_process(config: pytest.Config) -> None:
-    """Let processes that tests start be; the workers themselves still have to inherit the variable."""
+    """Let processes and runs of pytest that tests start be; the workers still have to inherit the variable."""
+    config.stash[_MEASURED] = VARIABLE in os.environ
     if workers.is_worker(config) or not config.getoption("numprocesses", None):
         os.environ.pop(VARIABLE, None)
 
@@ -33,10 +35,11 @@ def save() -> None:
         measured.save()
 
 
-def lines(root: Path, tested: Set[str]) -> Sequence[str]:
+def lines(config: pytest.Config, tested: Set[str]) -> Sequence[str]:
     """Return the totals of the apps that were tested; nothing where coverage was not asked for."""
-    if coverage.Coverage.current() is None:
+    if not config.stash[_MEASURED]:
         return []
+    root = config.rootpath
     save()
     combined = coverage.Coverage(config_file=str(root / "pyproject.toml"))
     combined.combine()

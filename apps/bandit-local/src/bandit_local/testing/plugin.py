@@ -72,7 +72,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     passed = terminalreporter.stats.get("passed", ())
     tested = {coverage_totals.app_of(report.nodeid) for report in passed if report.nodeid.count("/")}
-    totals: Sequence[str] = coverage_totals.lines(config.rootpath, tested)
+    totals: Sequence[str] = coverage_totals.lines(config, tested)
     if totals:
         terminalreporter.section("coverage: statements of each app that the tests ran in their own process")
         for line in totals:

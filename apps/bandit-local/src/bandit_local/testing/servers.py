@@ -17,7 +17,16 @@ from bandit_local.servers import PostgresServer
 MIGRATED = "migrated"
 EMPTY = "template1"
 # Tests that end a server end it with SIGKILL, which the operating system survives: the disk need not be waited for.
-OPTIONS = {"fsync": "off", "synchronous_commit": "off", "max_connections": "200"}
+# DROP DATABASE waits for every process of the server. Now and then one of them misses the call and answers when it wakes
+# up by itself: after a minute (autovacuum), ten seconds or five.
+OPTIONS = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "max_connections": "200",
+    "autovacuum": "off",
+    "bgwriter_delay": "10ms",
+    "wal_writer_delay": "10ms",
+}
 STARTING_FIXTURES = frozenset(
     {"postgres_server", "redis_server", "s3_server", "breakable_postgres", "service_process", "platform"}
 )
