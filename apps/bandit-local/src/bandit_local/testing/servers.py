@@ -17,8 +17,8 @@ from bandit_local.servers import PostgresServer
 MIGRATED = "migrated"
 EMPTY = "template1"
 # Tests that end a server end it with SIGKILL, which the operating system survives: the disk need not be waited for.
-# DROP DATABASE waits for every process of the server. Now and then one of them misses the call and answers when it wakes
-# up by itself: after a minute (autovacuum), ten seconds or five.
+# DROP DATABASE waits for every process of the server. Now and then one misses the call and answers when it wakes
+# by itself: after a minute (autovacuum), ten seconds or five.
 OPTIONS = {
     "fsync": "off",
     "synchronous_commit": "off",
