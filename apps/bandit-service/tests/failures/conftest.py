@@ -13,7 +13,7 @@ from .platform import Platform, Service
 
 type Report = Callable[[str], None]
 
-_lines: list[str] = []
+_REPORT = "failures"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -23,11 +23,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Report what the failures cost."""
-    if _lines:
+    """Report what the failures cost, whichever worker measured it."""
+    done = (each for reports in terminalreporter.stats.values() for each in reports if hasattr(each, "user_properties"))
+    lines = [value for each in done if each.when == "call" for name, value in each.user_properties if name == _REPORT]
+    if lines:
         terminalreporter.section("failures")
-        for line in _lines:
-            terminalreporter.write_line(line)
+        for line in lines:
+            terminalreporter.write_line(str(line))
 
 
 @pytest.fixture
@@ -35,7 +37,7 @@ def report(request: pytest.FixtureRequest) -> Report:
     """Return a function that puts a line below the results."""
 
     def add(line: str) -> None:
-        _lines.append(f"{request.node.name}: {line}")
+        request.node.user_properties.append((_REPORT, f"{request.node.name}: {line}"))
 
     return add
 

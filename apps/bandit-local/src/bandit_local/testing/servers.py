@@ -17,15 +17,13 @@ from bandit_local.servers import PostgresServer
 MIGRATED = "migrated"
 EMPTY = "template1"
 # Tests that end a server end it with SIGKILL, which the operating system survives: the disk need not be waited for.
-# DROP DATABASE waits for every process of the server. Now and then one misses the call and answers when it wakes
-# by itself: after a minute (autovacuum), ten seconds or five.
+# DROP DATABASE waits for every session, also for one that a cancelled connection attempt left in its authentication:
+# for authentication_timeout, which is a minute unless set.
 OPTIONS = {
     "fsync": "off",
     "synchronous_commit": "off",
     "max_connections": "200",
-    "autovacuum": "off",
-    "bgwriter_delay": "10ms",
-    "wal_writer_delay": "10ms",
+    "authentication_timeout": "10s",
 }
 STARTING_FIXTURES = frozenset(
     {"postgres_server", "redis_server", "s3_server", "breakable_postgres", "service_process", "platform"}
