@@ -10,5 +10,6 @@ END
 $$;
 GRANT SELECT (name) ON namespaces TO bandit_grafana;
 GRANT SELECT ON
-    experiments, experiment_arms, experiment_changes, bandit_events, posterior_snapshots, allocations, ope_results
+    experiments, experiment_arms, experiment_changes, bandit_events, exposures, arm_posteriors, posterior_snapshots,
+    allocations, ope_results
 TO bandit_grafana;

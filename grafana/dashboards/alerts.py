@@ -45,17 +45,18 @@ RULES: Final = (
         severity="critical",
         summary="The decision service goes on without {{ $labels.part }}",
         description=(
-            "Decisions are still answered. Without redis, rewards are refused with 503 and decisions wait in memory; "
-            "without postgres, the event stream grows and experiments cannot be changed."
+            "Decisions are still answered. Without redis everything goes on through Postgres; without postgres the "
+            "spool in Redis grows, rewards are queued, nothing is learned and experiments cannot be changed. Without "
+            "both, rewards are refused with 503 and decisions wait in memory."
         ),
     ),
     PrometheusRule(
-        alert="BanditStreamLag",
-        expr="max(bandit_stream_lag_seconds) > 60",
+        alert="BanditLedgerLag",
+        expr="max(bandit_ledger_lag_seconds) > 60",
         holds="5m",
         severity="warning",
         summary="Events reach Postgres {{ $value | humanizeDuration }} late",
-        description="The event stream grows until Postgres takes it: look at Postgres and at the store's memory.",
+        description="The spool grows until Postgres takes the events: look at Postgres, and at the memory of Redis.",
     ),
     PrometheusRule(
         alert="BanditErrors",
@@ -66,7 +67,7 @@ RULES: Final = (
         holds="5m",
         severity="critical",
         summary="{{ $value | humanizePercentage }} of the requests are answered with 5xx",
-        description="503 means that the store does not answer or is being refilled; 500 is a fault: see the logs.",
+        description="503 means that neither store answers; 500 is a fault: see the logs.",
     ),
     PrometheusRule(
         alert="BanditSlow",
@@ -96,7 +97,7 @@ RULES: Final = (
         alert="BanditNoRewards",
         expr=(
             f"{_BANDIT % '6h'} > 100 unless on (experiment) "
-            'sum by (experiment) (increase(bandit_rewards_total{status=~"applied|ignored"}[6h])) > 0'
+            'sum by (experiment) (increase(bandit_rewards_total{status=~"applied|ignored|queued"}[6h])) > 0'
         ),
         holds="30m",
         severity="warning",

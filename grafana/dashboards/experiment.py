@@ -115,8 +115,8 @@ def _allocation(board: Dashboard) -> Dashboard:
         .with_panel(
             lines(
                 "Weights",
-                "Share of the traffic given to each arm. A change of one point or more is kept; a weight holds until "
-                "the next one replaces it.",
+                "Share of the traffic given to each arm. A version is published when the weights changed materially; a "
+                "weight holds until the next one replaces it.",
                 SqlQuery("weights", format_="time_series"),
                 unit="percentunit",
                 steps=True,
@@ -136,7 +136,7 @@ def _allocation(board: Dashboard) -> Dashboard:
         .with_panel(
             rows(
                 "Why the weights changed",
-                "Every kept change of the weights with its explanation, the newest first.",
+                "Every published change of the weights with its explanation, the newest first.",
                 SqlQuery("allocations"),
             )
         )
@@ -165,8 +165,8 @@ def _rewards(board: Dashboard) -> Dashboard:
         .with_panel(
             lines(
                 "Rewards by what became of them",
-                "Applied rewards entered the posterior; duplicates were reported before; late ones came after their "
-                "window; ignored outcomes stand for no reward.",
+                "Applied rewards enter the posterior; duplicates were reported before; queued ones are decided once "
+                "Postgres has them; late ones came after their window; ignored outcomes stand for no reward.",
                 series(f"sum by (status) (rate(bandit_rewards_total{{{_OF_IT}}}[$__rate_interval]))", "{{status}}"),
                 unit="cps",
             )
@@ -192,7 +192,7 @@ def _checks(board: Dashboard) -> Dashboard:
             rows(
                 "Sample ratio",
                 "Fresh draws of the last 6 hours against what their weights let expect. The deviation is in standard "
-                "errors, after one point of slack for weights that were not kept; the alert fires above 5.",
+                "errors; the alert fires above 5.",
                 SqlQuery("sample_ratio", SAMPLE_RATIO),
                 span=12,
             ).override_by_name("difference", as_unit("percentunit", 2))

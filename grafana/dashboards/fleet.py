@@ -31,8 +31,8 @@ def dashboard() -> Dashboard:
         .with_panel(
             rows(
                 "Experiments",
-                "Decisions, rewards and the arm with the highest posterior mean, as of the last snapshot (counted_at: "
-                "at most a minute or 10,000 events ago while there is traffic). Click on a name for its dashboard.",
+                "Decisions, rewards and the arm with the highest posterior mean, as of the last snapshot (counted_at). "
+                "Click on a name for its dashboard.",
                 SqlQuery("fleet"),
                 height=TALL,
             )

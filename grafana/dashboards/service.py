@@ -24,23 +24,23 @@ def _health(board: Dashboard) -> Dashboard:
         board.with_panel(
             figure(
                 "Degraded",
-                "1 while at least one replica goes on without that part: Redis away or full, Postgres away, or "
-                "Postgres behind the store.",
+                "1 while at least one replica goes on without that part: it does not answer, or does not take what it "
+                "has to (read-only, full, refused by a rule).",
                 latest("max by (part) (bandit_degraded)", "{{part}}"),
                 span=12,
             ).thresholds(levels((1, "red")))
         )
         .with_panel(
             figure(
-                "Stream lag",
+                "Ledger lag",
                 "Age of the oldest event that is not yet in Postgres, of the slowest replica.",
-                latest("max(bandit_stream_lag_seconds)", "lag"),
+                latest("max(bandit_ledger_lag_seconds)", "lag"),
                 unit="s",
             ).thresholds(levels((60, "orange"), (300, "red")))
         )
         .with_panel(
             figure(
-                "Replicas", "Processes that Prometheus scrapes.", latest("count(bandit_stream_lag_seconds)", "replicas")
+                "Replicas", "Processes that Prometheus scrapes.", latest("count(bandit_ledger_lag_seconds)", "replicas")
             )
         )
     )
@@ -60,8 +60,8 @@ def _requests(board: Dashboard) -> Dashboard:
         .with_panel(
             lines(
                 "Errors",
-                "Share of the requests answered with a status of 400 and up, by status. 503 says that the store is "
-                "away, 429 that the service or a client is overloaded; 404, 409 and 410 are the callers' own.",
+                "Share of the requests answered with a status of 400 and up, by status. 503 says that neither "
+                "store answers, 429 that the service or a client is overloaded; 404, 409 and 410 are the callers' own.",
                 series(
                     'sum by (status) (rate(bandit_request_seconds_count{status=~"[45].."}[$__rate_interval])) '
                     "/ scalar(sum(rate(bandit_request_seconds_count[$__rate_interval])))",
@@ -94,26 +94,34 @@ def _events(board: Dashboard) -> Dashboard:
         board.with_row(Row("Events"))
         .with_panel(
             lines(
-                "Stream lag by replica",
+                "Ledger lag by replica",
                 "Age of the oldest event that is not yet in Postgres.",
-                series("bandit_stream_lag_seconds", "{{instance}}"),
+                series("bandit_ledger_lag_seconds", "{{instance}}"),
                 unit="s",
             )
         )
         .with_panel(
             lines(
                 "Events on their way",
-                "Operations that wait for the store, events kept in memory until Postgres has them, and events that "
-                "had to be released before, of all replicas.",
-                series("sum(bandit_operations_waiting)", "waiting for the store", "A"),
-                series("sum(bandit_events_retained)", "kept until Postgres has them", "B"),
-                series("sum(bandit_events_released_early)", "released early", "C"),
+                "Events that Postgres does not have yet, and those that are kept for a minute after it took them, of "
+                "all replicas.",
+                series("sum(bandit_events_waiting)", "not yet in Postgres", "A"),
+                series("sum(bandit_events_kept)", "kept for a minute", "B"),
+            )
+        )
+        .with_panel(
+            lines(
+                "Rewards queued",
+                "Rewards answered with 202 because Postgres did not answer in time, or because the client asked for "
+                "it, per second. They are decided once Postgres has them.",
+                series('sum(rate(bandit_rewards_total{status="queued"}[$__rate_interval]))', "queued"),
+                unit="cps",
             )
         )
         .with_panel(
             lines(
                 "Decisions not kept",
-                "Decisions served while the store was away for which there was no room left, per second.",
+                "Decisions served while both stores were away for which there was no room left, per second.",
                 series("sum(rate(bandit_decisions_dropped_total[$__rate_interval]))", "dropped"),
                 unit="cps",
             )
@@ -139,7 +147,7 @@ def _process(board: Dashboard) -> Dashboard:
                 "Processor",
                 "Processor seconds used per second, by replica.",
                 series(
-                    "rate(process_cpu_seconds_total[$__rate_interval]) and on (instance) bandit_stream_lag_seconds",
+                    "rate(process_cpu_seconds_total[$__rate_interval]) and on (instance) bandit_ledger_lag_seconds",
                     "{{instance}}",
                 ),
             )
@@ -148,7 +156,7 @@ def _process(board: Dashboard) -> Dashboard:
             lines(
                 "Memory",
                 "Resident memory, by replica.",
-                series("process_resident_memory_bytes and on (instance) bandit_stream_lag_seconds", "{{instance}}"),
+                series("process_resident_memory_bytes and on (instance) bandit_ledger_lag_seconds", "{{instance}}"),
                 unit="bytes",
             )
         )

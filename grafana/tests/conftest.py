@@ -124,13 +124,14 @@ def _serve(client: httpx.Client, *, rounds: int, decisions: int) -> None:
 
 
 def _wait_for_postgres(dsn: str, seconds: float = 20.0) -> None:
-    """Wait until every event and a first snapshot are in Postgres."""
+    """Wait until every event is in Postgres, and take a snapshot as the pipeline takes it."""
     deadline = time.monotonic() + seconds
-    arrived = "SELECT count(*) = 2000 AND EXISTS (SELECT FROM posterior_snapshots) FROM bandit_events"
+    arrived = "SELECT count(*) = 2000 FROM bandit_events"
     with psycopg.connect(dsn, autocommit=True) as connection:
         while not connection.execute(arrived).fetchall()[0][0]:
             assert time.monotonic() < deadline, "the events did not come to Postgres"
             time.sleep(0.05)
+        connection.execute("SELECT take_posterior_snapshot(%s)", [EXPERIMENT])
 
 
 def _evaluate(dsn: str) -> None:

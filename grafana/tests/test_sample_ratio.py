@@ -13,11 +13,15 @@ if TYPE_CHECKING:
     from conftest import Ask, Platform
 
 DRAW = """
-    INSERT INTO bandit_events (experiment_id, decision_id, kind, decision_time, event_time, epoch, seq, arm_index,
-        stratum, weights_version, first_exposure)
-    SELECT 'idle', 'drawn ' || n, 'decision', now(), now(), 99, n, CASE WHEN n <= %(first)s THEN 0 ELSE 1 END, 'bandit',
-        1000000, %(first_exposure)s
+    INSERT INTO bandit_events (experiment_id, decision_id, kind, decision_time, event_time, batch, ord, arm_index,
+        stratum, counted, weights_version, unit_hash)
+    SELECT 'idle', 'drawn ' || n, 'decision', now(), now(), 1, n, CASE WHEN n <= %(first)s THEN 0 ELSE 1 END, 'bandit',
+        true, (SELECT max(weights_version) FROM allocations WHERE experiment_id = 'idle'), %(unit)s
     FROM generate_series(1, 1000) AS n
+"""
+EXPOSURE = b"""
+    INSERT INTO exposures (experiment_id, unit_hash, decision_id, decision_time, stratum)
+    VALUES ('idle', 'unit', 'drawn 1', now(), 'bandit')
 """
 
 
@@ -36,7 +40,7 @@ def test_the_alert_fires_when_equal_weights_give_unequal_shares(
     ask: Ask,
 ) -> None:
     with platform.transaction() as connection:
-        connection.execute(DRAW, {"first": first, "first_exposure": None})
+        connection.execute(DRAW, {"first": first, "unit": None})
         rows = {
             row["experiment"]: row["deviation"]
             for row in ask(sql("sample_ratio_alert", SAMPLE_RATIO_OF_ALL), connection)
@@ -46,6 +50,7 @@ def test_the_alert_fires_when_equal_weights_give_unequal_shares(
 
 def test_units_that_return_are_no_draws(platform: Platform, ask: Ask) -> None:
     with platform.transaction() as connection:
-        connection.execute(DRAW, {"first": 1_000, "first_exposure": False})
-        rows = ask(sql("sample_ratio_alert", SAMPLE_RATIO_OF_ALL), connection)
-    assert "idle" not in {row["experiment"] for row in rows}
+        connection.execute(DRAW, {"first": 1_000, "unit": b"unit"})
+        connection.execute(EXPOSURE)
+        rows = ask(sql("sample_ratio", SAMPLE_RATIO), connection, experiment="idle")
+    assert sum(row["observed"] for row in rows) == 1

@@ -11,7 +11,7 @@ from bandit_pipeline.snapshots.taking import take
 type NewExperiment = Callable[..., str]
 type Visit = Callable[..., list[str]]
 
-DONE = {"min_decisions": 1, "min_decisions_per_arm": 0, "prob_best": None, "expected_loss": 0.9, "auto_conclude": False}
+DONE = {"min_decisions": 1, "min_decisions_per_arm": 0, "prob_best": None, "expected_loss": 0.9}
 
 
 def snapshot_request(postgres: Postgres) -> object:

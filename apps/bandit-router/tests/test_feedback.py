@@ -9,6 +9,8 @@ import pytest
 
 from bandit_router.client import ServiceClient
 from bandit_router.feedback import Fallback, Feedback, FeedbackError, Report, Rewards
+from bandit_router.messages import Answer, Body
+from bandit_router.metrics import rewarded
 
 if TYPE_CHECKING:
     from conftest import Service
@@ -62,6 +64,22 @@ def test_a_reward_after_the_window_is_late_and_no_error(service: Service, client
     time.sleep(1.1)
     assert Rewards(experiment, client).report(Feedback("slow", 1.0, branch)) == Report("late", None, Fallback.NONE)
     assert service.rewards(experiment)[ARMS[branch]] == (0.0, 0.0)
+
+
+class Queueing:
+    """A service whose database is away."""
+
+    def get(self, path: str) -> Answer:  # noqa: ARG002 (it has one answer)
+        return Answer(200, {"arms": [{"id": arm, "index": index} for index, arm in enumerate(ARMS)]})
+
+    def post(self, path: str, body: Body, *, repeatable: bool) -> Answer:  # noqa: ARG002 (it has one answer)
+        return Answer(202, {"status": "queued"})
+
+
+def test_a_queued_reward_is_a_success_that_is_not_summed_up() -> None:
+    report = Rewards("homepage", Queueing()).report(Feedback("p-1", 1.0, 0))
+    assert report == Report("queued", None, Fallback.NONE)
+    assert [each["key"] for each in rewarded(report, 1.0)] == ["bandit_router_rewards"]
 
 
 def test_an_arm_that_joined_later_is_looked_up(service: Service, client: ServiceClient) -> None:

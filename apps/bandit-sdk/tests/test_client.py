@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import httpx
@@ -22,6 +24,15 @@ from bandit_sdk.errors import (
 
 if TYPE_CHECKING:
     from conftest import NewExperiment, Service
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Wait for what the service does by itself."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come about in time"
+        time.sleep(0.02)
+
 
 NOWHERE = f"http://{HOST}:{free_port()}"
 QUICK = Retries(attempts=3, base=0.001, cap=0.001)
@@ -63,12 +74,13 @@ class TestDeciding:
     def test_a_deferred_decision_counts_once_it_is_activated(
         self, client: Client, new_experiment: NewExperiment
     ) -> None:
-        selection = client.select(new_experiment(), defer_activation=True)
-        with pytest.raises(ConflictError):
-            client.reward(selection, reward=1.0)
+        name = new_experiment()
+        selection = client.select(name, defer_activation=True)
+        assert client.reward(selection, reward=1.0).status == "applied"
+        assert rewards_of(client, name)[selection.arm] == (0, 0.0)
         assert client.activate(selection).status == "activated"
         assert client.activate(selection).status == "duplicate"
-        assert client.reward(selection, reward=1.0).status == "applied"
+        wait_until(lambda: rewards_of(client, name)[selection.arm] == (1, 1.0))
 
     def test_items_of_a_batch_do_not_touch_each_other(self, client: Client, new_experiment: NewExperiment) -> None:
         name = new_experiment()
@@ -279,8 +291,10 @@ class TestLostAnswers:
         name = new_experiment()
         key, lossy = service.keys["admin"], LosesAnswers(2)
         with Client(service.url, api_key=key, transport=lossy, retries=QUICK, timeout=10.0) as client:
+            client.reward(client.select(name), reward=1.0)
             client.select(name)
-            assert client.posterior(name).decisions == 1
+            wait_until(lambda: client.posterior(name).decisions >= 2)
+            assert client.posterior(name).decisions == 2
 
     def test_a_repeated_direct_reward_counts_once(self, service: Service, new_experiment: NewExperiment) -> None:
         name = new_experiment()

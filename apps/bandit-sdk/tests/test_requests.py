@@ -21,25 +21,25 @@ def sent(call: Call[Any] | RewardResult) -> dict[str, object]:
     return dict(call.body)
 
 
-def test_a_selection_gets_its_id_before_the_first_attempt() -> None:
-    call = requests.select("homepage", {"unit_id": "u"}, new_id)
-    assert call.body == {"experiment_id": "homepage", "unit_id": "u", "decision_id": "new"}
+def test_a_selection_gets_its_request_id_before_the_first_attempt() -> None:
+    call = requests.select("homepage", {"unit_id": "u", "k": 3}, new_id)
+    assert call.body == {"experiment_id": "homepage", "unit_id": "u", "k": 3, "request_id": "new"}
     assert call.repeatable
 
 
-def test_an_id_of_the_callers_own_is_kept() -> None:
-    assert sent(requests.select("homepage", {"decision_id": "mine"}, new_id))["decision_id"] == "mine"
+def test_ids_of_the_callers_own_are_kept() -> None:
+    own = requests.select("homepage", {"decision_id": "mine"}, new_id)
+    assert own.body == {"experiment_id": "homepage", "decision_id": "mine"}
+    assert own.repeatable
+    assert sent(requests.select("homepage", {"request_id": "mine"}, new_id))["request_id"] == "mine"
 
 
-def test_a_slate_is_asked_for_without_an_id_so_it_is_not_repeated_blindly() -> None:
-    call = requests.select("homepage", {"k": 3}, new_id)
-    assert call.body == {"experiment_id": "homepage", "k": 3}
-    assert not call.repeatable
-
-
-def test_a_batch_with_a_slate_is_not_repeated_blindly() -> None:
-    assert requests.select_batch([{"experiment_id": "x"}, {"experiment_id": "x", "k": 1}], new_id).repeatable
-    assert not requests.select_batch([{"experiment_id": "x"}, {"experiment_id": "x", "k": 2}], new_id).repeatable
+def test_every_selection_of_a_batch_has_a_request_id_of_its_own() -> None:
+    ids = iter("ab")
+    call = requests.select_batch([{"experiment_id": "x"}, {"experiment_id": "x", "k": 2}], lambda: next(ids))
+    assert call.body is not None
+    assert [item["request_id"] for item in call.body["items"]] == ["a", "b"]
+    assert call.repeatable
 
 
 def test_a_reward_names_its_decision_and_experiment() -> None:
@@ -67,6 +67,25 @@ def test_in_a_batch_only_rewards_for_decisions_are_sent_and_answers_keep_their_o
     assert call.body == {"items": [{"decision_id": "one", "experiment_id": "homepage", "reward": 1}]}
     received = b'{"items":[{"status":200,"result":{"status":"applied","experiment_id":"homepage","arm":"b"}}]}'
     assert [item.unwrap().status for item in call.parse(received)] == ["not_sent", "applied"]
+
+
+def test_a_queued_reward_is_a_result() -> None:
+    call = requests.reward(DECIDED, {"reward": 1.0}, new_id)
+    assert isinstance(call, Call)
+    assert call.parse(b'{"status":"queued"}') == RewardResult(status="queued")
+    batch = requests.reward_batch([{"decision": DECIDED, "reward": 1}], new_id)
+    assert isinstance(batch, Call)
+    [item] = batch.parse(b'{"items":[{"status":202,"result":{"status":"queued"}}]}')
+    assert item.unwrap().status == "queued"
+
+
+def test_statuses_and_fields_of_a_newer_service_are_accepted() -> None:
+    call = requests.reward(DECIDED, {"reward": 1.0}, new_id)
+    assert isinstance(call, Call)
+    assert call.parse(b'{"status":"merged","experiment_id":"homepage","arm":"b","as_of":7}').status == "merged"
+    activation = requests.activate(DECIDED, None)
+    assert isinstance(activation, Call)
+    assert activation.parse(b'{"status":"scheduled","since":7}').status == "scheduled"
 
 
 def test_an_answer_of_another_length_is_no_answer_to_a_batch() -> None:

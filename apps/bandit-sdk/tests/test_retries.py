@@ -90,6 +90,10 @@ def test_a_wrong_request_is_not_repeated(status: int, kind: type[Exception], tim
         exchange(REPEATABLE, time).refused(answer(status))
 
 
+def test_what_was_queued_is_not_sent_again(time: Time) -> None:
+    assert exchange(REPEATABLE, time).refused(httpx.Response(202, json={"status": "queued"})) is None
+
+
 def test_a_redirect_is_no_answer(time: Time) -> None:
     with pytest.raises(UnexpectedAnswerError, match="check the URL"):
         exchange(REPEATABLE, time).refused(answer(302, Location="http://elsewhere/"))

@@ -43,12 +43,11 @@ class TestEitherService:
     """Whatever the double knows, it answers as the service does."""
 
     @pytest.fixture(params=["memory", "real"])
-    def either(
-        self, request: pytest.FixtureRequest, memory: Client, client: Client, new_experiment: NewExperiment
-    ) -> tuple[Client, str]:
+    def either(self, request: pytest.FixtureRequest, memory: Client) -> tuple[Client, str]:
         if request.param == "memory":
             return memory, "homepage"
-        return client, new_experiment("a", "b", "c")
+        new_experiment: NewExperiment = request.getfixturevalue("new_experiment")
+        return request.getfixturevalue("client"), new_experiment("a", "b", "c")
 
     def test_rewards_are_counted_and_refused_alike(self, either: tuple[Client, str]) -> None:
         client, name = either
@@ -76,15 +75,21 @@ class TestEitherService:
             "409",
             "applied",
             "duplicate",
-            "409",
+            "applied",
             "activated",
             "duplicate",
-            "applied",
+            "duplicate",
             "404",
             "422 arm",
             "applied",
             "duplicate",
         ]  # fmt: skip
+
+    def test_a_request_id_makes_a_repetition_the_same(self, either: tuple[Client, str]) -> None:
+        client, name = either
+        first = client.select(name, k=2, request_id=f"{name}-first")
+        assert client.select(name, k=2, request_id=f"{name}-first") == first
+        assert client.select(name, k=2, request_id=f"{name}-second").decision_id != first.decision_id
 
     def test_slates_and_subsets_are_answered_alike(self, either: tuple[Client, str]) -> None:
         client, name = either
@@ -138,6 +143,27 @@ class TestInMemoryService:
         assert memory.select("homepage", default="a").is_default
         service_in_memory.away = False
         assert not memory.select("homepage", default="a").is_default
+
+    def test_a_reward_before_its_activation_counts_then(self, memory: Client) -> None:
+        deferred = memory.select("homepage", defer_activation=True)
+        assert memory.reward(deferred, reward=1.0).status == "applied"
+        assert sum(arm.rewards for arm in memory.posterior("homepage").arms) == 0
+        memory.activate(deferred)
+        assert sum(arm.rewards for arm in memory.posterior("homepage").arms) == 1
+
+    def test_queued_rewards_count_once_later(self, memory: Client, service_in_memory: InMemoryService) -> None:
+        selection = memory.select("homepage")
+        service_in_memory.queueing = True
+        assert memory.reward(selection, reward=1.0).status == "queued"
+        assert [each.unwrap().status for each in memory.reward_batch([{"decision": selection, "reward": 1.0}])] == [
+            "queued"
+        ]
+        with pytest.raises(InvalidError):
+            memory.reward(selection, reward=1.5)
+        assert sum(arm.rewards for arm in memory.posterior("homepage").arms) == 0
+        service_in_memory.queueing = False
+        assert sum(arm.rewards for arm in memory.posterior("homepage").arms) == 1
+        assert memory.reward(selection, reward=1.0).status == "duplicate"
 
     def test_reward_windows_close(self) -> None:
         now = 1_000.0

@@ -13,12 +13,11 @@ from typing import Annotated
 
 import httpx
 import psycopg
-import redis
 import typer
 from rich.console import Console
 
 from bandit_local.errors import LocalError
-from bandit_service.redis_store.inspection import inspect_store
+from bandit_service.mirror.inspection import inspect_store
 from benchmarks import report
 from benchmarks.best_arm import best_arm_table
 from benchmarks.contenders import EXPERIMENT, REWARD, SELECT, SELECT_BATCH, Contender, endpoints, references
@@ -123,9 +122,9 @@ def _service(stores: Stores, program: list[str | Path] | None = None) -> Iterato
     with (
         stores.service(program) as service,
         httpx.Client(base_url=service.url, timeout=30.0) as client,
-        redis.Redis.from_url(stores.redis.url) as store,
+        psycopg.connect(stores.postgres.dsn, autocommit=True) as postgres,
     ):
-        yield service, Workbench(client, store)
+        yield service, Workbench(client, postgres)
 
 
 def _machine(stores: Stores) -> Table:

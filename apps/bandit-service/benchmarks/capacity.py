@@ -1,7 +1,7 @@
-"""How much memory, how many connections and how much of a core a load needs: `python -m benchmarks.capacity`.
+"""How much room and how much of a core a load needs: `python -m benchmarks.capacity`.
 
-Stores keep what the commit script and the writer give them, through the same code as in the service; only HTTP is left
-out. Memory is the growth of `used_memory` in Redis and of the table with its indexes in Postgres.
+Stores keep what the spool and the writer give them, through the same code as in the service; only HTTP is left out.
+Room is the growth of `used_memory` in Redis and of the table with its indexes in Postgres.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Final
 
 import psycopg
 import redis
@@ -22,27 +23,23 @@ from rich.console import Console
 from rich.table import Table
 
 from bandit_local.servers import PostgresServer, RedisServer
-from bandit_service.domain.decision_id import DecisionIds, Ticket
-from bandit_service.domain.event import EventRecord
-from bandit_service.domain.experiment import ArmDefinition, Experiment
+from bandit_service.domain.decision_id import DecisionClaims, DecisionIds
+from bandit_service.domain.event import Batch, Event, encode_event
 from bandit_service.domain.units import hashed_unit
-from bandit_service.events.lane import Lane, Reply
-from bandit_service.events.operations import Decide, Operation, Reward
-from bandit_service.events.writer import Writer
 from bandit_service.ledger import migrations
-from bandit_service.ledger.events import EventLog
-from bandit_service.ledger.experiments import ExperimentsRepository, Reason
 from bandit_service.ledger.pool import make_pool
-from bandit_service.redis_store.connection import PipelinedConnection
-from bandit_service.redis_store.keys import ExperimentKeys
-from bandit_service.redis_store.streams import Streams
+from bandit_service.ledger.producers import Producers
+from bandit_service.ledger.writer import LedgerWriter
+from bandit_service.mirror.connection import make_redis
+from bandit_service.mirror.keys import ExperimentKeys
+from bandit_service.mirror.own_ids import Claim, OwnIds
+from bandit_service.spool.stream import Streams
 
-NAME = "homepage"
-EPOCH = 1
-BATCH = 500
-WINDOW_MS = 86_400_000
-SALT = bytes(16).hex()
-MIB = 2**20
+NAME: Final = "homepage"
+PROCESS: Final = "capacity"
+BATCH: Final = 500
+DAY_SECONDS: Final = 86_400.0
+SALT: Final = bytes(16).hex()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,135 +52,134 @@ class Figure:
 
 
 class Load:
-    """Operations as the service makes them, with ids it would issue."""
+    """Events as the service makes them, with ids it would issue."""
 
     def __init__(self) -> None:
         self._ids = DecisionIds({1: secrets.token_bytes(32)}, secrets.token_bytes)
         self._numbers = itertools.count()
-        self.decided: list[str] = []
+        self._batches = itertools.count(1)
+        self._decided: list[Event] = []
 
-    def decision(self, *, own: bool = False, waits: bool = False) -> Operation:
+    def decision(self) -> Event:
         now_ms = round(time.time() * 1_000)
         number = next(self._numbers)
-        ticket = Ticket(NAME, number % 2, 0.5, now_ms, weights_version=number % 1_000)
-        name = f"order-{number:012}" if own else self._ids.issue(ticket)
-        self.decided.append(name)
-        unit = hashed_unit(f"visitor-{number}", SALT)
-        record = EventRecord(name, now_ms, now_ms, number % 2, "bandit", 0.5, None, number % 1_000, unit_hash=unit)
-        own_record = b'{"arm_index":0,"propensity":0.5,"decision_ms":1795176000000,"stratum":"bandit"}' if own else None
-        closes_ms = now_ms + WINDOW_MS if waits else None
-        return Decide(record, counter="d:", own_record=own_record, closes_ms=closes_ms)
+        claims = DecisionClaims(NAME, number % 2, 0.5, now_ms, weights_version=number % 1_000, revision=1)
+        event = Event(
+            NAME,
+            self._ids.issue(claims),
+            "decision",
+            now_ms,
+            now_ms,
+            claims.arm_index,
+            "bandit",
+            counted=True,
+            propensity=0.5,
+            weights_version=claims.weights_version,
+            revision=1,
+            unit_hash=hashed_unit(f"visitor-{number}", SALT),
+            vector="published",
+        )
+        self._decided.append(event)
+        return event
 
-    def reward(self) -> Operation:
-        now_ms = round(time.time() * 1_000)
-        record = EventRecord(self.decided.pop(), now_ms, now_ms, 0, "bandit", 0.5, 1_000_000, 1)
-        return Reward(record, mode="b", deadline_ms=now_ms + WINDOW_MS)
+    def reward(self) -> Event:
+        """Return the reward of a decision that has none."""
+        of = self._decided.pop()
+        return Event(
+            NAME,
+            of.decision_id,
+            "reward",
+            of.decision_ms,
+            round(time.time() * 1_000),
+            of.arm_index,
+            "bandit",
+            counted=True,
+            propensity=0.5,
+            weights_version=of.weights_version,
+            revision=1,
+            reward_micro=1_000_000,
+        )
 
-
-class Bench:
-    """One experiment in a real Redis, and how its memory grows."""
-
-    def __init__(self, url: str) -> None:
-        self._client = redis.Redis.from_url(url, decode_responses=True)
-        self._connection = PipelinedConnection(url, timeout=10.0, scripts=("commit",))
-        self._lane = Lane(NAME, "capacity", marker_life_ms=WINDOW_MS + 3_600_000, retain_limit=0)
-        self._lane.epoch = EPOCH
-        keys = ExperimentKeys(NAME)
-        self._client.hset(keys.state, mapping={"epoch": EPOCH, "seq": 0, "revision": 1})
-        self._client.mset({key: 1_000_000 for arm in (0, 1) for key in (keys.alpha(arm), keys.beta(arm))})
-
-    async def commit(self, make: Callable[[], Operation], count: int) -> tuple[float, float]:
-        """Commit operations; return bytes and seconds for each."""
-        await self._connection.open()
-        before, started = self.used(), time.perf_counter()
-        for _ in range(count // BATCH):
-            self._lane.queue.extend(make() for _ in range(BATCH))
-            [answer] = await self._connection.execute([self._lane.next_batch(BATCH).command])
-            self._lane.succeed(Reply.parse(answer))
-        seconds = time.perf_counter() - started
-        return (self.used() - before) / count, seconds / count
-
-    async def lasting(self, make: Callable[[], Operation], count: int) -> float:
-        """Commit operations; return the bytes that are left of each once its event is trimmed from the stream."""
-        self.forget_events()
-        before = self.used()
-        await self.commit(make, count)
-        self.forget_events()
-        return (self.used() - before) / count
-
-    def forget_events(self) -> None:
-        """Trim the whole stream."""
-        self._client.delete(ExperimentKeys(NAME).events)
-
-    async def close(self) -> None:
-        self._client.close()
-        await self._connection.close()
-
-    def used(self) -> int:
-        """Return the bytes in use."""
-        return int(self._client.info("memory")["used_memory"])
+    def batch(self, make: Callable[[], Event], size: int) -> Batch:
+        return Batch(next(self._batches), tuple(make() for _ in range(size)))
 
 
 async def in_redis(url: str, count: int) -> list[Figure]:
-    """Measure what events, markers, own ids and open windows cost in Redis."""
-    bench, load = Bench(url), Load()
-    decision, decision_seconds = await bench.commit(load.decision, count)
-    bench.forget_events()
-    marker = await bench.lasting(load.reward, count)
-    for _ in range(count):
-        load.decision()
-    reward, reward_seconds = await bench.commit(load.reward, count)
-    own = await bench.lasting(lambda: load.decision(own=True), count)
-    waiting = await bench.lasting(lambda: load.decision(waits=True), count)
-    await bench.close()
-    return [
-        Figure("a decision in the stream", decision, "bytes"),
-        Figure("a reward in the stream", reward - marker, "bytes"),
-        Figure("a reward's marker, for the reward window and an hour", marker, "bytes"),
-        Figure("the memory of a decision with its caller's own id, as long", own, "bytes"),
-        Figure("a decision whose window is open (missing_reward: zero)", waiting, "bytes"),
-        Figure("decisions committed over one connection, 500 at a time", 1 / decision_seconds, "events/s"),
-        Figure("rewards committed over one connection, 500 at a time", 1 / reward_seconds, "events/s"),
-    ]
+    """Measure what events cost in the spool, alone and many at once, and what an own id costs."""
+    load, streams, client = Load(), Streams(url, timeout=10.0), make_redis(url, timeout=10.0)
+    store = redis.Redis.from_url(url)
+    await streams.create(PROCESS)
 
-
-async def to_postgres(url: str, dsn: str, count: int) -> list[Figure]:
-    """Measure how fast the writer drains a stream, and what an event costs in Postgres."""
-    bench, load = Bench(url), Load()
-    await bench.commit(load.decision, count)
-    await bench.close()
-    connection = PipelinedConnection(url, timeout=10.0, scripts=Streams.SCRIPTS)
-    async with make_pool(dsn) as pool:
-        arms = (ArmDefinition(index=0, id="a"), ArmDefinition(index=1, id="b"))
-        experiment = Experiment(NAME, "default", "running", 1, arms, "a", 0.0)
-        await ExperimentsRepository(pool).create(experiment, Reason("bench", "bench", 0.0), unit_salt=bytes(16))
-        await EventLog(pool).raise_epoch(NAME)
-        writer = Writer(Streams(connection), EventLog(pool), clock=time.time)
-        started = time.perf_counter()
-        while (await writer.drain([NAME])).has_more:
-            pass
+    async def append(make: Callable[[], Event], size: int) -> tuple[float, float]:
+        """Append so many events; return bytes and seconds for each."""
+        batches = [load.batch(make, size) for _ in range(count // size)]
+        before, started = _used(store), time.perf_counter()
+        for batch in batches:
+            await streams.append(PROCESS, batch)
         seconds = time.perf_counter() - started
-    await connection.close()
-    with psycopg.connect(dsn) as session:
-        row = session.execute(
-            "SELECT count(*), pg_total_relation_size('bandit_events_default') FROM bandit_events"
-        ).fetchone()
-    events, size = row or (0, 0)
+        return (_used(store) - before) / count, seconds / count
+
+    decision, _ = await append(load.decision, 1)
+    many, seconds = await append(load.decision, BATCH)
+    reward, _ = await append(load.reward, 1)
+    own = OwnIds(client)
+    before = _used(store)
+    for start in range(0, count, BATCH):
+        keys = [ExperimentKeys(NAME).own(f"order-{number:012}") for number in range(start, start + BATCH)]
+        await own.claim([Claim(key, encode_event(load.decision())) for key in keys], seconds=DAY_SECONDS)
+    claim = (_used(store) - before) / count
+    store.close()
+    await client.aclose()
+    await streams.close()
     return [
-        Figure("a decision in bandit_events, indexes included", size / events, "bytes"),
-        Figure("events drained into Postgres by one replica", events / seconds, "events/s"),
+        Figure("a decision in the spool, by itself", decision, "bytes"),
+        Figure(f"a decision in the spool, {BATCH} at once", many, "bytes"),
+        Figure("a reward in the spool, by itself", reward, "bytes"),
+        Figure("the claim of a caller's own id, for 25 hours", claim, "bytes"),
+        Figure(f"decisions appended over one connection, {BATCH} at a time", 1 / seconds, "events/s"),
     ]
+
+
+async def to_postgres(dsn: str, count: int) -> list[Figure]:
+    """Measure how fast one process writes into the ledger, and what an event costs there."""
+    load, figures = Load(), []
+    async with make_pool(dsn) as pool:
+        timeline = (await Producers(pool).register(PROCESS)).timeline
+        writer = LedgerWriter(pool)
+        size = 0
+        for what, make in (("decision", load.decision), ("reward", load.reward)):
+            batches = [load.batch(make, BATCH) for _ in range(count // BATCH)]
+            started = time.perf_counter()
+            for batch in batches:
+                await writer.write(batch.rows, timeline)
+            seconds = time.perf_counter() - started
+            grown, size = _size(dsn) - size, _size(dsn)
+            figures += [
+                Figure(f"a {what} in bandit_events, indexes included", grown / count, "bytes"),
+                Figure(f"{what}s written by one process, {BATCH} at a time", count / seconds, "events/s"),
+            ]
+    return figures
+
+
+def _used(store: redis.Redis) -> int:
+    return int(store.info("memory")["used_memory"])
+
+
+def _size(dsn: str) -> int:
+    with psycopg.connect(dsn) as session:
+        row = session.execute("SELECT pg_total_relation_size('bandit_events_default')").fetchone()
+    return int(row[0]) if row else 0
 
 
 def _measure(count: int, folder: Path) -> Iterator[Figure]:
     with RedisServer(folder / "redis") as store, PostgresServer(folder / "postgres") as database:
-        yield from asyncio.run(in_redis(store.database_url(0), count))
+        yield from asyncio.run(in_redis(store.url, count))
         migrations.upgrade(database.dsn)
-        yield from asyncio.run(to_postgres(store.database_url(1), database.dsn, count))
+        yield from asyncio.run(to_postgres(database.dsn, count))
 
 
-def main(count: int = 100_000) -> None:
-    """Measure and print the figures, from that many events of each kind."""
+def main(count: Annotated[int, typer.Argument(min=BATCH, help="How many events of each kind.")] = 100_000) -> None:
+    """Measure and print the figures."""
     table = Table("what", "figure", "", box=None)
     with tempfile.TemporaryDirectory() as folder:
         for figure in _measure(count, Path(folder)):

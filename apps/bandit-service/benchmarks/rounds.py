@@ -96,20 +96,21 @@ def measure(contender: Contender, generator: Generator, pace: Pace, expected: fl
     bodies = contender.bodies(round(_ROOM * expected * pace.seconds) + pace.connections)
     workbench, experiment_id = contender.workbench, contender.experiment_id
     if workbench is not None:
-        workbench.settle(experiment_id)
+        workbench.settle()
     recorded = 0 if workbench is None else workbench.recorded(experiment_id)
     before = processor_seconds(contender.pids)
     seen = generator.send(Traffic(contender.url, bodies, pace.connections, pace.seconds, repeats=contender.repeats))
-    unwritten = 0 if workbench is None else workbench.unwritten(experiment_id)
+    at_the_end = 0 if workbench is None else workbench.recorded(experiment_id)
     if workbench is not None:
         # The rest of the way into Postgres belongs to the price of an answer.
-        workbench.settle(experiment_id)
+        workbench.settle()
     after = processor_seconds(contender.pids)
     answers = seen.requests * contender.answers
-    if workbench is not None and workbench.recorded(experiment_id) - recorded < answers:
+    written = 0 if workbench is None else workbench.recorded(experiment_id)
+    if workbench is not None and written - recorded < answers:
         raise LoadError(f"{contender.name}: fewer events were recorded than the {answers} answers given")
     cpu = {name: (seconds - before[name]) / answers * 1e6 for name, seconds in after.items()}
-    return Outcome(answers / seen.seconds, seen.p50, seen.p99, cpu, unwritten)
+    return Outcome(answers / seen.seconds, seen.p50, seen.p99, cpu, written - at_the_end)
 
 
 def warm_up(contender: Contender, generator: Generator, pace: Pace) -> float:

@@ -12,9 +12,11 @@ _EVERY_SECONDS: Final = 0.002
 type _Rules = tuple[tuple[str, tuple[str, ...]], ...]
 
 _ANYWHERE: Final[_Rules] = (
-    ("events into Postgres", ("background.py:_drain",)),
+    ("events into the spool", ("spool/recorder.py:_spool_turn",)),
+    ("rewards into Postgres", ("spool/recorder.py:_ask_turn",)),
+    ("decisions into Postgres", ("spool/recorder.py:_pending_turn",)),
+    ("heartbeats", ("spool/keeper.py:",)),
     ("leases, weights and memory kept fresh", ("background.py:",)),
-    ("group commit", ("events/committer.py:run", "events/committer.py:_commit")),
 )
 _INNERMOST: Final[_Rules] = (
     (
@@ -22,7 +24,7 @@ _INNERMOST: Final[_Rules] = (
         ("bandit_service/api/decisions/", "bandit_service/domain/", "bandit_service/serving/", "bandit_core/"),
     ),
     ("rewards", ("bandit_service/api/rewards/",)),
-    ("handing over to the commit", ("bandit_service/events/", "bandit_service/redis_store/")),
+    ("handing over to the recorder", ("bandit_service/spool/", "bandit_service/ledger/", "bandit_service/mirror/")),
     ("metrics", ("bandit_service/metrics.py", "prometheus_client/")),
     (
         "request id, log and body limit",

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final, LiteralString, cast
 
 import httpx
 import msgspec
-import redis
+import psycopg
 
-from bandit_service.redis_store.keys import EXPERIMENTS, ExperimentKeys
 from benchmarks.load.traffic import LoadError
 
 _JSON: Final = {"Content-Type": "application/json"}
 _AT_ONCE: Final = 1_000
 _SETTLE_TIMEOUT: Final = 120.0
 _FIRST_WEIGHTS_TIMEOUT: Final = 10.0
+_RECORDED: Final = "SELECT coalesce(sum(decisions + rewards), 0) FROM arm_totals WHERE experiment_id = %s"
+# Every event that a process received until then.
+_IS_WRITTEN: Final = "SELECT (NOT EXISTS (SELECT FROM producers WHERE drained_to < to_timestamp(%s)))::int"
 
 
 @dataclass(frozen=True, slots=True)
 class Workbench:
-    """A service's management side and the state of its experiments in Redis."""
+    """A service's management side, and what Postgres has of its experiments."""
 
     service: httpx.Client
-    store: redis.Redis
+    postgres: psycopg.Connection
 
     def create(self, experiment_id: str, arms: int = 4) -> None:
         """Create an experiment and wait until decisions for it are served and recorded."""
@@ -46,24 +48,19 @@ class Workbench:
         return ids
 
     def experiments(self) -> int:
-        """Return how many experiments the store knows."""
-        return self.store.scard(EXPERIMENTS)
+        """Return how many experiments there are."""
+        return self._number("SELECT count(*) FROM experiments")
 
     def recorded(self, experiment_id: str) -> int:
-        """Return how many events the experiment's stream has had."""
-        return self._state(experiment_id)[0]
+        """Return how many decisions and rewards of an experiment Postgres has."""
+        return self._number(_RECORDED, experiment_id)
 
-    def unwritten(self, experiment_id: str) -> int:
-        """Return how many events are in the stream and not yet in Postgres."""
-        recorded, written = self._state(experiment_id)
-        return recorded - written
-
-    def settle(self, experiment_id: str) -> float:
+    def settle(self) -> float:
         """Wait until Postgres has every event, so that no work is left for the next measurement; return the seconds."""
-        started = time.monotonic()
-        while self.unwritten(experiment_id):
+        started, now = time.monotonic(), time.time()
+        while not self._number(_IS_WRITTEN, now):
             if time.monotonic() - started > _SETTLE_TIMEOUT:
-                raise LoadError(f"{self.unwritten(experiment_id)} events of {experiment_id} do not reach Postgres")
+                raise LoadError("events do not reach Postgres")
             time.sleep(0.05)
         return time.monotonic() - started
 
@@ -75,10 +72,9 @@ class Workbench:
                 raise
             return False
 
-    def _state(self, experiment_id: str) -> tuple[int, int]:
-        values = self.store.hmget(ExperimentKeys(experiment_id).state, ["seq", "committed"])
-        recorded, written = (int(value or 0) for value in cast("list[bytes | None]", values))
-        return recorded, written
+    def _number(self, query: LiteralString, *parameters: object) -> int:
+        row = self.postgres.execute(query, parameters).fetchone()
+        return int(row[0]) if row else 0
 
     def _ask(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         answer = self.service.post(path, content=msgspec.json.encode(body), headers=_JSON).raise_for_status()

@@ -24,16 +24,19 @@ import pytest
 import redis
 import structlog
 from pydantic import SecretStr
+from redis.asyncio import Redis
 
 from bandit_local.servers import RedisServer
 from bandit_local.servers.local_server import free_port
 from bandit_local.servers.process import ChildProcess
 from bandit_local.testing.servers import EMPTY, MIGRATED, NewDatabase
-from bandit_service.app import create_app
 from bandit_service.domain.api_key import Role, new_key
+from bandit_service.domain.experiment import ArmDefinition, Experiment
 from bandit_service.ledger.api_keys import ApiKeysRepository
-from bandit_service.ledger.pool import make_pool
-from bandit_service.redis_store.store import RedisStore
+from bandit_service.ledger.experiments import ExperimentsRepository, Reason
+from bandit_service.ledger.pool import Pool, make_pool
+from bandit_service.mirror.connection import make_redis
+from bandit_service.mirror.publication import Mirror
 from bandit_service.settings import Settings
 
 # A busy machine is no outage: tests that are not about one wait longer than a client would.
@@ -73,10 +76,46 @@ def postgres_dsn(new_database: NewDatabase) -> Iterator[str]:
 
 
 @pytest.fixture
-async def store(redis_url: str) -> AsyncIterator[RedisStore]:
-    store = RedisStore(redis_url, timeout=2.0)
-    yield store
-    await store.close()
+async def redis_client(redis_url: str) -> AsyncIterator[Redis]:
+    """A client of the empty Redis, as the service has it."""
+    client = make_redis(redis_url, timeout=2.0)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+def mirror(redis_client: Redis) -> Mirror:
+    return Mirror(redis_client)
+
+
+@pytest.fixture
+async def pool(postgres_dsn: str) -> AsyncIterator[Pool]:
+    async with make_pool(postgres_dsn, max_size=6) as pool:
+        yield pool
+
+
+NewExperiment = Callable[..., Awaitable[Experiment]]
+
+
+@pytest.fixture
+def new_experiment(pool: Pool) -> NewExperiment:
+    """Return a function that stores an experiment of arms a and b: `await new_experiment("homepage", holdout=0.1)`."""
+
+    async def create(experiment_id: str = "homepage", **fields: Any) -> Experiment:
+        given: dict[str, Any] = {
+            "id": experiment_id,
+            "namespace": "default",
+            "status": "running",
+            "revision": 1,
+            "arms": (ArmDefinition(0, "a"), ArmDefinition(1, "b", 3_000_000, 5_000_000)),
+            "default_arm": "a",
+            "created_at": time.time(),
+        }
+        experiment = Experiment(**given | fields)
+        reason = Reason("test", "test", time.time())
+        return await ExperimentsRepository(pool).create(experiment, reason, unit_salt=b"0" * 16)
+
+    return create
 
 
 @pytest.fixture(scope="session")
@@ -111,6 +150,8 @@ class Clock:
 @asynccontextmanager
 async def running(settings: Settings, clock: Clock) -> AsyncIterator[httpx.AsyncClient]:
     """Run a replica in this process."""
+    from bandit_service.app import create_app
+
     app = create_app(settings, clock=clock, rng=np.random.default_rng(7))
     transport = httpx.ASGITransport(app=app)
     async with (

@@ -21,6 +21,14 @@ async def test_a_reward_moves_the_keys_that_such_a_service_has(api: Api, module_
     await live.reward(decision, 1)
     with redis.Redis.from_url(module_settings.redis_url.get_secret_value(), decode_responses=True) as client:
         prefix = f"experiment:{{{live.id}}}:arm:{decision['arm_index']}"
-        values: list[Any] = client.mget(f"{prefix}:alpha", f"{prefix}:beta")
-    assert [int(value) / 1_000_000 for value in values] == [2.0, 1.0]
+
+        def found() -> list[float]:
+            values: list[Any] = client.mget(f"{prefix}:alpha", f"{prefix}:beta")
+            return [int(value) / 1_000_000 for value in values]
+
+        async def have_moved() -> bool:
+            return found() != [1.0, 1.0]
+
+        await api.until(have_moved)
+        assert found() == [2.0, 1.0]
     assert "experiment:{homepage}:arm:" in DOCUMENT.read_text()

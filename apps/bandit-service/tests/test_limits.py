@@ -18,6 +18,7 @@ LENGTHS = [
     (SelectRequest, "experiment_id", 128),
     (SelectRequest, "unit_id", 256),
     (SelectRequest, "decision_id", 128),
+    (SelectRequest, "request_id", 128),
     (ActivateRequest, "decision_id", 800),
     (ActivateRequest, "experiment_id", 128),
     (RewardRequest, "decision_id", 800),

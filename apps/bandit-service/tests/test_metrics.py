@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bandit_service.domain.allocation import AllocationRecord
 from bandit_service.metrics import ARMS_PER_EXPERIMENT, Metrics
+from bandit_service.spool.pending import Limits
 
 if TYPE_CHECKING:
     from conftest import Api, StartApi
@@ -123,21 +125,38 @@ async def test_events_on_their_way_to_postgres_have_an_age_that_falls_back_to_ze
 
     async def written() -> bool:
         found = await scraped(api)
-        return found[key("bandit_stream_lag_seconds")] == 0.0 and found[key("bandit_events_retained")] == 0.0
+        return found[key("bandit_ledger_lag_seconds")] == 0.0 and found[key("bandit_events_waiting")] == 0.0
 
     await api.until(written)
+    # For a minute a failover of Postgres may still lose them.
+    await api.until(lambda: is_shown(api, key("bandit_events_kept"), at_least=10.0))
     found = await scraped(api)
-    assert {found[key("bandit_degraded", part=part)] for part in ("redis", "redis_memory", "postgres")} == {0.0}
+    assert {found[key("bandit_degraded", part=part)] for part in ("redis", "postgres", "failover")} == {0.0}
+
+
+async def is_shown(api: Api, name: tuple[str, frozenset[tuple[str, str]]], *, at_least: float) -> bool:
+    return (await scraped(api)).get(name, 0.0) >= at_least
+
+
+async def test_decisions_that_a_process_has_no_room_for_are_counted(
+    start_api: StartApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bandit_service.replica.Limits", partial(Limits, waiting=0))
+    async with start_api() as api:
+        live = await api.create()
+        assert [decision["recorded"] for decision in await live.select_many(3)] == [False] * 3
+        await live.report("a", 1, 429)
+        await api.until(lambda: is_shown(api, key("bandit_decisions_dropped_total"), at_least=3.0))
+        await live.select()
+        await api.until(lambda: is_shown(api, key("bandit_decisions_dropped_total"), at_least=4.0))
+        assert (await scraped(api))[key("bandit_decisions_dropped_total")] == 4.0
 
 
 def record(arms: list[str]) -> AllocationRecord:
     numbers = dict.fromkeys(arms, 1.0 / len(arms))
     return AllocationRecord(
         version=1,
-        epoch=1,
         revision=1,
-        belief_version=1,
-        seq=1,
         published_at=0.0,
         changed_at=0.0,
         weights=numbers,

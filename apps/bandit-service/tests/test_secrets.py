@@ -158,7 +158,7 @@ async def test_no_secret_is_in_the_log_the_answers_or_the_metrics(exposed: Expos
     await exposed.ask_everything()
 
     log, answers = (tmp_path / "log").read_text(), "\n".join(exposed.answers)
-    for happened in ("experiment_created", "store_unavailable", "postgres_away", "AuthenticationError"):
+    for happened in ("experiment_created", "spool_unavailable", "ledger_unavailable", "AuthenticationError"):
         assert happened in log, f"the test did not provoke {happened}"
     assert "bandit_request_seconds_bucket" in answers
     for name, secret in exposed.secrets.items():

@@ -29,12 +29,10 @@ LEFT JOIN LATERAL (
         END AS rate
     ) AS shown
     WHERE snapshots.experiment_id = experiments.id
-        AND (epoch, seq) = (
-            SELECT epoch, seq
+        AND taken_at = (
+            SELECT max(taken_at)
             FROM posterior_snapshots AS newest
             WHERE newest.experiment_id = experiments.id
-            ORDER BY epoch DESC, seq DESC
-            LIMIT 1
         )
 ) AS counted ON true
 WHERE experiments.namespace IN (${namespace:sqlstring})

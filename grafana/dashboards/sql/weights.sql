@@ -1,4 +1,4 @@
--- Each kept change of the weights, the one in force at the start of the range, and the last one carried on to its end.
+-- Each published change of the weights, the one in force at the start of the range, and the last one carried on to its end.
 WITH kept AS (
     SELECT weights_version, published_at, weights
     FROM allocations

@@ -11,7 +11,7 @@ from bandit_pipeline.resources import BanditService, Postgres, Tracking
 from bandit_pipeline.snapshots import taking
 
 SNAPSHOT_EVERY: Final = 100
-"""Events of an experiment between two snapshots."""
+"""Counted events of an experiment between two snapshots."""
 
 
 @dg.sensor(job=snapshot_posteriors, minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
@@ -20,9 +20,9 @@ def experiments_with_new_events(postgres: Postgres) -> dg.RunRequest | dg.SkipRe
     due = taking.due(postgres, SNAPSHOT_EVERY)
     if not due:
         return dg.SkipReason(f"no experiment has had {SNAPSHOT_EVERY} new events")
-    positions = sorted(f"{each['experiment_id']}:{each['epoch']}:{each['seq']}" for each in due)
+    states = sorted(f"{each['experiment_id']}:{each['events']}" for each in due)
     config = {"ops": {"posterior_snapshots": {"config": {"min_events": SNAPSHOT_EVERY}}}}
-    return dg.RunRequest(run_key=_fingerprint(positions), run_config=config)
+    return dg.RunRequest(run_key=_fingerprint(states), run_config=config)
 
 
 @dg.sensor(job=conclude_experiments, minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.RUNNING)

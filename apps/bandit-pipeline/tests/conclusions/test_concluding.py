@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import httpx
 import pytest
 
 from bandit_pipeline.conclusions.concluding import Concluded, conclude_and_record, ready, unrecorded
 from bandit_pipeline.resources import BanditService, Grafana, Tracking
+from bandit_pipeline.resources.service import ServiceClient
 
 type NewExperiment = Callable[..., str]
 type Visit = Callable[..., list[str]]
@@ -19,7 +21,6 @@ SOON = {
     "min_decisions_per_arm": 0,
     "prob_best": None,
     "expected_loss": 0.9,
-    "auto_conclude": False,
 }
 
 
@@ -69,11 +70,8 @@ def test_an_experiment_that_is_done_is_concluded_and_recorded_once(
     annotations: tuple[Grafana, list[dict[str, Any]]],
 ) -> None:
     grafana, kept = annotations
-    name, unfinished = new_experiment(stopping=SOON), new_experiment(stopping=SOON)
+    name = new_experiment(stopping=SOON)
     visit(name, 30)
-    with service.client() as client:
-        assert name in ready(client)
-        assert unfinished not in ready(client)
     [found] = concluded(service, tracking, grafana, name)
     with service.client() as client:
         experiment = client.get(f"/experiments/{name}")
@@ -86,6 +84,40 @@ def test_an_experiment_that_is_done_is_concluded_and_recorded_once(
     assert [each["tags"] for each in kept if f"experiment:{name}" in each["tags"]] == [
         ["bandit-conclusion", f"experiment:{name}"]
     ]
+
+
+def test_only_a_rule_that_may_conclude_makes_ready() -> None:
+    rules: dict[str, tuple[bool, dict[str, bool] | None]] = {
+        "done": (True, {"auto_conclude": True}),
+        "by-hand": (True, {"auto_conclude": False}),
+        "unfinished": (False, {"auto_conclude": True}),
+        "no-rule": (True, None),
+    }
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        _, _, name, *view = request.url.path.split("/") + ([""] if request.url.path == "/experiments" else [])
+        if not name:
+            return httpx.Response(200, json={"items": [{"experiment_id": each} for each in rules], "next_cursor": None})
+        stop, stopping = rules[name]
+        return httpx.Response(200, json={"stop": stop} if view else {"stopping": stopping})
+
+    with httpx.Client(base_url="http://service", transport=httpx.MockTransport(answer)) as http:
+        assert ready(ServiceClient(http)) == ["done"]
+
+
+def test_an_experiment_to_be_concluded_by_hand_goes_on(
+    service: BanditService,
+    tracking: Tracking,
+    new_experiment: NewExperiment,
+    visit: Visit,
+    annotations: tuple[Grafana, list[dict[str, Any]]],
+) -> None:
+    name = new_experiment(stopping=SOON | {"auto_conclude": False})
+    visit(name, 30)
+    with service.client() as client:
+        assert client.get(f"/experiments/{name}/conclusion")["stop"]
+        assert concluded(service, tracking, annotations[0], name) == []
+        assert client.get(f"/experiments/{name}")["status"] == "running"
 
 
 def test_what_somebody_else_concluded_is_recorded_too_and_an_annotation_is_made_once(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import polars as pl
 import pytest
@@ -13,6 +14,7 @@ from bandit_pipeline.resources.postgres import fetch
 type NewExperiment = Callable[..., str]
 type Visit = Callable[..., list[str]]
 type Reward = Callable[[list[str]], None]
+type Add = Callable[..., None]
 
 
 def exported(bucket: Bucket, name: str) -> pl.DataFrame:
@@ -51,15 +53,6 @@ def test_a_reward_that_comes_later_appears_in_a_later_run(
     assert exported(bucket, name)["reward"].sum() == 2.0
 
 
-def test_without_news_nothing_is_written(
-    service_postgres: Postgres, bucket: Bucket, new_experiment: NewExperiment, visit: Visit
-) -> None:
-    name = new_experiment()
-    visit(name, 3)
-    assert len(written(service_postgres, bucket, name)) == 1
-    assert written(service_postgres, bucket, name) == []
-
-
 def test_a_run_that_is_cut_off_loses_and_doubles_nothing(
     service_postgres: Postgres, bucket: Bucket, new_experiment: NewExperiment, visit: Visit
 ) -> None:
@@ -83,34 +76,97 @@ def test_a_file_that_went_missing_is_written_again(
     assert sorted(exported(bucket, name)["decision_id"]) == sorted(ids)
 
 
-def test_only_the_days_of_changed_decisions_are_written(postgres: Postgres, bucket: Bucket) -> None:
-    def add(decision: str, kind: str, day: int, seq: int, reward: int | None = None) -> None:
-        at = datetime(2026, 11, day, 12, tzinfo=UTC)
-        with postgres.transaction() as connection:
-            fetch(connection, EVENT, {"id": decision, "kind": kind, "at": at, "seq": seq, "reward": reward})
-
-    with postgres.transaction() as connection:
-        connection.execute(SETUP)
-    add("first", "decision", 1, 1)
-    add("second", "decision", 2, 2)
-    assert [each.day for each in export(postgres, bucket)] == ["2026-11-01", "2026-11-02"]
-    add("first", "reward", 1, 3, 250_000)
-    assert list(export(postgres, bucket)) == [Written("x", "2026-11-01", 1, 1)]
-    assert exported(bucket, "x").sort("decision_id")["reward"].to_list() == [0.25, None]
-
-
 SETUP = b"""
     INSERT INTO namespaces (name, unit_salt) VALUES ('default', 'x');
     INSERT INTO experiments (id, namespace, status, revision, definition) VALUES ('x', 'default', 'running', 1, '{}');
     INSERT INTO experiment_arms VALUES ('x', 0, 'a', 1000000, 1000000, 'active');
-    INSERT INTO event_positions (experiment_id) VALUES ('x');
 """
 EVENT = """
-    WITH position AS (UPDATE event_positions SET committed_seq = %(seq)s)
     INSERT INTO bandit_events (
-        experiment_id, decision_id, kind, decision_time, event_time, epoch, seq, arm_index, stratum, propensity,
-        reward_micro
+        experiment_id, decision_id, kind, decision_time, event_time, recorded_at, batch, ord, arm_index, stratum,
+        counted, propensity, deferred, filled, unit_hash, reward_micro
     )
-    VALUES ('x', %(id)s, %(kind)s, %(at)s, %(at)s, 0, %(seq)s, 0, 'bandit', 0.5, %(reward)s)
+    VALUES ('x', %(id)s, %(kind)s, %(at)s, %(at)s, now() - %(minutes_ago)s * interval '1 minute', 1, 0, 0, 'bandit',
+        true, 0.5, %(deferred)s, %(filled)s, %(unit)s, %(reward)s)
     RETURNING decision_id
 """
+
+
+@pytest.fixture
+def add(postgres: Postgres) -> Add:
+    """Add an event of a decision at noon of a day, recorded an hour ago unless told otherwise."""
+    with postgres.transaction() as connection:
+        connection.execute(SETUP)
+
+    def add(decision: str, kind: str = "decision", day: int = 1, **fields: Any) -> None:
+        values = {"id": decision, "kind": kind, "at": datetime(2026, 11, day, 12, tzinfo=UTC)}
+        usual = {"minutes_ago": 60, "deferred": False, "filled": False, "unit": None, "reward": None}
+        with postgres.transaction() as connection:
+            fetch(connection, EVENT, usual | values | fields)
+
+    return add
+
+
+def test_only_the_days_of_changed_decisions_are_written(postgres: Postgres, bucket: Bucket, add: Add) -> None:
+    add("first", day=1)
+    add("second", day=2)
+    assert [each.day for each in export(postgres, bucket)] == ["2026-11-01", "2026-11-02"]
+    assert list(export(postgres, bucket)) == []
+    add("first", "reward", day=1, reward=250_000, minutes_ago=0)
+    assert list(export(postgres, bucket)) == [Written("x", "2026-11-01", 1, 1)]
+    assert exported(bucket, "x").sort("decision_id")["reward"].to_list() == [0.25, None]
+
+
+def test_what_was_committed_up_to_15_minutes_late_is_not_missed(postgres: Postgres, bucket: Bucket, add: Add) -> None:
+    add("first")
+    assert len(list(export(postgres, bucket))) == 1
+    add("first", "reward", reward=1_000_000, minutes_ago=14)
+    assert list(export(postgres, bucket)) == [Written("x", "2026-11-01", 1, 1)]
+
+
+def test_gaussian_rewards_are_as_they_were_sent(postgres: Postgres, bucket: Bucket, add: Add) -> None:
+    add("in time")
+    add("in time", "reward", reward=2_500_000)
+    add("too late")
+    add("too late", "late", reward=-300_000)
+    with postgres.transaction() as connection:
+        connection.execute(
+            """UPDATE experiments SET definition = '{"rewards": {"distribution": "gaussian", "unit": 10.0}}'"""
+        )
+    assert len(list(export(postgres, bucket))) == 1
+    rows = exported(bucket, "x").select("decision_id", "reward", "late_reward").rows()
+    assert rows == [("in time", 25.0, None), ("too late", None, -3.0)]
+
+
+def test_closed_says_that_the_outcome_counted(postgres: Postgres, bucket: Bucket, add: Add) -> None:
+    add("open")
+    add("rewarded")
+    add("rewarded", "reward", reward=1_000_000)
+    add("rewarded", "outcome", reward=1_000_000)
+    add("missing")
+    add("missing", "reward", reward=0, filled=True)
+    add("missing", "outcome", reward=0)
+    add("shown", deferred=True)
+    add("shown", "activation")
+    add("never", deferred=True)
+    add("never", "activation", filled=True)
+    assert [each.rewards for each in export(postgres, bucket)] == [1]
+    rows = exported(bucket, "x").sort("decision_id").select("decision_id", "reward", "active", "closed").rows()
+    assert rows == [
+        ("missing", None, True, True),
+        ("never", None, False, False),
+        ("open", None, True, False),
+        ("rewarded", 1.0, True, True),
+        ("shown", None, True, False),
+    ]
+
+
+def test_the_first_exposure_is_the_decision_that_exposures_name(postgres: Postgres, bucket: Bucket, add: Add) -> None:
+    add("first", unit=b"u")
+    add("again", unit=b"u")
+    add("nobody")
+    with postgres.transaction() as connection:
+        connection.execute(b"INSERT INTO exposures VALUES ('x', 'u', 'first', '2026-11-01 12:00Z', 'bandit')")
+    assert len(list(export(postgres, bucket))) == 1
+    rows = exported(bucket, "x").select("decision_id", "first_exposure").sort("decision_id").rows()
+    assert rows == [("again", False), ("first", True), ("nobody", None)]

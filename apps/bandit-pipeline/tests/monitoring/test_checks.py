@@ -8,6 +8,8 @@ import pytest
 
 from bandit_pipeline.monitoring.checks import CHECKS, Limits, Window, examine, experiments
 from bandit_pipeline.resources import Postgres
+from bandit_pipeline.resources.postgres import fetch
+from bandit_pipeline.sql import statement
 
 LIMITS = Limits(alpha=0.001, dominance=0.95, entropy=0.1, missing=0.2)
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -20,12 +22,19 @@ SETUP = b"""
 """
 DECISIONS = """
     INSERT INTO bandit_events (
-        experiment_id, decision_id, kind, decision_time, event_time, epoch, seq, arm_index, stratum, propensity,
-        reward_micro
+        experiment_id, decision_id, kind, decision_time, event_time, batch, ord, arm_index, stratum, counted, filled,
+        propensity, unit_hash, reward_micro
     )
-    SELECT 'x', %(name)s || n, kind, %(at)s, %(at)s, 0, n, %(arm)s, 'bandit', %(propensity)s,
-        CASE WHEN kind = 'reward' THEN %(reward)s * 1000000 END
+    SELECT 'x', %(name)s || n, kind, %(at)s, %(at)s, 1, n, %(arm)s, 'bandit', true, %(filled)s AND kind = 'reward',
+        %(propensity)s, %(unit)s, CASE WHEN kind = 'reward' THEN %(reward)s * 1000000 END
     FROM generate_series(1, %(number)s) AS n, unnest(%(kinds)s::text[]) AS kind
+"""
+GAUSSIAN = b"""
+    UPDATE experiments SET definition = definition || '{"rewards": {"distribution": "gaussian", "unit": 10}}'
+"""
+EXPOSURE = """
+    INSERT INTO exposures (experiment_id, unit_hash, decision_id, decision_time, stratum)
+    VALUES ('x', 'u', %(decision_id)s, %(at)s, 'bandit')
 """
 
 type Add = Callable[..., None]
@@ -38,11 +47,20 @@ def add(postgres: Postgres) -> Add:
         connection.execute(SETUP)
 
     def add(
-        name: str, number: int, arm: int, propensity: float, *, hours_ago: float = 2.0, reward: float | None = 0.0
+        name: str,
+        number: int,
+        arm: int,
+        propensity: float,
+        *,
+        hours_ago: float = 2.0,
+        reward: float | None = 0.0,
+        unit: bytes | None = None,
+        filled: bool = False,
     ) -> None:
         kinds = ["decision"] if reward is None else ["decision", "reward"]
         at = NOW - timedelta(hours=hours_ago)
         values: dict[str, Any] = {"name": name, "number": number, "arm": arm, "propensity": propensity, "at": at}
+        values |= {"unit": unit, "filled": filled}
         with postgres.transaction() as connection:
             connection.execute(DECISIONS.encode(), values | {"kinds": kinds, "reward": reward})
 
@@ -65,6 +83,16 @@ def test_an_arm_served_more_often_than_logged(postgres: Postgres, add: Add) -> N
     add("a", 400, 0, 0.5)
     add("b", 200, 1, 0.5)
     assert findings(postgres)["sample_ratio"].startswith("arm 0 is drawn more often than its propensities say: its 400")
+
+
+def test_a_unit_that_returns_is_one_draw(postgres: Postgres, add: Add) -> None:
+    add("a", 400, 0, 0.5, unit=b"u")
+    with postgres.transaction() as connection:
+        connection.execute(EXPOSURE, {"decision_id": "a1", "at": NOW - timedelta(hours=2)})
+    assert findings(postgres).keys() == {"arm_dominance"}
+    with postgres.transaction() as connection:
+        [draws] = fetch(connection, statement("bandit_pipeline.monitoring", "draws"), {"experiment_id": "x"})
+    assert draws["decisions"] == 1
 
 
 def test_a_dominating_arm(postgres: Postgres, add: Add) -> None:
@@ -92,11 +120,27 @@ def test_a_reward_rate_that_drifts(postgres: Postgres, add: Add) -> None:
     assert findings(postgres)["reward_rate_drift"].startswith("a earns 1 per reward of late, 0.5 before")
 
 
+def test_drift_is_told_in_the_units_of_rewards(postgres: Postgres, add: Add) -> None:
+    with postgres.transaction() as connection:
+        connection.execute(GAUSSIAN)
+    for number, reward in enumerate((1.0, 2.0)):
+        add(f"old{number}", 200, 0, 0.5, hours_ago=50, reward=reward)
+        add(f"new{number}", 200, 0, 0.5, reward=reward + 2.0)
+        add(f"b{number}", 200, 1, 0.5, reward=None)
+    assert findings(postgres)["reward_rate_drift"].startswith("a earns 35 per reward of late, 15 before")
+
+
 def test_missing_rewards_count_once_their_window_is_closed(postgres: Postgres, add: Add) -> None:
     add("a", 150, 0, 0.5)
     add("b", 150, 1, 0.5, reward=None, hours_ago=0.5)
     assert "missing_rewards" not in findings(postgres)
     add("c", 150, 1, 0.5, reward=None)
+    assert findings(postgres)["missing_rewards"] == "50.0% of 300 decisions whose window closed got no reward"
+
+
+def test_a_reward_that_the_closing_filled_in_is_missing(postgres: Postgres, add: Add) -> None:
+    add("a", 150, 0, 0.5)
+    add("b", 150, 1, 0.5, filled=True)
     assert findings(postgres)["missing_rewards"] == "50.0% of 300 decisions whose window closed got no reward"
 
 

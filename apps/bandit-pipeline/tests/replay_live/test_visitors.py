@@ -13,7 +13,16 @@ import polars as pl
 import pytest
 
 from bandit_pipeline.replay_live.assets import replay_live
-from bandit_pipeline.replay_live.visitors import Plan, create, plan, remaining, send, standing
+from bandit_pipeline.replay_live.visitors import (
+    Plan,
+    Progress,
+    create,
+    plan,
+    remaining,
+    send,
+    standing,
+    wait_until_counted,
+)
 from bandit_pipeline.resources import BanditService, Bucket, Postgres, Tracking
 from bandit_pipeline.resources.postgres import fetch
 
@@ -46,14 +55,6 @@ def events(postgres: Postgres, experiment_id: str) -> pl.DataFrame:
         )
 
 
-def settle(postgres: Postgres, made: Plan, left: int = 0) -> None:
-    """Wait until Postgres knows of all but so many visitors."""
-    deadline = time.monotonic() + 30.0
-    while len(remaining(postgres, made)) > left:
-        assert time.monotonic() < deadline, "Postgres did not get the events within 30 s"
-        time.sleep(0.05)
-
-
 def test_the_plan_keeps_the_commonest_arms_and_depends_on_the_data() -> None:
     made = plan(LOG, "test", 2, "digest", "uniform")
     assert made.arms == ("item-0", "item-1")
@@ -66,12 +67,13 @@ def test_the_plan_keeps_the_commonest_arms_and_depends_on_the_data() -> None:
 def test_only_matches_count(service: BanditService, service_postgres: Postgres, planned: Plan) -> None:
     with service.client() as client:
         [*_, progress] = send(client, planned, planned.visitors, batch=50, rate=None)
+        wait_until_counted(service_postgres, planned, progress)
         arms = standing(client, planned)
-    settle(service_postgres, planned)
     kinds = events(service_postgres, planned.experiment_id)["kind"].value_counts().sort("kind")
     assert progress.sent == 200
     assert 60 < progress.matches < 140
-    assert dict(kinds.iter_rows()) == {"activation": progress.matches, "decision": 200, "reward": progress.matches}
+    matches = dict.fromkeys(("activation", "outcome", "reward"), progress.matches)
+    assert dict(kinds.iter_rows()) == {"decision": 200, **matches}
     assert arms["decisions"].sum() == progress.matches
     assert arms["clicks"].sum() == progress.clicks
 
@@ -83,12 +85,13 @@ def test_who_was_sent_is_not_sent_again_and_a_repetition_changes_nothing(
         for progress in send(client, planned, planned.visitors, batch=50, rate=None):
             if progress.sent == 100:
                 break
-        settle(service_postgres, planned, left=100)
+        wait_until_counted(service_postgres, planned, progress)
         [*_, _] = send(client, planned, remaining(service_postgres, planned), batch=50, rate=None)
+        wait_until_counted(service_postgres, planned, Progress(sent=200))
         once = standing(client, planned)
         [*_, _] = send(client, planned, planned.visitors, batch=50, rate=None)
+        wait_until_counted(service_postgres, planned, Progress(sent=200))
         assert standing(client, planned).drop("weight").equals(once.drop("weight"))
-    settle(service_postgres, planned)
     found = events(service_postgres, planned.experiment_id)
     assert found.is_unique().all()
     assert len(found.filter(pl.col("kind") == "decision")) == 200
@@ -152,7 +155,8 @@ def test_a_run_that_is_killed_and_run_again_loses_and_doubles_nothing(
     again = replayed(bucket, service, service_postgres, tracking)
     assert again["experiment"] == name
     assert again["sent in this run"] < again["visitors"]
-    kinds = {"decision": again["visitors"], "activation": again["matches"], "reward": again["matches"]}
+    matches = dict.fromkeys(("activation", "outcome", "reward"), again["matches"])
+    kinds = {"decision": again["visitors"], **matches}
     deadline = time.monotonic() + 30.0
     while dict((found := events(service_postgres, name))["kind"].value_counts().iter_rows()) != kinds:
         assert time.monotonic() < deadline, f"{found['kind'].value_counts()} instead of {kinds}"

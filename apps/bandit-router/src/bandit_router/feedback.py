@@ -40,7 +40,10 @@ class Fallback(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What became of a reward: the service's word for it (`applied`, `duplicate`, `ignored`, or `late`)."""
+    """What became of a reward: the service's word for it (`applied`, `duplicate`, `queued`, `ignored`), or `late`.
+
+    A queued reward is kept by the service, which decides later whether it counts.
+    """
 
     status: str
     arm: str | None

@@ -29,7 +29,7 @@ from bandit_sdk.retries import Exchange, Patience, Retries
 
 
 def new_id() -> str:
-    """Return a random name for a decision or a reward."""
+    """Return a random id of a request or a reward."""
     return secrets.token_hex(16)
 
 
@@ -94,6 +94,7 @@ class Client:
         """Say what came of a decision: `reward=1.0`, or `outcome="click"` where the experiment has a reward model.
 
         It counts once, however often it is sent. A direct reward names `experiment_id` and `arm` instead of a decision.
+        The status "queued" is a success: the service keeps the reward and decides later whether it counts.
         For a selection that was the default nothing is sent: the answer's status is "not_sent".
         """
         return self._settle(requests.reward(decision, options, self._new_id))

@@ -1,7 +1,7 @@
 """From the arguments of a call to the request it makes: pure functions, shared by both clients.
 
-The key that makes a request safe to send again is fixed here, before the first attempt: a decision id of the client's
-own on a selection of one arm, a reward id on a direct reward. Rewards for decisions need none: each counts once.
+The key that makes a request safe to send again is fixed here, before the first attempt: a request id on a selection, a
+reward id on a direct reward. Rewards for decisions need none: each counts once.
 """
 
 from __future__ import annotations
@@ -47,8 +47,9 @@ class SelectOptions(TypedDict, total=False):
     """What may be said about a selection.
 
     unit_id: whom it is for. context: features by name, or in order. k: how many arms, 1 to 20. eligible_arms and
-    exclude_arms: those the arm may, or must not, be one of. decision_id: an id of one's own. defer_activation: count
-    the decision only once `activate` says it was shown.
+    exclude_arms: those the arm may, or must not, be one of. decision_id: an id of one's own, for one arm.
+    defer_activation: count the decision only once `activate` says it was shown. request_id: what makes a repetition of
+    the request the same decision, for some minutes; the client makes one up.
     """
 
     unit_id: str
@@ -58,6 +59,7 @@ class SelectOptions(TypedDict, total=False):
     exclude_arms: Sequence[str]
     decision_id: str
     defer_activation: bool
+    request_id: str
 
 
 class SelectItem(SelectOptions, total=False):
@@ -92,15 +94,12 @@ class RewardItem(RewardOptions, total=False):
 
 def select(experiment_id: str, options: SelectOptions, new_id: NewId) -> Call[Selection]:
     body = _select_body({"experiment_id": experiment_id, **options}, new_id)
-    return Call("POST", "/select", decoder(Selection), body, repeatable="decision_id" in body)
+    return Call("POST", "/select", decoder(Selection), body, repeatable=True)
 
 
 def select_batch(items: Sequence[SelectItem], new_id: NewId) -> Call[list[BatchItem[Selection]]]:
     bodies = [_select_body(item, new_id) for item in items]
-    repeatable = all("decision_id" in body for body in bodies)
-    return Call(
-        "POST", "/select/batch", batch_decoder(Selection, len(bodies)), {"items": bodies}, repeatable=repeatable
-    )
+    return Call("POST", "/select/batch", batch_decoder(Selection, len(bodies)), {"items": bodies}, repeatable=True)
 
 
 def default_selection(experiment_id: str, arm: str, reason: Exception) -> Selection:
@@ -208,9 +207,8 @@ def _path(experiment_id: str, rest: str = "") -> str:
 
 def _select_body(item: SelectItem, new_id: NewId) -> dict[str, Any]:
     body: dict[str, Any] = dict(item)
-    if body.get("k", 1) == 1:
-        # A slate gets its id from the service alone.
-        body.setdefault("decision_id", new_id())
+    if "decision_id" not in body:  # an id of the caller's own makes a repetition the same decision, too
+        body.setdefault("request_id", new_id())
     return body
 
 

@@ -1,4 +1,7 @@
-"""What the service answers, as frozen values. Fields this version does not know are ignored."""
+"""What the service answers, as frozen values.
+
+Fields this version does not know are ignored, and a status may be one that it does not know.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ class Selection(_Answer, frozen=True):
     `is_default`: the service was away, `arm` is the caller's own default, and `reason` says why. Such a selection has
     neither decision nor propensity. `vector` says what was drawn from: the published weights, or weights computed for
     this request. `slate` is empty unless several arms were asked for; `arm` is then the one at its first position.
-    `recorded` is False while the service's store is away: the decision counts, and is written down later.
+    `recorded` is False while both stores of the service are away: the decision counts, and is written down later.
     """
 
     experiment_id: str
@@ -57,23 +60,26 @@ class Selection(_Answer, frozen=True):
 class RewardResult(_Answer, frozen=True):
     """What became of a reward.
 
-    applied: it counts. duplicate: it counted before, and does not again. ignored: the outcome is one that does not
-    count. not_sent: it was for a default arm, of which the service knows nothing; `reason` says so.
+    applied: it counts, once the decision is activated if that was deferred. duplicate: it counted before, and does not
+    again. queued: the service keeps it, and decides later which of these it is. ignored: the outcome is one that does
+    not count. not_sent: it was for a default arm, of which the service knows nothing; `reason` says so.
+
+    Of a queued reward only the status is certain to be there.
     """
 
-    status: Literal["applied", "duplicate", "ignored", "not_sent"]
-    experiment_id: str
-    arm: str
+    status: str
+    experiment_id: str | None = None
+    arm: str | None = None
     decision_id: str | None = None
     reward: float | None = None
     reason: str = ""
 
 
 class Activation(_Answer, frozen=True):
-    """What became of an activation; `not_sent` as for rewards."""
+    """What became of an activation: activated, duplicate or not_sent."""
 
-    status: Literal["activated", "duplicate", "not_sent"]
-    experiment_id: str
+    status: str
+    experiment_id: str | None = None
     decision_id: str | None = None
     reason: str = ""
 
@@ -97,7 +103,7 @@ class ExperimentArm(_Answer, frozen=True):
 
     id: str
     index: int
-    status: Literal["active", "paused", "retired"]
+    status: str
     prior: dict[str, float]
 
 
@@ -107,7 +113,7 @@ class Experiment(_Answer, frozen=True):
     experiment_id: str
     namespace: str
     description: str
-    status: Status
+    status: str
     revision: int
     created_at: datetime
     arms: tuple[ExperimentArm, ...]
@@ -137,7 +143,7 @@ class ExperimentSummary(_Answer, frozen=True):
     experiment_id: str
     namespace: str
     description: str
-    status: Status
+    status: str
     revision: int
     created_at: datetime
     active_arms: int
@@ -176,7 +182,7 @@ class Posterior(_Answer, frozen=True):
     """The beliefs of an experiment at one moment."""
 
     experiment_id: str
-    status: Status
+    status: str
     weights_version: int
     leader: str | None
     expected_loss: float | None
@@ -211,7 +217,7 @@ class Conclusion(_Answer, frozen=True):
     """What the stopping rule says now, or what was concluded; `progress` in [0, 1]."""
 
     experiment_id: str
-    status: Status
+    status: str
     winner: str | None
     stop: bool
     outcome: str

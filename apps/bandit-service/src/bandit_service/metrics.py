@@ -45,13 +45,10 @@ class Metrics:
         self.posterior_mean = self._gauge("bandit_arm_posterior_mean", "Posterior mean of the reward", labels)
         self.prob_best = self._gauge("bandit_arm_prob_best", "Probability that the arm is the best", labels)
         self.expected_loss = self._gauge("bandit_arm_expected_loss", "Expected loss of choosing the arm", labels)
-        self.stream_lag = self._gauge("bandit_stream_lag_seconds", "Age of the oldest event not yet in Postgres", ())
-        self.waiting = self._gauge("bandit_operations_waiting", "Operations that wait for the store", ())
-        self.retained = self._gauge("bandit_events_retained", "Events kept here until Postgres has them", ())
-        self.forgotten = self._gauge(
-            "bandit_events_released_early", "Events released past the bound before Postgres had them", ()
-        )
-        self.degraded = self._gauge("bandit_degraded", "1 while the part named is away", ("part",))
+        self.ledger_lag = self._gauge("bandit_ledger_lag_seconds", "Age of the oldest event not yet in Postgres", ())
+        self.waiting = self._gauge("bandit_events_waiting", "Events that Postgres does not have yet", ())
+        self.kept = self._gauge("bandit_events_kept", "Events kept for a minute after Postgres took them", ())
+        self.degraded = self._gauge("bandit_degraded", "1 while the part named does not do its work", ("part",))
         self._children: dict[tuple[str, ...], Counter] = {}
         self._arms: dict[str, dict[str, None]] = {}
 

@@ -8,59 +8,78 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from typing import Final
 
 import numpy as np
 import structlog
 
 from bandit_core.stopping import Verdict
+from bandit_service.allocation.copies import Copies
 from bandit_service.allocation.leases import Leases
-from bandit_service.allocation.linear_fold import LinearFold
+from bandit_service.allocation.linear_models import LinearModels
 from bandit_service.allocation.loop import Allocator
 from bandit_service.allocation.publication import Publication
-from bandit_service.api.decisions.intake import Intake
+from bandit_service.allocation.settler import Settler
+from bandit_service.api.decisions.lookup import ExperimentLookup
+from bandit_service.api.decisions.own_ids import OwnIdDecisions
+from bandit_service.api.decisions.recording import Recording
+from bandit_service.api.decisions.request_ids import RequestIds
+from bandit_service.api.decisions.resolver import DecisionResolver
 from bandit_service.api.decisions.service import Decisions
-from bandit_service.api.decisions.tickets import Tickets
 from bandit_service.api.experiments.service import Experiments
 from bandit_service.api.rewards.service import Rewards
 from bandit_service.background import Background
 from bandit_service.compat.banditdb.export import Exports
 from bandit_service.compat.banditdb.service import BanditDb
+from bandit_service.domain.clock import AnchoredClock
 from bandit_service.domain.decision_id import DecisionIds
 from bandit_service.domain.experiment import Experiment
-from bandit_service.events.committer import Committer, Limits
-from bandit_service.events.lane import Lane, Reply
-from bandit_service.events.reconcile import Reconciler
-from bandit_service.events.refill import Refiller
-from bandit_service.events.snapshots import Snapshots
-from bandit_service.events.writer import Writer
 from bandit_service.http.auth import KeyRing
 from bandit_service.http.health import Readiness
+from bandit_service.ledger.agreement import Agreement
 from bandit_service.ledger.api_keys import ApiKeysRepository
 from bandit_service.ledger.errors import PostgresUnavailableError
-from bandit_service.ledger.events import EventLog
 from bandit_service.ledger.experiments import ExperimentsRepository
-from bandit_service.ledger.history import History
 from bandit_service.ledger.interactions import Interactions
+from bandit_service.ledger.leases import LeasesRepository
+from bandit_service.ledger.linear_outcomes import LinearOutcomes
+from bandit_service.ledger.own_ids import OwnIdsRepository
 from bandit_service.ledger.partitions import Partitions
 from bandit_service.ledger.pool import make_pool
+from bandit_service.ledger.producers import Producers
+from bandit_service.ledger.retention import RetentionStore
+from bandit_service.ledger.served import ServedRepository
+from bandit_service.ledger.settling import Settling
+from bandit_service.ledger.snapshots import SnapshotsRepository
+from bandit_service.ledger.totals import TotalsRepository
+from bandit_service.ledger.traffic import TrafficRepository
+from bandit_service.ledger.weights import WeightsRepository
+from bandit_service.ledger.writer import LedgerWriter
 from bandit_service.metrics import Metrics
+from bandit_service.mirror.api_keys import MirroredApiKeys
+from bandit_service.mirror.connection import make_redis
+from bandit_service.mirror.own_ids import OwnIds
+from bandit_service.mirror.publication import Mirror
+from bandit_service.mirror.subscription import Announcer, Subscription
 from bandit_service.operations import doctor
 from bandit_service.operations.partitions import PartitionKeeper
-from bandit_service.redis_store.api_keys import MirroredApiKeys
-from bandit_service.redis_store.clock import StoreClock
-from bandit_service.redis_store.connection import PipelinedConnection
-from bandit_service.redis_store.errors import StoreUnavailableError
-from bandit_service.redis_store.store import RedisStore
-from bandit_service.redis_store.streams import Streams
+from bandit_service.operations.retention import RetentionKeeper
 from bandit_service.results.experiment_report import ExperimentReports
 from bandit_service.results.report import Reports
 from bandit_service.serving.chooser import Chooser
-from bandit_service.serving.directory import Directory
 from bandit_service.serving.entropy import Entropy
+from bandit_service.serving.experiment_cache import ExperimentCache
 from bandit_service.serving.uniforms import Uniforms
 from bandit_service.settings import Settings
+from bandit_service.spool.keeper import Keeper
+from bandit_service.spool.pending import Limits
+from bandit_service.spool.pickup import Pickup
+from bandit_service.spool.recorder import Recorder
+from bandit_service.spool.stream import Streams
 
-DRAIN_SECONDS = 5.0
+DRAIN_SECONDS: Final = 5.0
+# How long a client waits for a store before its event goes another way.
+PATIENCE: Final = 1.0
 log = structlog.get_logger(__name__)
 
 
@@ -69,132 +88,175 @@ class Replica:
 
     def __init__(self, settings: Settings, *, clock: Callable[[], float], rng: np.random.Generator) -> None:
         self.metrics = Metrics()
-        store_clock = StoreClock(clock)
         self._settings = settings
-        self._clock = clock
+        self._local_clock = clock
+        self._clock = AnchoredClock(time.monotonic, now=clock())
         self._draining = False
-        token = uuid.uuid4().hex
-        redis_url = settings.redis_url.get_secret_value()
+        self._open_stores(settings)
+        self._wire_recording(settings)
+        self._wire_learning(settings)
+        self._wire_requests(settings, rng)
+
+    def _open_stores(self, settings: Settings) -> None:
+        redis_url, timeout = settings.redis_url.get_secret_value(), settings.redis_timeout
         self._pool = make_pool(
             settings.postgres_dsn.get_secret_value(),
             min_size=settings.postgres_pool_min,
             max_size=settings.postgres_pool_max,
+            prepare=settings.postgres_prepare,
         )
-        self._store = RedisStore(redis_url, timeout=settings.redis_timeout)
-        self._connection = PipelinedConnection(redis_url, timeout=settings.redis_timeout, scripts=("commit",))
-        self._events = EventLog(self._pool)
-        repository = ExperimentsRepository(self._pool)
+        self._redis = make_redis(redis_url, timeout=timeout)
+        self._subscription = Subscription(redis_url, timeout=timeout)
+        self._streams = Streams(redis_url, timeout=timeout)
+        self._mirror = Mirror(self._redis)
+        self._announcer = Announcer(self._redis)
+        self._producers = Producers(self._pool)
         self.keyring = KeyRing(
-            ApiKeysRepository(self._pool), MirroredApiKeys(self._store), required=settings.authenticates
+            ApiKeysRepository(self._pool), MirroredApiKeys(self._redis), required=settings.authenticates
         )
-        self._directory = Directory(
-            self._store, definition=repository.get, last_allocation=self._events.last_allocation, clock=clock
+
+    def _wire_recording(self, settings: Settings) -> None:
+        writer = self._writer = LedgerWriter(self._pool)
+        self._recorder = Recorder(
+            writer=writer,
+            monotonic=time.monotonic,
+            first_number=secrets.randbits(61),
+            limits=Limits(patience=PATIENCE),
+            # The background is wired later, since it needs the recorder.
+            on_written=lambda names: self._background.written(names),  # noqa: PLW0108
         )
-        self._committer = Committer(
-            self._connection,
-            producer=token,
-            clock=store_clock,
-            limits=Limits(),
-            on_reply=self._on_reply,
-            on_doubt=self._doubt,
+        self._leases_repository = LeasesRepository(self._pool, holder="")
+        self._settling = Settling(self._pool)
+        self._keeper = Keeper(
+            recorder=self._recorder,
+            writer=writer,
+            producers=self._producers,
+            streams=self._streams,
+            pickup=Pickup(
+                streams=self._streams,
+                producers=self._producers,
+                writer=writer,
+                writing=self._recorder.writing,
+                dead_after=settings.lease_seconds,
+            ),
+            clock=self._clock,
+            monotonic=time.monotonic,
+            new_name=lambda: uuid.uuid4().hex,
+            on_named=self._on_named,
+            dead_after=settings.lease_seconds,
         )
-        self._reconciler = Reconciler(
-            directory=self._directory,
-            definition=repository.get,
-            store=self._store,
-            events=self._events,
-            refiller=Refiller(self._store, self._events, token=token, clock=store_clock),
-            wake=self._committer.wake,
-        )
-        leases = Leases(self._store, token=token, life=settings.lease_seconds, monotonic=time.monotonic)
-        history = History(self._events)
-        self._streams = Streams(PipelinedConnection(redis_url, timeout=settings.redis_timeout, scripts=Streams.SCRIPTS))
-        fold = LinearFold(self._events, clock=store_clock)
+
+    def _wire_learning(self, settings: Settings) -> None:
+        pool, clock = self._pool, self._clock
+        linear = LinearModels(LinearOutcomes(pool), clock=clock)
+        self._cache = ExperimentCache(self._mirror, ServedRepository(pool), linear=linear.record, clock=clock)
+        self._leases = Leases(self._leases_repository, life=settings.lease_seconds)
+        weights, self._totals = WeightsRepository(pool), TotalsRepository(pool)
         allocator = Allocator(
-            store=self._store,
-            fold=fold,
-            directory=self._directory,
-            leases=leases,
-            committer=self._committer,
-            history=history,
+            leases=self._leases,
+            repository=self._leases_repository,
+            settler=Settler(self._settling, clock=clock),
+            linear=linear,
+            totals=self._totals,
+            weights=weights,
+            copies=Copies(
+                mirror=self._mirror,
+                announcer=self._announcer,
+                cache=self._cache,
+                weights=weights,
+                new_marker=lambda: uuid.uuid4().hex,
+                clock=clock,
+            ),
+            cache=self._cache,
             conclude=self._conclude_by_rule,
             metrics=self.metrics,
-            clock=store_clock,
+            may_settle=lambda: self._recorder.others_follow,
+            clock=clock,
         )
-        self.reports = Reports(self._store, clock=store_clock)
-        self.experiment_reports = ExperimentReports(self.reports, self._events, clock=store_clock)
-        publication = Publication(
-            store=self._store,
-            directory=self._directory,
-            committer=self._committer,
-            reconciler=self._reconciler,
-            leases=leases,
+        self._publication = Publication(
+            mirror=self._mirror,
+            announcer=self._announcer,
+            cache=self._cache,
+            leases=self._leases,
             allocator=allocator,
         )
-        self.experiments = Experiments(
-            repository,
-            publication,
-            self.reports,
-            clock=store_clock,
+        partitions = Partitions(pool)
+        self._background = Background(
+            recorder=self._recorder,
+            allocator=allocator,
+            leases=self._leases,
+            cache=self._cache,
+            announcer=self._announcer,
+            subscription=self._subscription,
+            snapshots=SnapshotsRepository(pool),
+            partitions=PartitionKeeper(partitions, clock=clock),
+            retention=RetentionKeeper(
+                partitions, RetentionStore(pool), Agreement(pool), days=settings.keep_events_days, clock=clock
+            ),
+            metrics=self.metrics,
+            clock=clock,
         )
+
+    def _wire_requests(self, settings: Settings, rng: np.random.Generator) -> None:
+        clock = self._clock
+        self.reports = Reports(
+            totals=self._totals,
+            weights=WeightsRepository(self._pool),
+            mirror=self._mirror,
+            clock=clock,
+            caught_up=self._caught_up,
+        )
+        self.experiment_reports = ExperimentReports(self.reports, TrafficRepository(self._pool), clock=clock)
+        self.experiments = Experiments(ExperimentsRepository(self._pool), self._publication, self.reports, clock=clock)
         ids = DecisionIds(settings.decision_keys, Entropy(secrets.token_bytes).take)
-        self.intake = Intake(directory=self._directory, committer=self._committer, settled=self._settled)
-        tickets = Tickets(intake=self.intake, ids=ids, directory=self._directory, store=self._store)
+        self.lookup = ExperimentLookup(self._cache)
+        claims = OwnIds(self._redis)
+        resolver = DecisionResolver(lookup=self.lookup, ids=ids, claims=claims, repository=OwnIdsRepository(self._pool))
+        recording = Recording(self._recorder)
         uniforms = Uniforms(rng)
         self.decisions = Decisions(
-            intake=self.intake,
-            tickets=tickets,
+            lookup=self.lookup,
+            resolver=resolver,
+            recording=recording,
+            own_ids=OwnIdDecisions(claims=claims, recording=recording),
+            request_ids=RequestIds(claims, is_store_there=lambda: self._recorder.health.spool),
             ids=ids,
             uniforms=uniforms,
             chooser=Chooser(uniform=uniforms.next, generator=rng),
-            clock=store_clock,
+            clock=clock,
             metrics=self.metrics,
         )
         self.rewards = Rewards(
-            intake=self.intake,
-            tickets=tickets,
-            clock=store_clock,
+            lookup=self.lookup,
+            resolver=resolver,
+            recording=recording,
+            clock=clock,
             new_id=lambda: uuid.uuid4().hex,
             metrics=self.metrics,
         )
         self.banditdb = BanditDb(
             experiments=self.experiments,
-            intake=self.intake,
+            lookup=self.lookup,
             decisions=self.decisions,
             rewards=self.rewards,
-            tickets=tickets,
+            resolver=resolver,
             reports=self.experiment_reports,
-            exports=Exports(settings.export_dir, interactions=Interactions(self._pool), store=self._store),
+            exports=Exports(
+                settings.export_dir, interactions=Interactions(self._pool), producers=self._producers, clock=clock
+            ),
         )
-        self._background = Background(
-            store=self._store,
-            directory=self._directory,
-            leases=leases,
-            committer=self._committer,
-            allocator=allocator,
-            experiments=repository,
-            publication=publication,
-            writer=Writer(self._streams, self._events, clock=store_clock),
-            fold=fold,
-            snapshots=Snapshots(self._streams, self._events, clock=store_clock),
-            history=history,
-            reconciler=self._reconciler,
-            partitions=PartitionKeeper(Partitions(self._pool), clock=store_clock),
-            metrics=self.metrics,
-            clock=store_clock,
-            monotonic=time.monotonic,
-        )
-        self._refreshes: set[asyncio.Task[object]] = set()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Open everything, turn the loops, and at the end drain: nothing that was acknowledged stays only here."""
+        """Open everything, turn the loops, and at the end write everything that was acknowledged into the ledger."""
         await self._pool.open(wait=False)
         await self.keyring.refresh()
-        committing = asyncio.create_task(self._committer.run())
+        await self._keeper.beat()
+        recording = asyncio.create_task(self._recorder.run())
+        keeping = asyncio.create_task(self._keeper.run())
         turning = asyncio.create_task(self._background.run())
         refreshing = asyncio.create_task(self.keyring.keep_fresh(self._settings.keyring_refresh))
-        looking = asyncio.create_task(doctor.warn(self._settings, clock=self._clock))
+        looking = asyncio.create_task(doctor.warn(self._settings, clock=self._local_clock))
         try:
             yield
         finally:
@@ -202,58 +264,47 @@ class Replica:
             for task in (refreshing, looking):
                 task.cancel()
             await asyncio.gather(refreshing, looking, return_exceptions=True)
-            await self._drain(committing, turning)
-            # A look-up that outlived the store's connections would open one that nobody closes.
-            await asyncio.gather(*self._refreshes, return_exceptions=True)
-            await self._reconciler.close()
-            await self._connection.close()
+            await self._drain(recording, keeping, turning)
+            await self._subscription.close()
             await self._streams.close()
-            await self._store.close()
+            await self._redis.aclose()
             await self._pool.close(timeout=1.0)
 
     def readiness(self) -> Readiness:
-        """Say whether requests can be answered, and what is away meanwhile."""
-        background = self._background
-        degraded = [part for part, away in background.parts_away().items() if away]
+        """Say whether requests can be answered, and which parts do not do their work meanwhile."""
+        degraded = [part for part, away in self._background.parts_away().items() if away]
         if self._draining:
             return Readiness(status="draining", degraded=degraded)
-        return Readiness(status="ready" if background.has_started else "starting", degraded=degraded)
+        return Readiness(status="ready" if self._cache.has_started else "starting", degraded=degraded)
 
-    async def _drain(self, committing: asyncio.Task[None], turning: asyncio.Task[None]) -> None:
-        self._committer.close()
+    async def _drain(self, *running: asyncio.Task[None]) -> None:
+        recording, _, turning = running
         self._background.stop()
+        self._recorder.close()
         with suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_SECONDS):
-                await asyncio.gather(committing, turning)
-                await self._background.finish()
-        for task in (committing, turning):
+                await asyncio.gather(turning, recording)
+        self._keeper.stop()
+        for task in running:
             task.cancel()
-        await asyncio.gather(committing, turning, return_exceptions=True)
+        await asyncio.gather(*running, return_exceptions=True)
         await self._background.release()
-        log.info("drained", unrecorded=self._committer.waiting)
+        await self._keeper.leave()
+        log.info("drained", unwritten=self._recorder.waiting)
 
-    async def _settled(self, lane: Lane) -> None:
-        if lane.epoch is None:
-            self._reconciler.start(lane)
-        await self._reconciler.settled(lane)
+    def _on_named(self, name: str) -> None:
+        self._leases_repository.rename(name)
+        self._settling.slot = self._writer.slot
+
+    async def _caught_up(self, experiment_id: str, seconds: float) -> None:
+        """Wait until what this process took of an experiment is written and settled."""
+        deadline = time.monotonic() + seconds
+        await self._recorder.caught_up(seconds)
+        with suppress(PostgresUnavailableError):
+            while self._recorder.others_follow and time.monotonic() < deadline:
+                if not await self._leases_repository.unsettled([experiment_id]):
+                    return
+                await asyncio.sleep(seconds / 10)
 
     async def _conclude_by_rule(self, experiment: Experiment, verdict: Verdict) -> None:
         await self.experiments.conclude_by_rule(experiment, verdict)
-
-    def _on_reply(self, lane: Lane, reply: Reply) -> None:
-        serving = self._directory.get(lane.experiment_id)
-        if serving is None or (serving.experiment.revision, serving.weights_version) != (
-            reply.revision,
-            reply.weights_version,
-        ):
-            task = asyncio.create_task(self._refresh(lane.experiment_id))
-            self._refreshes.add(task)
-            task.add_done_callback(self._refreshes.discard)
-
-    async def _refresh(self, experiment_id: str) -> None:
-        # Without an answer the weights in memory stay in force; the next reply or sweep asks again.
-        with suppress(StoreUnavailableError, PostgresUnavailableError):
-            await self._directory.refresh(experiment_id)
-
-    def _doubt(self, lane: Lane) -> None:
-        self._reconciler.start(lane)

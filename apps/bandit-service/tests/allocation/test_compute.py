@@ -1,13 +1,14 @@
-"""From counts in the store to weights and verdicts: pure functions of what was read."""
+"""From totals to weights and verdicts: pure functions of what was read."""
 
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from bandit_core.guardrails import preset
+from bandit_core.holdout import Side
 from bandit_core.policies.base import Beliefs
 from bandit_service.allocation.compute import (
     FAST_UPDATES,
@@ -17,6 +18,7 @@ from bandit_service.allocation.compute import (
     is_material,
     judge,
     posteriors,
+    sides,
     update_every,
 )
 from bandit_service.domain.allocation import AllocationRecord
@@ -26,12 +28,14 @@ from bandit_service.domain.experiment import (
     Experiment,
     GuardrailsDefinition,
     PolicyDefinition,
+    RewardsDefinition,
+    SegmentField,
     StoppingDefinition,
 )
+from bandit_service.domain.totals import Totals
 from bandit_service.domain.vectors import guardrails_of
-from bandit_service.redis_store.state import BeliefCounts, State
 
-MICROS = st.integers(1, 10**12)
+WHOLE = st.integers(1, 10**6)
 
 
 def experiment(*arms: str | ArmDefinition, **fields: Any) -> Experiment:
@@ -51,34 +55,40 @@ def experiment(*arms: str | ArmDefinition, **fields: Any) -> Experiment:
 
 
 def counts(
-    *posteriors: tuple[int | None, int | None],
-    decisions: tuple[int, ...] = (),
-    rewards: tuple[int, ...] = (),
-    **fields: Any,
-) -> BeliefCounts:
-    defaults: dict[str, Any] = {"epoch": 1, "seq": 9, "committed": 0, "version": 5, "weights_version": 3, "revision": 1}
-    holdout: dict[str, Any] = {"holdout_decisions": {}, "holdout_rewards": 0, "holdout_reward_micro": 0}
-    state = State(**defaults | holdout | fields, decisions=dict(enumerate(decisions)), rewards=dict(enumerate(rewards)))
-    return BeliefCounts(state, tuple(alpha for alpha, _ in posteriors), tuple(beta for _, beta in posteriors))
+    *posteriors: tuple[int, int], decisions: tuple[int, ...] = (), rewards: tuple[int, ...] = (), **fields: Any
+) -> Totals:
+    """Return totals that leave these posteriors (alpha and beta, in millionths) of arms with the prior Beta(1, 1).
+
+    Where they are no whole number of rewards, `rewards` says how many there were.
+    """
+    micro = {index: alpha - MICRO for index, (alpha, _) in enumerate(posteriors)}
+    numbers = rewards or tuple((alpha + beta - 2 * MICRO) // MICRO for alpha, beta in posteriors)
+    return Totals(dict(enumerate(decisions)), dict(enumerate(numbers)), micro, **fields)
 
 
 def micro(alpha: float, beta: float) -> tuple[int, int]:
     return round(alpha * MICRO), round(beta * MICRO)
 
 
-def test_posteriors_are_what_the_store_says_in_units() -> None:
-    first, second = posteriors(
-        experiment("a", "b"), counts(micro(3, 4), micro(1.5, 2.25), decisions=(7, 2), rewards=(5, 1))
-    )
+def test_posteriors_are_prior_and_totals_in_units() -> None:
+    totals = Totals(decisions={0: 7, 1: 2}, rewards={0: 5, 1: 1}, reward_micro={0: 2 * MICRO, 1: MICRO // 2})
+    first, second = posteriors(experiment("a", "b"), totals)
     assert (first.alpha, first.beta, first.decisions, first.rewards, first.reward_sum) == (3.0, 4.0, 7, 5, 2.0)
-    assert (second.alpha, second.beta, second.decisions, second.rewards) == (1.5, 2.25, 2, 1)
+    assert (second.alpha, second.beta, second.decisions, second.rewards) == (1.5, 1.5, 2, 1)
 
 
-def test_an_arm_the_store_has_not_heard_of_is_at_its_prior() -> None:
+def test_posteriors_of_gaussian_rewards_are_sums_in_units() -> None:
+    gaussian = experiment("a", "b", rewards=RewardsDefinition(distribution="gaussian"))
+    totals = Totals(rewards={1: 2}, reward_micro={1: -1_500_000}, square_micro={1: 4_250_000})
+    first, second = posteriors(gaussian, totals)
+    assert second.parameters(gaussian) == (2, -1.5, 4.25)
+    assert first.parameters(gaussian) == (0, 0.0, 0.0)
+
+
+def test_an_arm_without_events_is_at_its_prior() -> None:
     joined = ArmDefinition(index=1, id="b", prior_alpha_micro=2 * MICRO, prior_beta_micro=20 * MICRO)
-    for known in (counts(micro(3, 4)), counts(micro(3, 4), (None, None))):
-        [_, posterior] = posteriors(experiment("a", joined), known)
-        assert (posterior.alpha, posterior.beta, posterior.decisions, posterior.rewards) == (2.0, 20.0, 0, 0)
+    [_, posterior] = posteriors(experiment("a", joined), counts(micro(3, 4)))
+    assert (posterior.alpha, posterior.beta, posterior.decisions, posterior.rewards) == (2.0, 20.0, 0, 0)
 
 
 def test_beliefs_leave_retired_arms_out() -> None:
@@ -115,22 +125,44 @@ def test_limits_per_update_slow_updates_down_unless_told_otherwise(
     assert update_every(definition) == seconds
 
 
-@given(st.lists(st.tuples(MICROS, MICROS), min_size=2, max_size=8))
+@settings(deadline=None)
+@given(st.lists(st.tuples(WHOLE, WHOLE), min_size=2, max_size=8))
 def test_weights_are_a_probability_vector_over_the_active_arms_with_its_numbers(
     found: list[tuple[int, int]],
 ) -> None:
     arms = [f"arm-{index}" for index in range(len(found))]
-    record, allocation = compute(experiment(*arms), counts(*found), None, 2_000.0)
+    record, allocation = compute(experiment(*arms), counts(*(micro(*each) for each in found)), None, 2_000.0)
     assert list(record.weights) == list(record.prob_best) == list(record.expected_loss) == arms
     assert sum(record.weights.values()) == pytest.approx(1.0, abs=1e-9)
     assert min(record.weights.values()) >= preset("neutral", len(arms)).min_weight
     assert record.weights == allocation.weights
 
 
-def test_a_record_says_which_beliefs_and_which_definition_it_stands_for() -> None:
-    record, _ = compute(experiment("a", "b", revision=4), counts(micro(2, 1), micro(1, 2)), None, 2_000.0)
-    assert (record.version, record.epoch, record.revision, record.belief_version, record.seq) == (4, 1, 4, 5, 9)
-    assert (record.published_at, record.changed_at) == (2_000.0, 2_000.0)
+def test_a_record_says_which_definition_it_stands_for_and_comes_after_the_one_before() -> None:
+    definition = experiment("a", "b", revision=4)
+    first, _ = compute(definition, counts(micro(2, 1), micro(1, 2)), None, 2_000.0)
+    assert (first.version, first.token, first.revision) == (1, 0, 4)
+    assert (first.published_at, first.changed_at) == (2_000.0, 2_000.0)
+    later, _ = compute(definition, counts(micro(2, 1), micro(1, 2)), replace(first, version=9, token=3), 2_001.0)
+    assert (later.version, later.token) == (10, 0)
+
+
+def test_beliefs_of_a_record_are_those_that_its_weights_came_from() -> None:
+    record, _ = compute(experiment("a", "b"), counts(micro(2, 1), micro(1, 2)), None, 2_000.0)
+    assert record.beliefs == {"a": (2.0, 1.0), "b": (1.0, 2.0)}
+
+
+def test_segments_have_weights_of_their_own() -> None:
+    field = SegmentField("country", ("de", "fr"), "de")
+    totals = Totals(
+        rewards={0: 100, 1: 100},
+        reward_micro={0: 50 * MICRO, 1: 50 * MICRO},
+        segment_rewards={("de", 0): 50, ("de", 1): 50, ("fr", 0): 50, ("fr", 1): 50, ("gone", 0): 9},
+        segment_micro={("de", 0): 45 * MICRO, ("de", 1): 5 * MICRO, ("fr", 0): 5 * MICRO, ("fr", 1): 45 * MICRO},
+    )
+    record, _ = compute(experiment("a", "b", segment_by=(field,)), totals, None, 2_000.0)
+    assert record.segments["de"]["a"] > 0.9
+    assert record.segments["fr"]["b"] > 0.9
 
 
 def test_the_time_of_the_last_change_stays_when_no_weight_moved() -> None:
@@ -157,17 +189,14 @@ def test_every_policy_and_preset_computes_from_no_data() -> None:
             definition = experiment(
                 "a", "b", policy=PolicyDefinition(name=name), guardrails=GuardrailsDefinition(preset=limits)
             )
-            record, _ = compute(definition, counts((None, None), (None, None)), None, 2_000.0)
+            record, _ = compute(definition, Totals(), None, 2_000.0)
             assert sum(record.weights.values()) == pytest.approx(1.0)
 
 
 def a_record(**weights: float) -> AllocationRecord:
     return AllocationRecord(
         version=1,
-        epoch=1,
         revision=1,
-        belief_version=1,
-        seq=1,
         published_at=0.0,
         changed_at=0.0,
         weights=weights,
@@ -183,6 +212,19 @@ def test_what_is_worth_keeping_is_the_first_another_definition_or_a_visible_move
     assert is_material(a_record(a=0.5, b=0.5, c=0.0), last)
     assert is_material(a_record(a=0.52, b=0.48), last)
     assert not is_material(a_record(a=0.505, b=0.495), last)
+
+
+def test_the_policy_is_compared_with_the_rewards_of_the_holdout() -> None:
+    definition = experiment("a", "b", holdout=0.5, missing_reward="zero")
+    totals = Totals(
+        rewards={0: 10, 1: 20},
+        reward_micro={0: 4 * MICRO, 1: 5 * MICRO},
+        holdout_decisions={0: 99},
+        holdout_rewards=50,
+        holdout_reward_micro=25 * MICRO,
+    )
+    bandit, holdout = sides(posteriors(definition, totals), totals)
+    assert (bandit, holdout) == (Side(30, 9.0), Side(50, 25.0))
 
 
 RULE = StoppingDefinition(min_decisions_per_arm=100, prob_best=0.95)
@@ -208,7 +250,7 @@ def test_where_missing_means_zero_a_rule_counts_only_decisions_whose_window_has_
 ) -> None:
     verdict = judge(
         experiment("a", "b", stopping=RULE, missing_reward="zero"),
-        counts(micro(90, 10), micro(10, 90), decisions=(500, 500), rewards=closed),
+        counts(micro(90, 11), micro(10, 91), decisions=(500, 500), rewards=closed),
         2_000.0,
     )
     assert verdict is not None

@@ -7,15 +7,10 @@ import time
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import pytest
 
-from bandit_service.domain.experiment import Experiment, PolicyDefinition
-
 if TYPE_CHECKING:
-    from conftest import Api, LiveExperiment, StartApi
-
-    from bandit_service.redis_store.store import RedisStore
+    from conftest import Api, LiveExperiment
 
 CLEAR = {"a": 1, "b": 0}
 EVIDENCE = 60
@@ -175,24 +170,3 @@ async def test_a_paused_experiment_is_not_concluded(api: Api) -> None:
     await live.change("pause")
     await asyncio.sleep(1.5)
     assert await status(live) == "paused"
-
-
-async def test_one_experiment_that_cannot_be_computed_holds_nobody_else_up(
-    start_api: StartApi, store: RedisStore
-) -> None:
-    async with start_api() as api:
-        broken, sound = await api.create(experiment_id="broken"), await api.create(experiment_id="sound")
-        definition = (await store.served(broken.id)).definition
-        experiment = msgspec.json.decode(definition or "", type=Experiment)
-        unknown = PolicyDefinition(name="of a newer version")
-        experiment = msgspec.structs.replace(experiment, revision=experiment.revision + 1, policy=unknown)
-        await store.define(broken.id, experiment.revision, msgspec.json.encode(experiment), experiment.priors)
-        await broken.select()
-        await asyncio.sleep(1.2)
-        await report(sound, **CLEAR)
-
-        async def moved() -> bool:
-            assert (await broken.report("a", 1))["status"] == "applied"
-            return (await weights(sound))["a"] > 0.9
-
-        await api.until(moved)

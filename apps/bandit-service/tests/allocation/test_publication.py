@@ -1,4 +1,4 @@
-"""A change that was committed comes into force here, in the store and in every other replica."""
+"""A change that was committed comes into force here, in the mirror and in every other replica."""
 
 from __future__ import annotations
 
@@ -6,33 +6,37 @@ from typing import TYPE_CHECKING
 
 import redis.asyncio
 
-from bandit_service.redis_store.keys import ExperimentKeys
+from bandit_service.mirror.keys import ExperimentKeys
+from bandit_service.mirror.publication import Mirror
 
 if TYPE_CHECKING:
     from conftest import StartApi
 
-    from bandit_service.redis_store.store import RedisStore
 
-
-async def test_a_new_experiment_is_in_the_store_with_weights_before_it_is_answered(
-    start_api: StartApi, store: RedisStore
-) -> None:
+async def test_a_new_experiment_is_in_the_mirror_before_it_is_answered(start_api: StartApi, mirror: Mirror) -> None:
     async with start_api() as api:
         live = await api.create()
-        definition, allocation, _ = await store.served(live.id)
-        assert definition
-        assert allocation
-        assert (await store.beliefs(live.id, 2)).alpha_micro == (1_000_000, 1_000_000)
+        [found] = await mirror.served([live.id])
+        assert found.experiment is not None
+        assert found.experiment.id == live.id
+        assert await mirror.sums(found.experiment) == {0: (1_000_000, 1_000_000), 1: (1_000_000, 1_000_000)}
+
+        async def has_weights() -> bool:
+            [found] = await mirror.served([live.id])
+            return found.allocation is not None
+
+        await api.until(has_weights)
 
 
-async def test_a_new_arm_is_in_the_store_with_its_prior_before_it_is_answered(
-    start_api: StartApi, store: RedisStore
+async def test_a_new_arm_is_in_the_mirror_with_its_prior_before_it_is_answered(
+    start_api: StartApi, mirror: Mirror
 ) -> None:
     async with start_api() as api:
         live = await api.create()
         await live.change("arms", 201, id="c", prior={"alpha": 2, "beta": 20})
-        counts = await store.beliefs(live.id, 3)
-        assert (counts.alpha_micro[2], counts.beta_micro[2]) == (2_000_000, 20_000_000)
+        [found] = await mirror.served([live.id])
+        assert found.experiment is not None
+        assert (await mirror.sums(found.experiment))[2] == (2_000_000, 20_000_000)
 
 
 async def test_a_definition_does_not_set_beliefs_back(start_api: StartApi) -> None:
@@ -43,7 +47,7 @@ async def test_a_definition_does_not_set_beliefs_back(start_api: StartApi) -> No
         assert await live.added("a") == (1_000_000, 0)
 
 
-async def test_a_store_that_missed_a_change_is_told_of_it_even_if_it_was_the_last_one(
+async def test_a_mirror_that_missed_a_change_is_told_of_it_even_if_it_was_the_last_one(
     start_api: StartApi, redis_url: str
 ) -> None:
     """Otherwise an experiment archived during an outage would be served on for ever."""
@@ -54,7 +58,7 @@ async def test_a_store_that_missed_a_change_is_told_of_it_even_if_it_was_the_las
             old = await client.get(keys.definition)
             await live.archive()
         await client.set(keys.definition, old or b"")
-        await client.hset(keys.state, "revision", "1")
+        await client.hset(keys.written, "definition", "0 1")
         async with start_api() as api:
 
             async def refused() -> bool:

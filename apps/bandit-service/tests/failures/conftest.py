@@ -9,7 +9,8 @@ import pytest
 from bandit_local.servers import PostgresServer, RedisServer
 from bandit_service.ledger import migrations
 
-from .platform import Platform, Service
+from .platform import LEASE_SECONDS, Platform, Service
+from .proxy import Proxy
 
 type Report = Callable[[str], None]
 
@@ -19,7 +20,7 @@ _REPORT = "failures"
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run each failure in a small version, and in the one of `make verify`."""
     if "events" in metafunc.fixturenames:
-        metafunc.parametrize("events", [1_500, pytest.param(10_000, marks=pytest.mark.verify)])
+        metafunc.parametrize("events", [1_000, pytest.param(10_000, marks=pytest.mark.verify)])
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -56,13 +57,18 @@ def two_replicas(
 ) -> Iterator[Platform]:
     folder = tmp_path_factory.mktemp("platform")
     with RedisServer(folder / "redis") as redis:
-        environment = {
-            "BANDIT_REDIS_URL": redis.url,
-            "BANDIT_POSTGRES_DSN": breakable_postgres.dsn,
-            "BANDIT_SIGNING_KEYS": signing_key,
-        }
-        services = [Service(folder / f"service-{number}.log", environment) for number in (1, 2)]
-        platform = Platform(redis, breakable_postgres, breakable_postgres.dsn, services)
+        services = []
+        for number in (1, 2):
+            proxy = Proxy(redis.port)
+            proxy.start()
+            environment = {
+                "BANDIT_REDIS_URL": redis.url.replace(f":{redis.port}/", f":{proxy.port}/"),
+                "BANDIT_POSTGRES_DSN": breakable_postgres.dsn,
+                "BANDIT_SIGNING_KEYS": signing_key,
+                "BANDIT_LEASE_SECONDS": str(LEASE_SECONDS),
+            }
+            services.append(Service(folder / f"service-{number}.log", environment, proxy))
+        platform = Platform(redis, breakable_postgres, services)
         yield platform
         platform.end()
 

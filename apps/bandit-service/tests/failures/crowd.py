@@ -20,24 +20,32 @@ _BATCH = 10
 _PROBE_EVERY = 0.02
 _FIRST_MEETING = 30.0
 _GONE = 410
+_TAKEN = (200, 202)
+
+_QUEUED_AT_ONCE = {"Prefer": "respond-async"}
 
 type Place = tuple[str, int]
-"""A decision, and a position of its slate; 0 where there is no slate."""
+"""A decision, and a position of its slate; 0 where there is no slate. Direct rewards have names of their own."""
 
 
 @dataclass
 class Told:
     """What clients were told. A decision counts as acknowledged when it was answered with `recorded: true`.
 
-    `decisions` has the arm of each place, `rewards` that and the reward in millionths.
+    `decisions` has the arm of each place, `sent` that and the rewards in millionths that were sent for it, `rewards`
+    the answers: a status and, but for a queued one, the reward that counts. `unclaimed` is how often an own id could
+    not be claimed for the moment, `unavailable` how often anything else was answered with 503.
     """
 
     decisions: dict[Place, int] = field(default_factory=dict)
     decided_at: dict[Place, float] = field(default_factory=dict)
-    rewards: dict[Place, tuple[int, int]] = field(default_factory=dict)
+    activated: set[str] = field(default_factory=set)
+    sent: dict[Place, tuple[int, set[int]]] = field(default_factory=dict)
+    rewards: dict[Place, list[tuple[str, int]]] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
     unrecorded: int = 0
     unavailable: int = 0
+    unclaimed: int = 0
     late: int = 0
     slowest_selection: float = 0.0
     recorded_since: float = 0.0
@@ -46,6 +54,17 @@ class Told:
     @property
     def acknowledged(self) -> int:
         return len(self.decisions) + len(self.rewards)
+
+    @property
+    def queued(self) -> int:
+        return sum(answers[0][0] == "queued" for answers in self.rewards.values())
+
+    def sends(self, place: Place, arm: int, micro: int) -> None:
+        self.sent.setdefault(place, (arm, set()))[1].add(micro)
+
+    def hears(self, place: Place, answer: dict[str, Any]) -> None:
+        """Note what became of a reward."""
+        self.rewards.setdefault(place, []).append((answer["status"], round(answer["reward"] * MICRO)))
 
 
 class Crowd:
@@ -73,6 +92,8 @@ class Crowd:
         self._rewarding = rewarding
         self._deferring = deferring if k == 1 else 0.0
         self._naming = 0.1 if k == 1 else 0.0
+        # A direct reward of a contextual experiment needs a context; that is not for these clients.
+        self._reporting = 0.0 if features else 0.05
         self._may_be_late = may_be_late
         self._features = features
         self._k = k
@@ -154,6 +175,8 @@ class Crowd:
                 await self._batch(number)
 
     async def _decide_and_reward(self, number: int) -> None:
+        if self._random.random() < self._reporting:
+            await self._report(number)
         own = self._random.random() < self._naming
         body = self._wish()
         if own:
@@ -166,14 +189,29 @@ class Crowd:
         self._note(decision)
         if own:
             self._compare(decision, await self._ask("/select", body, number + 1))
-        if (
-            "defer_activation" in body
-            and await self._insist("/activate", self._named((decision["decision_id"], 0)), number) is None
-        ):
-            return
+        # Every third is shown after its reward, or never.
+        is_early = "defer_activation" in body and self._random.random() < 0.33
+        if "defer_activation" in body and not is_early:
+            await self._activate(decision["decision_id"], number)
         for place, arm in _served(decision).items():
             if self._random.random() < self._rewarding:
                 await self._reward(place, arm, number)
+        if is_early and self._random.random() < 0.7:
+            await self._activate(decision["decision_id"], number)
+
+    async def _activate(self, decision_id: str, number: int) -> None:
+        if await self._insist("/activate", self._named((decision_id, 0)), number) is not None:
+            self.told.activated.add(decision_id)
+
+    async def _report(self, number: int) -> None:
+        """Reward an arm without a decision, under a name that makes a repetition harmless."""
+        arm, micro, name = self._random.randrange(3), self._value(), f"report-{next(self._numbers)}"
+        place = f"direct/{name}", 0
+        self.told.sends(place, arm, micro)
+        body = {"experiment_id": self._experiment_id, "arm": "abc"[arm], "reward_id": name, "reward": micro / MICRO}
+        answer = await self._insist("/reward", body, number)
+        if answer is not None:
+            self.told.hears(place, answer)
 
     async def _batch(self, number: int) -> None:
         items = [self._wish() for _ in range(_BATCH)]
@@ -187,6 +225,8 @@ class Crowd:
             for place, arm in _served(decision).items()
             if self._random.random() < self._rewarding
         }
+        for place, (arm, micro) in waiting.items():
+            self.told.sends(place, arm, micro)
         for attempt in itertools.count(number):
             if not waiting or self._given_up:
                 return
@@ -194,8 +234,9 @@ class Crowd:
             answer = await self._ask("/reward/batch", {"items": rewards}, attempt)
             answers = [{"status": 503}] * len(rewards) if answer is None else answer["items"]
             for place, item in zip(list(waiting), answers, strict=True):
-                if item["status"] == 200:
-                    self.told.rewards[place] = waiting.pop(place)
+                if item["status"] in _TAKEN:
+                    self.told.hears(place, item["result"])
+                    del waiting[place]
                 elif item["status"] != 503:
                     self._refused(item["status"], f"the reward of {place} was answered with {item}")
                     del waiting[place]
@@ -203,15 +244,16 @@ class Crowd:
                 await asyncio.sleep(0.05)
 
     async def _reward(self, place: Place, arm: int, number: int) -> None:
-        micro = self._value()
-        body = self._named(place) | {"reward": micro / MICRO}
-        if await self._insist("/reward", body, number) is None:
-            return
-        self.told.rewards[place] = arm, micro
-        if self._random.random() < 0.2:
-            again = await self._insist("/reward", body | {"reward": 0.123}, number + 1)
-            if again is not None and again["status"] != "duplicate":
-                self.told.wrong.append(f"a second reward of {place} was {again['status']}")
+        """Reward a decision; sometimes once more, with another value, which counts only if the first is queued."""
+        for attempt, micro in enumerate((self._value(), self._value())):
+            self.told.sends(place, arm, micro)
+            body = self._named(place) | {"reward": micro / MICRO}
+            answer = await self._insist("/reward", body, number + attempt)
+            if answer is None:
+                return
+            self.told.hears(place, answer)
+            if self._random.random() > 0.2:
+                return
 
     async def _insist(self, path: str, body: dict[str, Any], number: int) -> dict[str, Any] | None:
         """Ask until there is an answer; None for one that will never be."""
@@ -233,13 +275,18 @@ class Crowd:
         if patience is None:
             patience = _IMPATIENCE if self._random.random() < 0.02 else _PATIENCE
         asked = time.monotonic()
+        headers = _QUEUED_AT_ONCE if path == "/reward" and self._random.random() < 0.05 else {}
+        url = self._urls[number % len(self._urls)] + path
         try:
-            answer = await self._http.post(self._urls[number % len(self._urls)] + path, json=body, timeout=patience)
+            answer = await self._http.post(url, json=body, headers=headers, timeout=patience)
         except httpx.TransportError:
             await asyncio.sleep(0.02)
             return None
         if answer.status_code in (429, 503):
-            self.told.unavailable += 1
+            if path == "/select" and "decision_id" in body:
+                self.told.unclaimed += 1
+            else:
+                self.told.unavailable += 1
             if answer.status_code == 503 and "retry-after" not in answer.headers:
                 self.told.wrong.append(f"503 without Retry-After: {answer.text}")
             return None

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, LiteralString
+from urllib.parse import urlsplit
 
 import httpx
 import psycopg
@@ -23,17 +24,22 @@ from bandit_local.servers import PostgresServer, RedisServer
 from bandit_local.servers.local_server import HOST, free_port
 from bandit_local.servers.process import ChildProcess
 
+from .proxy import Proxy
+
 ARMS = ("a", "b", "c")
+# Longer than a heartbeat that Postgres does not answer takes to fail, twice.
+LEASE_SECONDS = 4.0
 READY_WITHIN = 60.0
 _experiment_numbers = itertools.count(1)
 
 
 @dataclass
 class Service:
-    """One process of the service, started as in a cluster."""
+    """One process of the service, started as in a cluster; it reaches Redis through a proxy."""
 
     log_file: Path
     environment: dict[str, str]
+    redis: Proxy
     port: int = field(default_factory=free_port)
     process: ChildProcess | None = None
 
@@ -77,32 +83,49 @@ class Service:
         assert self.process is not None
         return self.process.stop()
 
-    def _is_ready(self) -> bool:
+    def degraded(self) -> list[str]:
+        """Return the parts that do not do their work, as the process says of itself."""
         try:
-            return httpx.get(f"{self.url}/ready", timeout=2.0).is_success
+            answer = httpx.get(f"{self.url}/ready", timeout=2.0)
         except httpx.TransportError:
-            return False
+            return ["all"]
+        found: list[str] = answer.json()["degraded"]
+        return found if answer.is_success else [*found, "serving"]
+
+    def _is_ready(self) -> bool:
+        return not self.degraded()
 
 
 class Platform:
-    """What runs, and what a test may do to it."""
+    """What runs, and what a test may do to it. `dsn` is of Postgres, `redis` the server that a failover leads from."""
 
-    def __init__(self, redis: RedisServer, postgres: PostgresServer, dsn: str, services: list[Service]) -> None:
+    def __init__(self, redis: RedisServer, postgres: PostgresServer, services: list[Service]) -> None:
         self.redis = redis
         self.postgres = postgres
-        self.dsn = dsn
+        self.dsn = postgres.dsn
         self.services = services
+        self._store_url = redis.url
 
     @property
     def urls(self) -> list[str]:
         return [service.url for service in self.services]
 
+    @property
+    def proxies(self) -> list[Proxy]:
+        return [service.redis for service in self.services]
+
     def mend(self) -> None:
-        """Start whatever an earlier test left lying."""
+        """Start whatever an earlier test left lying, and lead every service to the one Redis."""
         for server in (self.redis, self.postgres):
             if not server.running:
                 server.kill()
                 server.start()
+        self._store_url = self.redis.url
+        for proxy in self.proxies:
+            was_elsewhere = proxy.target != self.redis.port
+            proxy.mend(self.redis.port)
+            if was_elsewhere:
+                proxy.cut()
         for service in self.services:
             if not service.is_running:
                 service.start()
@@ -114,17 +137,14 @@ class Platform:
         for service in self.services:
             if service.is_running:
                 service.kill()
+            service.redis.end()
 
     def store(self) -> redis.Redis:
-        return redis.Redis.from_url(self.redis.url, decode_responses=True)
+        return redis.Redis.from_url(self._store_url, decode_responses=True)
 
     def rows(self, query: LiteralString, *parameters: Any) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.dsn) as connection:
             return connection.execute(query, parameters).fetchall()
-
-    def run(self, statement: LiteralString, parameters: dict[str, Any]) -> None:
-        with psycopg.connect(self.dsn) as connection:
-            connection.execute(statement, parameters)
 
     async def create(self, **fields: Any) -> str:
         """Create an experiment, wait until every service has weights for it, and return its id."""
@@ -160,6 +180,29 @@ class Platform:
         [file] = self.redis.data_dir.glob("appendonlydir/*.incr.aof")
         return file
 
+    @contextmanager
+    def standby(self, folder: Path) -> Iterator[RedisServer]:
+        """Run a second Redis that follows the first one."""
+        folder.mkdir(mode=0o700)
+        shutil.copy(self.redis.data_dir / "password", folder / "password")
+        password = urlsplit(self.redis.url).password or ""
+        with (
+            RedisServer(folder, options={"masterauth": password}) as server,
+            redis.Redis.from_url(server.url, decode_responses=True) as client,
+        ):
+            client.execute_command("REPLICAOF", HOST, self.redis.port)
+            deadline = time.monotonic() + 10.0
+            while client.info("replication").get("master_link_status") != "up":
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            yield server
+
+    def fail_over(self, server: RedisServer) -> None:
+        """Make the second Redis the one that counts; the services reach it once they are led there."""
+        with redis.Redis.from_url(server.url) as client:
+            client.execute_command("REPLICAOF", "NO", "ONE")
+        self._store_url = server.url
+
     def configure_redis(self, **settings: str) -> None:
         with self.store() as client:
             for name, value in settings.items():
@@ -167,7 +210,7 @@ class Platform:
 
     @contextmanager
     def writers_held_back(self) -> Iterator[None]:
-        """Keep every writer waiting: events pile up in the streams."""
+        """Keep every writer waiting: decisions pile up in the spool, and rewards are queued in it."""
         with psycopg.connect(self.dsn) as connection:
             connection.execute("LOCK TABLE bandit_events IN EXCLUSIVE MODE")
             yield

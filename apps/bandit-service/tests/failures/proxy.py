@@ -1,76 +1,116 @@
-"""A TCP proxy that takes its time, as a network does."""
+"""A TCP proxy between a service and its store: slow, silent, or leading to another server, as a test wants it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, suppress
+import threading
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 
 from bandit_local.servers.local_server import HOST
 
 _CHUNK = 65_536
+_LOOK_AGAIN = 0.01
 
 
-class SlowProxy:
-    """Passes everything on after `delay` seconds each way, in order; what was under way even after a hang-up."""
+class Proxy:
+    """Passes everything on in order, after `delay` seconds each way; what was under way even after a hang-up.
+
+    It works in a thread of its own, so that it outlives a test and goes on while one waits. `takes` and `answers` say
+    whether it passes anything on to the server, and back.
+    """
 
     def __init__(self, target: int) -> None:
-        self.delay = 0.0
+        self.target = target
         self.port = 0
-        self._target = target
+        self.mend(target)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
+        self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._writers: list[asyncio.StreamWriter] = []
 
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[SlowProxy]:
-        server = await asyncio.start_server(self._accept, HOST, 0)
-        self.port = server.sockets[0].getsockname()[1]
-        yield self
-        server.close()
+    def start(self) -> None:
+        self._thread.start()
+        self.port = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result()
+
+    def end(self) -> None:
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def mend(self, target: int) -> None:
+        """Pass everything on at once, for new connections to that port."""
+        self.target = target
+        self.delay = 0.0
+        self.takes = self.answers = True
+
+    def lead_to(self, target: int) -> None:
+        """End every connection; new ones go to that port."""
+        self.target = target
+        self._loop.call_soon_threadsafe(self._cut)
+
+    def cut(self) -> None:
+        """End every connection."""
+        self._loop.call_soon_threadsafe(self._cut)
+
+    async def _listen(self) -> int:
+        self._server = await asyncio.start_server(self._accept, HOST, 0)
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    async def _end(self) -> None:
+        self._server.close()
+        self._cut()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _cut(self) -> None:
         for writer in self._writers:
-            writer.close()
-        await asyncio.gather(*(writer.wait_closed() for writer in self._writers), return_exceptions=True)
+            writer.transport.abort()
+        self._writers.clear()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.append(writer)
         try:
-            there, back = await asyncio.open_connection(HOST, self._target)
+            there, back = await asyncio.open_connection(HOST, self.target)
         except OSError:
-            writer.close()
+            writer.transport.abort()
             return
-        self._writers.append(back)
-        self._begin(self._pass_on(reader, back))
-        self._begin(self._pass_on(there, writer))
+        self._writers |= {writer, back}
+        self._begin(self._pass_on(reader, back, lambda: self.takes))
+        self._begin(self._pass_on(there, writer, lambda: self.answers))
 
     def _begin(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work)
+        task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass_on(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, passes: Callable[[], bool]
+    ) -> None:
         """Read at once and write later, so that a delay does not become a bottleneck."""
-        loop = asyncio.get_running_loop()
         arrived: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
 
         async def deliver() -> None:
             while True:
                 due, data = await arrived.get()
-                await asyncio.sleep(max(0.0, due - loop.time()))
+                await asyncio.sleep(due - self._loop.time())
+                while not passes():
+                    await asyncio.sleep(_LOOK_AGAIN)
                 if not data:
                     writer.close()
+                    self._writers.discard(writer)
                     return
                 writer.write(data)
                 await writer.drain()
 
-        delivering = asyncio.create_task(deliver())
+        delivering = self._loop.create_task(deliver())
         try:
             with suppress(OSError):
                 while data := await reader.read(_CHUNK):
-                    arrived.put_nowait((loop.time() + self.delay, data))
-            arrived.put_nowait((loop.time() + self.delay, b""))
+                    arrived.put_nowait((self._loop.time() + self.delay, data))
+            arrived.put_nowait((self._loop.time() + self.delay, b""))
             with suppress(OSError):
                 await delivering
         finally:

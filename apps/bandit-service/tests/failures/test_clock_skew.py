@@ -1,4 +1,4 @@
-"""Replicas whose clocks differ agree on which reward is late: windows are measured in the store's time."""
+"""Replicas whose clocks differ, or are set, agree on which reward is late: windows are measured in Postgres's time."""
 
 from __future__ import annotations
 
@@ -17,10 +17,20 @@ WINDOW = 1.0
 IN_TIME, TOO_LATE = 200, 410
 
 
+class WrongClock:
+    """A machine's clock that is wrong by some seconds."""
+
+    def __init__(self, ahead: float) -> None:
+        self.ahead = ahead
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead
+
+
 @asynccontextmanager
-async def replica(settings: Settings, ahead: float) -> AsyncIterator[httpx.AsyncClient]:
-    """Run a replica whose clock is wrong by that many seconds."""
-    app = create_app(settings, clock=lambda: time.time() + ahead)
+async def replica(settings: Settings, clock: WrongClock) -> AsyncIterator[httpx.AsyncClient]:
+    """Run a replica with that clock."""
+    app = create_app(settings, clock=clock)
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://service") as client,
@@ -30,13 +40,16 @@ async def replica(settings: Settings, ahead: float) -> AsyncIterator[httpx.Async
 
 @pytest.mark.parametrize("skew", [2.0, -2.0])
 async def test_a_window_is_as_long_for_a_replica_whose_clock_is_wrong(settings: Settings, skew: float) -> None:
-    async with replica(settings, 0.0) as right, replica(settings, skew) as wrong:
+    clock = WrongClock(skew)
+    async with replica(settings, WrongClock(0.0)) as right, replica(settings, clock) as wrong:
         await right.post("/experiments", json={"experiment_id": "x", "arms": ["a", "b"], "reward_window": WINDOW})
         for deciding, rewarding in ((right, wrong), (wrong, right), (wrong, wrong)):
             early, late = await _decide(deciding), await _decide(deciding)
             assert await _reward(rewarding, early) == IN_TIME
             await asyncio.sleep(WINDOW + 0.1)
             assert await _reward(rewarding, late) == TOO_LATE
+            # Somebody sets the clock while the replica runs.
+            clock.ahead += 1_000 * skew
 
 
 async def _decide(client: httpx.AsyncClient) -> str:

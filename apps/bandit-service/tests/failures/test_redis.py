@@ -21,11 +21,9 @@ def crash(platform: Platform, _: Crowd) -> None:
 
 
 def forget_everything(platform: Platform, crowd: Crowd) -> None:
-    """Empty Redis while at least a thousand events are not in Postgres."""
+    """Empty Redis while some hundred events, decisions and queued rewards among them, are not in Postgres."""
     with platform.writers_held_back():
-        before = crowd.told.acknowledged
-        while crowd.told.acknowledged < before + 1_100:
-            time.sleep(0.01)
+        _wait_for_more(crowd, 300)
         platform.empty_redis()
 
 
@@ -33,20 +31,31 @@ def forget_what_postgres_lacks(platform: Platform, crowd: Crowd) -> None:
     """Put Redis back by some hundred events, all of which are not in Postgres."""
     with platform.writers_held_back():
         size = platform.append_only_file.stat().st_size
-        before = crowd.told.acknowledged
-        while crowd.told.acknowledged < before + 300:
-            time.sleep(0.01)
+        _wait_for_more(crowd, 300)
         platform.age_redis(size)
 
 
 def forget_what_postgres_has(platform: Platform, crowd: Crowd) -> None:
     """Put Redis back by some hundred events, of which Postgres has most."""
     size = platform.append_only_file.stat().st_size
-    before = crowd.told.acknowledged
-    while crowd.told.acknowledged < before + 300:
-        time.sleep(0.01)
+    _wait_for_more(crowd, 300)
     time.sleep(0.5)
     platform.age_redis(size)
+
+
+def forget_everything_twice(platform: Platform, _: Crowd) -> None:
+    """Empty Redis, and again while everybody is writing what it lacks."""
+    with platform.store() as client:
+        client.flushall()
+        time.sleep(0.3)
+        client.flushall()
+
+
+def stand_still_and_forget_everything(platform: Platform, _: Crowd) -> None:
+    """What it was given last it may have taken, without anybody hearing of it."""
+    with frozen(platform.redis.pid):
+        time.sleep(1.5)
+    platform.empty_redis()
 
 
 def forget_the_scripts(platform: Platform, _: Crowd) -> None:
@@ -69,10 +78,25 @@ async def test_redis_is_killed_and_reads_its_append_only_file(
 
 @pytest.mark.parametrize(
     "failure",
-    [forget_everything, forget_what_postgres_lacks, forget_what_postgres_has, forget_the_scripts, stand_still],
+    [
+        forget_everything,
+        forget_everything_twice,
+        forget_what_postgres_lacks,
+        pytest.param(forget_what_postgres_has, marks=pytest.mark.verify),
+        pytest.param(forget_the_scripts, marks=pytest.mark.verify),
+        stand_still_and_forget_everything,
+        pytest.param(stand_still, marks=pytest.mark.verify),
+    ],
 )
 async def test_redis_comes_back_with_less_or_stands_still(
     platform: Platform, events: int, failure: Callable[[Platform, Crowd], None], report: Report
 ) -> None:
     crowd = await survives(platform, events, failure, report)
     assert crowd.told.slowest_selection < 3.0
+
+
+def _wait_for_more(crowd: Crowd, events: int) -> None:
+    before, deadline = crowd.told.acknowledged, time.monotonic() + 30.0
+    while crowd.told.acknowledged < before + events:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

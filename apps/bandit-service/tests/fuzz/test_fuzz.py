@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,23 +26,45 @@ FUZZER = Path(__file__).with_name("coverage_guided.py")
 
 
 class Target:
-    """An experiment, and what its beliefs must be by what rewards were answered."""
+    """An experiment, and what its beliefs must be by what rewards and activations were answered."""
 
     def __init__(self, live: LiveExperiment, deferred: str) -> None:
         self.live = live
         self.told = {"a": Counter[str](), "b": Counter[str]()}
         self.valid: dict[str, Any] = {"experiment_id": live.id, "arm": "a", "reward": 0.25}
         self.deferred = deferred
+        # The deferred decision's reward, until the decision is activated: only then it counts.
+        self.activated = False
+        self.waiting: list[tuple[str, int]] = []
 
     def count(self, answer: httpx.Response) -> None:
         """Add what an answer says was applied."""
         body = answer.json()
         for item in body.get("items", [{"status": answer.status_code, "result": body}]):
             if item["status"] == 200 and item["result"].get("status") == "applied":
-                micro = round(item["result"]["reward"] * MICRO)
-                self.told[item["result"]["arm"]] += Counter(alpha=micro, beta=MICRO - micro)
+                result = item["result"]
+                counted = (result["arm"], round(result["reward"] * MICRO))
+                if result["decision_id"] == self.deferred and not self.activated:
+                    self.waiting.append(counted)
+                else:
+                    self.add(*counted)
+
+    def activate(self) -> None:
+        self.activated = True
+        while self.waiting:
+            self.add(*self.waiting.pop())
+
+    def add(self, arm: str, micro: int) -> None:
+        self.told[arm] += Counter(alpha=micro, beta=MICRO - micro)
 
     async def assert_beliefs_are_as_told(self) -> None:
+        """Give the outcome of a deferred decision the second that it may take."""
+
+        async def are_as_told() -> bool:
+            return all([await self.live.added(arm) == (told["alpha"], told["beta"]) for arm, told in self.told.items()])
+
+        with suppress(AssertionError):
+            await self.live.api.until(are_as_told, 3.0)
         for arm, told in self.told.items():
             assert await self.live.added(arm) == (told["alpha"], told["beta"])
 
@@ -63,6 +86,8 @@ async def send(target: Target, path: str, body: bytes) -> httpx.Response:
         assert item["status"] < 500, (path, body, item)
     if path.startswith("/reward"):
         target.count(answer)
+    elif path == "/activate" and answer.status_code == 200 and answer.json()["decision_id"] == target.deferred:
+        target.activate()
     return answer
 
 
@@ -76,6 +101,7 @@ async def attack(data: st.DataObject, target: Target) -> None:
                 {"experiment_id": target.live.id, "arm": "b", "outcome": "success"},
                 {"experiment_id": target.live.id, "unit_id": "visitor", "decision_id": "own"},
                 {"experiment_id": target.live.id},
+                {"experiment_id": target.live.id, "request_id": "again"},
                 {"decision_id": target.deferred, "reward": 1},
                 {"decision_id": target.deferred},
             ]

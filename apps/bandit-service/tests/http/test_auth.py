@@ -2,11 +2,11 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from redis.asyncio import Redis
 from starlette.datastructures import Headers
 
 from bandit_service.domain.api_key import ANONYMOUS, Principal, Role, new_key
@@ -14,17 +14,11 @@ from bandit_service.domain.problems import Unauthorized, Unavailable
 from bandit_service.http.auth import KeyRing
 from bandit_service.ledger.api_keys import ApiKeysRepository
 from bandit_service.ledger.pool import Pool, make_pool
-from bandit_service.redis_store.api_keys import MirroredApiKeys
-from bandit_service.redis_store.store import RedisStore
+from bandit_service.mirror.api_keys import MirroredApiKeys
+from bandit_service.mirror.connection import make_redis
 
 AWAY = "postgresql://nobody@127.0.0.1:1/nothing"
 AWAY_REDIS = "redis://127.0.0.1:1/0"
-
-
-@pytest.fixture
-async def pool(postgres_dsn: str) -> AsyncIterator[Pool]:
-    async with make_pool(postgres_dsn) as pool:
-        yield pool
 
 
 @pytest.fixture
@@ -33,8 +27,8 @@ def keys(pool: Pool) -> ApiKeysRepository:
 
 
 @pytest.fixture
-def mirror(store: RedisStore) -> MirroredApiKeys:
-    return MirroredApiKeys(store)
+def mirror(redis_client: Redis) -> MirroredApiKeys:
+    return MirroredApiKeys(redis_client)
 
 
 @pytest.fixture
@@ -85,7 +79,7 @@ async def test_no_key_and_wrong_keys_are_refused(ring: KeyRing, keys: ApiKeysRep
 
 
 @pytest.mark.parametrize("name", ["authorization", "x-api-key"])
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(value=st.text(st.characters(max_codepoint=255)))
 async def test_whatever_a_header_holds_the_answer_is_unauthorized(name: str, value: str, ring: KeyRing) -> None:
     await ring.refresh()
@@ -141,10 +135,10 @@ async def test_the_mirror_forgets_revoked_keys_and_knows_that_there_are_none(
     assert await mirror.load() == []
 
 
-async def test_a_process_that_never_had_keys_says_so_instead_of_refusing_them(store: RedisStore) -> None:
+async def test_a_process_that_never_had_keys_says_so_instead_of_refusing_them(mirror: MirroredApiKeys) -> None:
     """401 would tell a client with a valid key that it is not."""
     async with make_pool(AWAY) as away:
-        ring = KeyRing(ApiKeysRepository(away), MirroredApiKeys(store), required=True)
+        ring = KeyRing(ApiKeysRepository(away), mirror, required=True)
         await ring.refresh()
     with pytest.raises(Unavailable):
         ring.principal(bearer("bandit_1_2"))
@@ -152,10 +146,9 @@ async def test_a_process_that_never_had_keys_says_so_instead_of_refusing_them(st
 
 async def test_keys_are_valid_while_only_the_mirror_is_away(keys: ApiKeysRepository) -> None:
     text, _ = await added(keys)
-    away = RedisStore(AWAY_REDIS, timeout=0.2)
-    ring = KeyRing(keys, MirroredApiKeys(away), required=True)
-    await ring.refresh()
-    await away.close()
+    async with make_redis(AWAY_REDIS, timeout=0.2) as away:
+        ring = KeyRing(keys, MirroredApiKeys(away), required=True)
+        await ring.refresh()
     assert ring.principal(bearer(text)).name == "checkout"
 
 

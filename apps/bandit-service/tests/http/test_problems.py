@@ -26,7 +26,7 @@ from bandit_service.domain.problems import (
 from bandit_service.http import problems
 from bandit_service.http.problems import ProblemDetails, details_of, problem_response, responses
 from bandit_service.ledger.errors import MissingSchemaError, PostgresUnavailableError
-from bandit_service.redis_store.errors import StoreFullError, StoreUnavailableError
+from bandit_service.mirror.errors import StoreFullError, StoreUnavailableError
 
 KINDS = {
     Unreadable: (400, "bad-request"),

@@ -96,8 +96,8 @@ async def test_creation_makes_every_row_that_others_rely_on(
 ) -> None:
     await created(repository)
     with psycopg.connect(postgres_dsn) as connection:
-        assert connection.execute("SELECT experiment_id, epoch, committed_seq FROM event_positions").fetchall() == [
-            ("homepage", 0, 0)
+        assert connection.execute("SELECT experiment_id, holder, turn FROM leases").fetchall() == [
+            ("homepage", None, 0)
         ]
         assert connection.execute(
             "SELECT arm_index, arm, prior_alpha_micro, prior_beta_micro, status FROM experiment_arms ORDER BY 1"

@@ -5,10 +5,12 @@ import signal
 import time
 from collections.abc import AsyncIterator
 from importlib.resources import files
+from pathlib import Path
 
 import psycopg
 import pytest
 
+import bandit_service
 from bandit_service.ledger.errors import MissingSchemaError, PostgresUnavailableError
 from bandit_service.ledger.pool import Pool, connected, make_pool, ping, statement
 
@@ -107,6 +109,30 @@ async def test_a_connection_that_was_ended_is_replaced(pool: Pool) -> None:
     await ping(pool)
 
 
+async def test_sessions_on_a_server_that_has_become_read_only_are_given_up(pool: Pool) -> None:
+    """They live on after a failover, behind a proxy or a service's address; new ones reach the primary."""
+    async with pool.connection() as first, pool.connection() as second:
+        for connection in (first, second):
+            await connection.execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
+    for _ in range(2):
+        with pytest.raises(PostgresUnavailableError, match="ReadOnlySqlTransaction"):
+            await execute(pool, INSERT)
+    await execute(pool, INSERT)
+    assert await count(pool) == 1
+
+
+async def test_a_session_on_a_standby_is_given_up(pool: Pool) -> None:
+    """A standby answers questions, with what it had when it was cut off, but not which timeline it is on."""
+    recovery = "DO $$ BEGIN RAISE EXCEPTION 'recovery is in progress' USING ERRCODE = '55000'; END $$"
+    async with pool.connection() as connection:
+        before = connection.info.backend_pid
+    with pytest.raises(PostgresUnavailableError, match="ObjectNotInPrerequisiteState"):
+        await execute(pool, recovery)
+    for _ in range(3):
+        async with pool.connection() as connection:
+            assert connection.info.backend_pid != before
+
+
 async def test_a_pool_opens_without_postgres_and_says_quickly_that_it_is_away() -> None:
     started = time.monotonic()
     async with make_pool(AWAY) as pool:
@@ -137,20 +163,43 @@ async def test_a_missing_schema_is_told_from_an_outage(empty_postgres_dsn: str) 
             await count(pool)
 
 
-async def test_connections_carry_the_program_s_name_and_prepare_nothing(pool: Pool) -> None:
-    async with connected(pool) as connection:
+async def test_a_process_that_is_frozen_in_a_transaction_does_not_hold_its_locks_for_ever(
+    pool: Pool, postgres_dsn: str
+) -> None:
+    async def hold() -> None:
+        async with connected(pool, timeout=0.3) as connection:
+            await connection.execute("LOCK TABLE namespaces IN ACCESS EXCLUSIVE MODE")
+            # The event loop stands still, as it does in a process that is stopped.
+            time.sleep(1.0)  # noqa: ASYNC251
+            with psycopg.connect(postgres_dsn, autocommit=True) as other:
+                other.execute("SET lock_timeout = '5s'")
+                other.execute(INSERT)
+
+    with pytest.raises(PostgresUnavailableError):
+        await hold()
+    assert await count(pool) == 1
+
+
+@pytest.mark.parametrize("prepare", [False, True])
+async def test_connections_carry_the_program_s_name_and_prepare_if_they_may(
+    postgres_dsn: str,
+    prepare: bool,  # noqa: FBT001 (a parameter of the test)
+) -> None:
+    async with make_pool(postgres_dsn, max_size=1, prepare=prepare) as pool, connected(pool) as connection:
         for _ in range(10):
             cursor = await connection.execute("SELECT current_setting('application_name')")
             assert await cursor.fetchone() == ("bandit-service",)
-        cursor = await connection.execute("SELECT count(*) FROM pg_prepared_statements")
-        assert await cursor.fetchone() == (0,)
+        cursor = await connection.execute("SELECT count(*) > 0 FROM pg_prepared_statements")
+        assert await cursor.fetchone() == (prepare,)
 
 
-def test_every_statement_is_a_named_file() -> None:
+def test_every_statement_is_a_named_file_that_is_used() -> None:
     names = [
         file.name.removesuffix(".sql")
         for file in files("bandit_service.ledger.sql").iterdir()
         if file.name.endswith(".sql")
     ]
+    source = "".join(file.read_text() for file in Path(bandit_service.__file__).parent.rglob("*.py"))
     assert names
     assert all(statement(name).strip() for name in names)
+    assert [name for name in names if f'"{name}"' not in source] == []

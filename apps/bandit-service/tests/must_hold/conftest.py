@@ -80,7 +80,7 @@ class Ledger:
             zero = EXPERIMENTS[key[0]].get("missing_reward") == "zero"
             missing = 0 if zero and counts else None
             micro = self.outcomes.get(key, missing)
-            if micro is not None and told["stratum"] == "bandit":
+            if micro is not None and counts:
                 _add(added[key[0], told["arm"]], micro)
         for (experiment, arm, _), micro in self.direct.items():
             _add(added[experiment, arm], micro)
@@ -122,7 +122,9 @@ class Visitor:
         told = await self._post("/select", body, 200)
         self._ledger.decided(told, deferred=body["defer_activation"])
         if body["defer_activation"]:
-            await self._post("/reward", self._reward_for(told), 409)
+            if self._rng.random() < 0.3:
+                # It counts once the decision is shown, and not before.
+                await self._reward(self._reward_for(told))
             if self._rng.random() < 0.3:
                 return
             await asyncio.gather(*(self._activate(told) for _ in range(2)))
@@ -205,8 +207,7 @@ class Visitor:
 
     def _heard_late(self, body: dict[str, Any], status: int) -> None:
         [key] = [key for key in self._ledger.decisions if key[1] == body["decision_id"]]
-        never_shown = key in self._ledger.deferred - self._ledger.activated
-        assert status == (409 if never_shown else 410)
+        assert status == 410
         assert key not in self._ledger.outcomes, "late, although it was in time before"
         self._ledger.late.add(key)
 
@@ -282,7 +283,7 @@ class Clients:
                 assert (answer.status_code, answer.json().get("status")) == (200, "duplicate")
             for experiment, decision_id in self.ledger.late:
                 body = {"experiment_id": experiment, "decision_id": decision_id, "reward": 1}
-                assert (await http.post("/reward", json=body)).status_code in (409, 410)
+                assert (await http.post("/reward", json=body)).status_code == 410
             for (experiment, decision_id), told in self.ledger.decisions.items():
                 if decision_id.startswith("order-"):
                     body = {"experiment_id": experiment, "decision_id": decision_id, "unit_id": "anybody"}

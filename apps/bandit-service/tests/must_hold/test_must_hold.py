@@ -23,9 +23,17 @@ type Beliefs = dict[tuple[str, str], tuple[int, int, int, int]]
 CLOSING_SOON = ["plain", "graded", "zeros", "brief", "shop.sticky"]
 ALL = [*CLOSING_SOON, "open"]
 EVENTS = """
-    SELECT experiment_id, decision_id, kind, arm_index, stratum, propensity, weights_version, believed
+    SELECT experiment_id, decision_id, kind, arm_index, stratum, propensity, weights_version,
+        counted AND kind IN ('reward', 'outcome') AND stratum <> 'holdout'
     FROM bandit_events
 """
+# Every event that was received until then is in Postgres, and nothing of the experiments waits.
+AT_REST = """
+    SELECT (SELECT min(drained_to) FROM producers) > to_timestamp(%(until)s)
+        AND NOT EXISTS (SELECT FROM unsettled WHERE experiment_id = ANY(%(names)s))
+        AND NOT EXISTS (SELECT FROM open_buckets WHERE experiment_id = ANY(%(names)s))
+"""
+SUMS = "SELECT experiment_id, arm_index, alpha_micro, beta_micro FROM arm_posteriors WHERE experiment_id = ANY(%s)"
 WEIGHTS = "SELECT experiment_id, weights_version, weights FROM allocations"
 
 
@@ -51,10 +59,17 @@ class Witness:
         }
 
     def wait(self, experiments: list[str], seconds: float = 60.0) -> None:
-        """Wait until every window has closed and every event is in Postgres."""
+        """Wait until every window has closed, every event is in Postgres, and Redis says the same."""
+        until, deadline = time.time(), time.monotonic() + seconds
+        while not (self._is_at_rest(experiments, until) and self._is_mirrored(experiments)):
+            assert time.monotonic() < deadline, "windows stay open, or events do not reach Postgres, or sums not Redis"
+            time.sleep(0.05)
+
+    def wait_for_the_mirror(self, experiments: list[str], seconds: float = 60.0) -> None:
+        """Wait until Redis has got back what Postgres says."""
         deadline = time.monotonic() + seconds
-        while any(self._open(experiment) for experiment in experiments):
-            assert time.monotonic() < deadline, "windows stay open, or events do not reach Postgres"
+        while not self._is_mirrored(experiments):
+            assert time.monotonic() < deadline, "Redis does not get its sums back"
             time.sleep(0.05)
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
@@ -79,9 +94,18 @@ class Witness:
     def _micro(self, experiment: str, arm: int, name: str) -> int:
         return int(str(self._redis.get(f"experiment:{{{experiment}}}:arm:{arm}:{name}")))
 
-    def _open(self, experiment: str) -> int:
-        prefix = f"experiment:{{{experiment}}}"
-        return int(self._redis.zcard(f"{prefix}:pending")) + int(self._redis.xlen(f"{prefix}:events"))
+    def _is_at_rest(self, experiments: list[str], until: float) -> bool:
+        with psycopg.connect(self._dsn) as connection:
+            return connection.execute(AT_REST, {"names": experiments, "until": until}).fetchone() == (True,)
+
+    def _is_mirrored(self, experiments: list[str]) -> bool:
+        with psycopg.connect(self._dsn) as connection:
+            rows = connection.execute(SUMS, [experiments]).fetchall()
+        return all(
+            self._redis.get(f"experiment:{{{name}}}:arm:{arm}:{letter}") == str(micro)
+            for name, arm, alpha, beta in rows
+            for letter, micro in (("alpha", alpha), ("beta", beta))
+        )
 
 
 @dataclass(frozen=True)
@@ -108,6 +132,7 @@ async def run(serve: Serve, module_settings: Settings, clients: Clients) -> Run:
     witness.close()
     with serve(module_settings) as url:
         witness = Witness(module_settings, url)
+        witness.wait_for_the_mirror(CLOSING_SOON)
         after = witness.beliefs(CLOSING_SOON)
         await clients.repeat(url)
         witness.wait(ALL)
@@ -166,5 +191,5 @@ def test_the_logged_propensity_is_the_weight_that_was_drawn_with(run: Run) -> No
 
 
 def test_exactly_the_events_that_count_changed_beliefs(run: Run) -> None:
-    believed = sum(event[7] for event in run.events)
-    assert believed == sum(rewards for _, _, _, rewards in run.in_the_end.values())
+    counted = sum(event[7] for event in run.events)
+    assert counted == sum(rewards for _, _, _, rewards in run.in_the_end.values())

@@ -17,6 +17,8 @@ from pydantic import SecretStr
 
 from bandit_local.servers import PostgresServer, RedisServer
 from bandit_local.servers.postgres import postgres_binary
+from bandit_service.ledger.agreement import Agreement, Difference
+from bandit_service.ledger.pool import make_pool
 
 from .conftest import MICRO
 
@@ -41,7 +43,8 @@ def folded(dsn: str) -> Beliefs:
     """Return alpha and beta in millionths: every reward added up independently onto a prior of one and one."""
     with psycopg.connect(dsn) as connection:
         rows = connection.execute(
-            "SELECT arm, coalesce(sum(reward_micro) FILTER (WHERE believed), 0), count(*) FILTER (WHERE believed)"
+            "SELECT arm, coalesce(sum(reward_micro) FILTER (WHERE kind = 'reward'), 0),"
+            " count(*) FILTER (WHERE kind = 'reward')"
             " FROM experiment_arms LEFT JOIN bandit_events USING (experiment_id, arm_index) GROUP BY arm"
         ).fetchall()
     return {arm: (MICRO + int(micro), MICRO + count * MICRO - int(micro)) for arm, micro, count in rows}
@@ -64,6 +67,11 @@ async def visit(client: httpx.AsyncClient, number: int) -> str:
 async def reward(client: httpx.AsyncClient, decision_id: str, value: float) -> str:
     answer = await client.post("/reward", json={"decision_id": decision_id, "reward": value})
     return str(answer.raise_for_status().json()["status"])
+
+
+async def differences(dsn: str) -> list[Difference]:
+    async with make_pool(dsn) as pool:
+        return await Agreement(pool).differences()
 
 
 async def drained(dsn: str, events: int) -> None:
@@ -135,6 +143,7 @@ async def test_a_backup_taken_under_load_brings_the_beliefs_back_exactly(
     await asyncio.to_thread(postgres_program, "pg_restore", restored_dsn, "--no-owner", "--exit-on-error", dump)
     restored = time.monotonic()
     expected = folded(restored_dsn)
+    assert await differences(restored_dsn) == [], "a dump is one moment of events and totals"
     assert sum(alpha + beta for alpha, beta in expected.values()) > (6 + 50) * MICRO, "the dump holds rewards"
     async with start_elsewhere() as elsewhere:
         recovery = await matching(elsewhere, expected)
@@ -161,6 +170,7 @@ async def test_a_backup_of_everything_is_the_same_beliefs_as_the_store_had(
     await drained(postgres_dsn, 90 + 60)
     before = await posteriors(client)
     assert folded(postgres_dsn) == before
+    assert await differences(postgres_dsn) == []
     await asyncio.to_thread(postgres_program, "pg_dump", postgres_dsn, "--format=custom", f"--file={dump}")
     await asyncio.to_thread(postgres_program, "pg_restore", restored_dsn, "--no-owner", "--exit-on-error", dump)
     async with start_elsewhere() as elsewhere:

@@ -33,8 +33,12 @@ def test_every_metric_exists(quoted: set[str]) -> None:
 def test_every_log_event_exists(quoted: set[str]) -> None:
     logged = {event for file in SOURCE.rglob("*.py") for event in re.findall(r'log\.\w+\(\s*"(\w+)"', file.read_text())}
     events = {
-        "api_keys_not_refreshed", "commit_refused", "events_sent_again", "partition_not_created", "postgres_away",
-        "refilled", "store_available", "store_unavailable", "stream_refused",
+        "api_keys_not_mirrored", "api_keys_not_refreshed", "appending_failed", "asking_failed",
+        "background_step_failed", "claiming_failed", "declared_dead", "events_still_needed",
+        "experiment_not_looked_after", "failover", "heartbeat_failed", "ledger_unavailable", "lost_processes",
+        "mirror_away", "not_in_force_yet",
+        "not_mirrored_yet", "partition_not_created", "pickup_failed", "recording_failed", "request_failed",
+        "spool_beat_failed", "spool_unavailable", "stream_taken_over",
     }  # fmt: skip
     assert events <= quoted, "the page and this list belong together"
     assert events <= logged

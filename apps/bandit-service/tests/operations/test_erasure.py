@@ -1,94 +1,153 @@
-"""An erased unit is nowhere any more, and nothing is believed differently for it."""
+"""An erased unit is nowhere any more, and every sum is what it was."""
 
+import asyncio
+
+import psycopg
 import pytest
-import redis
 
 from bandit_service.domain.units import hashed_unit
-from bandit_service.ledger.events import EventLog
-from bandit_service.ledger.pool import Pool, connected
+from bandit_service.ledger.agreement import Agreement
+from bandit_service.ledger.maintenance import StillRunningError
+from bandit_service.ledger.partitions import Partitions
+from bandit_service.ledger.pool import Pool
 from bandit_service.ledger.units import UnitsRepository
-from bandit_service.operations.erasure import Erased, Erasure, NotDrainedError
-from bandit_service.redis_store.keys import ExperimentKeys
-from bandit_service.redis_store.store import RedisStore
+from bandit_service.operations.erasure import Erased, Erasure
+from bandit_service.operations.partitions import PartitionKeeper
 
-from .conftest import MICRO, SALT, NewStream
+from .conftest import MICRO, NewRecorded, Recorded, execute, rows, salt, scalar
 from .test_partitions import NOVEMBER
 
-ALICE, BOB = (hashed_unit(name, SALT.hex()) for name in ("alice", "bob"))
+ALICE, BOB = (hashed_unit(name, salt("default").hex()) for name in ("alice", "bob"))
 
 
 @pytest.fixture
-def erasure(pool: Pool, store: RedisStore) -> Erasure:
-    return Erasure(UnitsRepository(pool), store, patience=0.5)
+def erasure(pool: Pool) -> Erasure:
+    return Erasure(UnitsRepository(pool), patience=20.0)
+
+
+@pytest.fixture
+async def recorded(new_recorded: NewRecorded) -> Recorded:
+    recorded = new_recorded()
+    await recorded.create()
+    return recorded
 
 
 async def units(pool: Pool) -> list[str | None]:
-    async with connected(pool) as connection:
-        cursor = await connection.execute("SELECT encode(unit_hash, 'hex') FROM bandit_events ORDER BY seq")
-        return [name for (name,) in await cursor.fetchall()]
+    query = "SELECT encode(unit_hash, 'hex') FROM bandit_events ORDER BY batch, ord"
+    return [name for (name,) in await rows(pool, query)]
 
 
-async def test_events_lose_the_unit_and_the_fold_stays(erasure: Erasure, new_stream: NewStream, pool: Pool) -> None:
-    stream = new_stream()
-    await stream.create()
-    await stream.decide(NOVEMBER, unit=ALICE)
-    await stream.decide(NOVEMBER, unit=BOB)
-    await stream.write(stream.event("d0", "reward", NOVEMBER, micro=MICRO))
-    log = EventLog(pool)
-    before = await log.fold("homepage", await log.last_snapshot("homepage", {}))
-    assert await erasure.erase("default", ["alice"]) == Erased(experiments=1, events=1, exposures=0)
+async def exposed(pool: Pool) -> list[str]:
+    return [name for (name,) in await rows(pool, "SELECT encode(unit_hash, 'hex') FROM exposures")]
+
+
+async def test_events_lose_the_unit_and_its_context_and_the_sums_stay(
+    erasure: Erasure, recorded: Recorded, pool: Pool
+) -> None:
+    await recorded.decide(NOVEMBER, unit_hash=ALICE, context='{"age": 41}')
+    await PartitionKeeper(Partitions(pool), clock=NOVEMBER.timestamp).make_missing()
+    await recorded.decide(NOVEMBER, unit_hash=BOB, context='{"age": 14}')
+    await recorded.reward("d0", NOVEMBER, MICRO)
+    assert await erasure.erase("default", ["alice"]) == Erased(experiments=1, events=1, exposures=1)
     assert await units(pool) == [None, BOB, None]
-    assert await log.fold("homepage", await log.last_snapshot("homepage", {})) == before
-    assert before[0].decisions == 2
+    assert await rows(pool, "SELECT context FROM bandit_events WHERE context IS NOT NULL") == [({"age": 14},)]
+    assert await rows(pool, "SELECT sum(decisions), sum(rewards) FROM arm_totals") == [(2, 1)]
+    assert await Agreement(pool).differences() == []
 
 
-async def test_the_unit_is_taken_out_of_what_sticky_experiments_remember(
-    erasure: Erasure, new_stream: NewStream, pool: Pool, redis_url: str
+async def test_exposures_stay_as_many_under_names_that_lead_nowhere(
+    erasure: Erasure, recorded: Recorded, pool: Pool
 ) -> None:
-    await new_stream(assignment="sticky").create()
-    key = ExperimentKeys("homepage").units
-    async with connected(pool) as connection:
-        await connection.execute("INSERT INTO exposed_units VALUES ('homepage', %s)", [bytes.fromhex(ALICE)])
-    with redis.Redis.from_url(redis_url, decode_responses=True) as client:
-        client.sadd(key, ALICE, BOB)
-        erased = await erasure.erase("default", ["alice", "carol"])
-        assert client.smembers(key) == {BOB}
-    assert erased.exposures == 1
-    assert [name async for page in EventLog(pool).exposed_units("homepage") for name in page] == []
+    await recorded.decide(NOVEMBER, unit_hash=ALICE)
+    await recorded.decide(NOVEMBER, unit_hash=BOB)
+    assert (await erasure.erase("default", ["alice", "carol"])).exposures == 1
+    names = await exposed(pool)
+    assert len(names) == 2
+    assert BOB in names
+    assert ALICE not in names
+    assert {len(name) for name in names} == {32}
 
 
+async def test_a_batch_that_comes_later_loses_the_unit(erasure: Erasure, recorded: Recorded, pool: Pool) -> None:
+    """As one does that waited in the stream of a process that died."""
+    await erasure.erase("default", ["alice"])
+    await recorded.decide(NOVEMBER, unit_hash=ALICE, context='{"age": 41}')
+    await recorded.decide(NOVEMBER, unit_hash=BOB)
+    assert await units(pool) == [None, BOB]
+    assert await exposed(pool) == [BOB]
+    assert await scalar(pool, "SELECT count(*) FROM bandit_events WHERE context IS NOT NULL") == 0
+
+
+async def test_a_batch_that_began_before_and_commits_after_the_sweep_loses_it_too(
+    erasure: Erasure, recorded: Recorded, pool: Pool, postgres_dsn: str
+) -> None:
+    await recorded.decide(NOVEMBER, unit_hash=BOB)
+    async with await psycopg.AsyncConnection.connect(postgres_dsn) as batch:
+        await batch.execute(
+            "INSERT INTO bandit_events (experiment_id, decision_id, kind, decision_time, event_time, batch, ord,"
+            " arm_index, stratum, counted, unit_hash) SELECT experiment_id, 'slow', kind, decision_time, event_time, 9,"
+            " 0, arm_index, stratum, false, %s FROM bandit_events",
+            [bytes.fromhex(ALICE)],
+        )
+        erasing = asyncio.create_task(erasure.erase("default", ["alice"]))
+        await asyncio.sleep(0.5)
+        assert not erasing.done()
+        await batch.commit()
+        assert (await erasing).events == 1
+    assert await units(pool) == [BOB, None]
+
+
+@pytest.mark.usefixtures("recorded")
+async def test_a_transaction_that_does_not_end_is_not_waited_for_without_end(pool: Pool, postgres_dsn: str) -> None:
+    async with await psycopg.AsyncConnection.connect(postgres_dsn) as batch:
+        await batch.execute("UPDATE namespaces SET created_at = created_at")
+        with pytest.raises(StillRunningError):
+            await Erasure(UnitsRepository(pool), patience=0.3).erase("default", ["alice"])
+
+
+async def test_refused_events_lose_the_unit(erasure: Erasure, recorded: Recorded, pool: Pool) -> None:
+    await execute(pool, "UPDATE kept_from SET oldest = 'infinity'")
+    await recorded.decide(NOVEMBER, unit_hash=ALICE, context='{"age": 41}')
+    await recorded.decide(NOVEMBER, unit_hash=BOB)
+    await erasure.erase("default", ["alice"])
+    await recorded.decide(NOVEMBER, unit_hash=ALICE)
+    query = "SELECT event ->> 'unit_hash', event ->> 'context' FROM refused_events ORDER BY id"
+    assert await rows(pool, query) == [(None, None), (BOB, None), (None, None)]
+
+
+@pytest.mark.usefixtures("recorded")
 async def test_the_same_id_in_another_namespace_is_somebody_else(
-    erasure: Erasure, new_stream: NewStream, pool: Pool
+    erasure: Erasure, new_recorded: NewRecorded, pool: Pool
 ) -> None:
-    await new_stream().create()
-    shop = new_stream("shop.checkout")
+    shop, name = new_recorded("shop.checkout"), hashed_unit("alice", salt("shop").hex())
     await shop.create()
-    await shop.decide(NOVEMBER, unit=ALICE)
+    await shop.decide(NOVEMBER, unit_hash=name)
     assert (await erasure.erase("default", ["alice"])).events == 0
-    assert await units(pool) == [ALICE]
+    assert await units(pool) == [name]
 
 
-async def test_erasing_twice_finds_nothing_the_second_time(erasure: Erasure, new_stream: NewStream) -> None:
-    stream = new_stream()
-    await stream.create()
-    await stream.decide(NOVEMBER, 3, unit=ALICE)
+async def test_erasing_twice_finds_nothing_the_second_time(erasure: Erasure, recorded: Recorded) -> None:
+    await recorded.decide(NOVEMBER, 3, unit_hash=ALICE)
     assert (await erasure.erase("default", ["alice"])).events == 3
     assert (await erasure.erase("default", ["alice"])).events == 0
 
 
-async def test_while_events_are_on_their_way_it_waits_and_then_says_to_come_again(
-    erasure: Erasure, new_stream: NewStream, pool: Pool, redis_url: str
-) -> None:
-    stream = new_stream()
-    await stream.create()
-    await stream.decide(NOVEMBER, unit=ALICE)
-    with redis.Redis.from_url(redis_url) as client:
-        client.hset(ExperimentKeys("homepage").state, mapping={"epoch": 1, "seq": 2, "committed": 1})
-        with pytest.raises(NotDrainedError, match="again once bandit_stream_lag_seconds is low"):
-            await erasure.erase("default", ["alice"])
-        assert await units(pool) == [ALICE]
-        client.hset(ExperimentKeys("homepage").state, "committed", 2)
-    assert (await erasure.erase("default", ["alice"])).events == 1
+async def test_a_failover_meanwhile_has_it_done_again(pool: Pool, recorded: Recorded) -> None:
+    class Promoted(UnitsRepository):
+        """A standby is promoted when the first sweep is over."""
+
+        timelines = iter(("00000001", "00000002", "00000002"))
+
+        async def timeline(self) -> str:
+            return next(self.timelines)
+
+        async def outlive(self, transaction_id: int, *, patience: float) -> None:  # noqa: ARG002
+            await execute(pool, "UPDATE bandit_events SET unit_hash = %s", [bytes.fromhex(ALICE)])
+
+    await recorded.decide(NOVEMBER, unit_hash=ALICE)
+    erased = await Erasure(Promoted(pool)).erase("default", ["alice"])
+    assert erased.events == 3, "found by the first sweep, the second, and the second of the other round"
+    assert await units(pool) == [None]
 
 
 async def test_a_namespace_nobody_knows_is_an_error(erasure: Erasure) -> None:

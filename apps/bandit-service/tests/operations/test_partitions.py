@@ -1,8 +1,8 @@
-"""Partitions are there before their month begins, and writers hardly notice how they come about."""
+"""Partitions are there before their day begins, and writers hardly notice how they come about."""
 
 import asyncio
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import psycopg
 import pytest
@@ -10,14 +10,14 @@ from psycopg import sql
 from structlog.testing import capture_logs
 
 from bandit_service.ledger.errors import PostgresUnavailableError
-from bandit_service.ledger.partitions import Month, Partitions
+from bandit_service.ledger.partitions import Day, Partitions
 from bandit_service.ledger.pool import Pool, connected, make_pool
-from bandit_service.operations.partitions import PartitionKeeper, wanted_months
+from bandit_service.operations.partitions import PartitionKeeper, wanted_days
 
-from .conftest import NewStream, Stream
+from .conftest import NewRecorded, Recorded
 
 NOVEMBER = datetime(2026, 11, 20, 12, tzinfo=UTC)
-MONTHS = [Month(2026, 11), Month(2026, 12), Month(2027, 1), Month(2027, 2)]
+DAYS = [Day(date(2026, 11, 20) + timedelta(days=ahead)) for ahead in range(8)]
 
 
 @pytest.fixture
@@ -31,10 +31,10 @@ def keeper(partitions: Partitions) -> PartitionKeeper:
 
 
 @pytest.fixture
-async def stream(new_stream: NewStream) -> Stream:
-    stream = new_stream()
-    await stream.create()
-    return stream
+async def recorded(new_recorded: NewRecorded) -> Recorded:
+    recorded = new_recorded()
+    await recorded.create()
+    return recorded
 
 
 async def rows(pool: Pool, table: str = "bandit_events") -> int:
@@ -44,19 +44,20 @@ async def rows(pool: Pool, table: str = "bandit_events") -> int:
         return int(count)
 
 
-def test_the_month_of_a_moment_and_the_three_after_it_are_wanted() -> None:
-    assert wanted_months(NOVEMBER.timestamp()) == MONTHS
+def test_the_day_of_a_moment_and_the_seven_after_it_are_wanted() -> None:
+    assert wanted_days(NOVEMBER.timestamp()) == DAYS
 
 
-def test_a_month_begins_and_ends_at_midnight_utc_whatever_the_zone_it_is_asked_in() -> None:
+def test_a_day_begins_and_ends_at_midnight_utc_whatever_the_zone_it_is_asked_in() -> None:
     moment = datetime.fromisoformat("2027-01-01T01:00:00+02:00")
-    assert Month.of(moment) == Month(2026, 12)
-    assert Month(2026, 12).end == datetime(2027, 1, 1, tzinfo=UTC)
+    assert Day.of(moment) == Day(date(2026, 12, 31))
+    assert Day.of(moment).end == datetime(2027, 1, 1, tzinfo=UTC)
+    assert Day.of(moment).partition == "bandit_events_2026_12_31"
 
 
 async def test_partitions_are_made_once(keeper: PartitionKeeper, partitions: Partitions) -> None:
-    assert [made.outcome for made in await keeper.make_missing()] == ["created"] * 4
-    assert await partitions.months() == MONTHS
+    assert [made.outcome for made in await keeper.make_missing()] == ["created"] * 8
+    assert await partitions.days() == DAYS
     assert await keeper.make_missing() == []
 
 
@@ -65,17 +66,17 @@ async def test_a_running_service_logs_what_it_makes(keeper: PartitionKeeper) -> 
         await keeper.keep_ahead()
         await keeper.keep_ahead()
     assert [(entry["event"], entry["partition"]) for entry in logs] == [
-        ("partition_created", month.partition) for month in MONTHS
+        ("partition_created", day.partition) for day in DAYS
     ]
 
 
-async def test_an_event_goes_to_its_month_and_one_of_no_month_to_the_default(
-    keeper: PartitionKeeper, stream: Stream, pool: Pool
+async def test_an_event_goes_to_its_day_and_one_of_no_day_to_the_default(
+    keeper: PartitionKeeper, recorded: Recorded, pool: Pool
 ) -> None:
     await keeper.make_missing()
-    await stream.decide(NOVEMBER, 2)
-    await stream.decide(NOVEMBER - timedelta(days=60))
-    assert await rows(pool, "bandit_events_2026_11") == 2
+    await recorded.decide(NOVEMBER, 2)
+    await recorded.decide(NOVEMBER - timedelta(days=60))
+    assert await rows(pool, "bandit_events_2026_11_20") == 2
     assert await rows(pool, "bandit_events_default") == 1
 
 
@@ -83,33 +84,33 @@ async def test_a_partition_has_the_keys_indexes_and_checks_of_the_table(keeper: 
     await keeper.make_missing()
     async with connected(pool) as connection:
         cursor = await connection.execute(
-            "SELECT count(*) FROM pg_index WHERE indrelid = 'bandit_events_2026_12'::regclass AND indisvalid"
+            "SELECT count(*) FROM pg_index WHERE indrelid = 'bandit_events_2026_11_21'::regclass AND indisvalid"
         )
-        assert await cursor.fetchone() == (3,)
+        assert await cursor.fetchone() == (4,)
         cursor = await connection.execute(
-            "SELECT count(*) FROM pg_constraint WHERE conrelid = 'bandit_events_2026_12'::regclass AND contype = 'c'"
+            "SELECT count(*) FROM pg_constraint WHERE conrelid = 'bandit_events_2026_11_21'::regclass AND contype = 'c'"
         )
         assert await cursor.fetchone() == (2,), "kind and stratum; the range itself is not checked twice"
 
 
 async def test_rows_that_wait_in_the_default_partition_move_along(
-    keeper: PartitionKeeper, stream: Stream, pool: Pool
+    keeper: PartitionKeeper, recorded: Recorded, pool: Pool
 ) -> None:
-    await stream.decide(NOVEMBER, 500)
-    await stream.decide(NOVEMBER - timedelta(days=60), 3)
+    await recorded.decide(NOVEMBER, 500)
+    await recorded.decide(NOVEMBER - timedelta(days=60), 3)
     [made, *_] = await keeper.make_missing()
     assert (made.outcome, made.moved) == ("created", 500)
-    assert await rows(pool, "bandit_events_2026_11") == 500
+    assert await rows(pool, "bandit_events_2026_11_20") == 500
     assert await rows(pool, "bandit_events_default") == 3
 
 
 async def test_a_default_partition_that_would_be_read_for_long_is_left_for_a_quiet_hour(
-    partitions: Partitions, keeper: PartitionKeeper, stream: Stream, pool: Pool
+    partitions: Partitions, keeper: PartitionKeeper, recorded: Recorded, pool: Pool
 ) -> None:
-    await stream.decide(NOVEMBER, 500)
+    await recorded.decide(NOVEMBER, 500)
     outcomes = {made.outcome for made in await keeper.make_missing(largest_default=8_192)}
     assert outcomes == {"the default partition is too large"}
-    assert await partitions.months() == []
+    assert await partitions.days() == []
     assert await rows(pool) == 500
 
 
@@ -119,9 +120,9 @@ async def test_processes_that_make_partitions_at_once_do_not_disturb_each_other(
     made = await asyncio.gather(*(keeper.make_missing() for _ in range(4)))
     outcomes = [one.outcome for each in made for one in each]
     assert set(outcomes) <= {"created", "there already", "another process is at it"}
-    assert outcomes.count("created") == len(await partitions.months())
+    assert outcomes.count("created") == len(await partitions.days())
     await keeper.make_missing()
-    assert await partitions.months() == MONTHS
+    assert await partitions.days() == DAYS
 
 
 async def test_while_somebody_holds_the_default_partition_it_gives_up_and_changes_nothing(
@@ -133,21 +134,21 @@ async def test_while_somebody_holds_the_default_partition_it_gives_up_and_change
         with pytest.raises(PostgresUnavailableError, match="LockNotAvailable"):
             await keeper.make_missing()
         assert time.monotonic() - started < 4
-        assert await partitions.months() == []
-    assert len(await keeper.make_missing()) == 4
+        assert await partitions.days() == []
+    assert len(await keeper.make_missing()) == 8
 
 
 async def test_writers_lose_nothing_and_wait_little_while_a_hundred_thousand_rows_move(
-    new_stream: NewStream, postgres_dsn: str
+    new_recorded: NewRecorded, postgres_dsn: str
 ) -> None:
-    """A writer goes on writing into the very month that is being made."""
+    """A writer goes on writing into the very day that is being made."""
     longest, done = 0.0, asyncio.Event()
     async with make_pool(postgres_dsn, max_size=4) as pool:
-        stream, busy = new_stream(), new_stream("busy")
-        await stream.create()
+        recorded, busy = new_recorded(), new_recorded("busy")
+        await recorded.create()
         await busy.create()
         for _ in range(10):
-            await stream.decide(NOVEMBER, 10_000)
+            await recorded.decide(NOVEMBER, 10_000)
 
         async def write() -> None:
             nonlocal longest
@@ -165,7 +166,7 @@ async def test_writers_lose_nothing_and_wait_little_while_a_hundred_thousand_row
         await writing
         assert made.outcome == "created"
         assert made.moved >= 100_000
-        assert await rows(pool, "bandit_events_2026_11") == 100_000 + busy.seq
+        assert await rows(pool, "bandit_events_2026_11_20") == 100_000 + busy.decisions
         assert await rows(pool, "bandit_events_default") == 0
     print(f"moved {made.moved} rows: locked for {made.blocked:.3f} s, longest write {longest:.3f} s")  # noqa: T201
     assert longest < 2

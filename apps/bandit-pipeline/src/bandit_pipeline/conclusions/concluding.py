@@ -22,9 +22,9 @@ class Concluded:
 
 
 def ready(client: ServiceClient) -> list[str]:
-    """Return the running experiments whose stopping rule says stop."""
+    """Return the running experiments whose stopping rule says stop, where it may conclude by itself."""
     running = [each["experiment_id"] for each in client.experiments("running")]
-    return [name for name in running if client.get(f"/experiments/{name}/conclusion")["stop"]]
+    return [name for name in running if _may_conclude(client, name)]
 
 
 def unrecorded(client: ServiceClient, tracking: Tracking) -> list[str]:
@@ -44,6 +44,14 @@ def conclude_and_record(service: BanditService, tracking: Tracking, grafana: Gra
             _conclude(client, name)
         for name in unrecorded(client, tracking):
             yield _record(client, name, tracking, grafana)
+
+
+def _may_conclude(client: ServiceClient, name: str) -> bool:
+    """Return whether the stopping rule says stop; never where somebody wants to conclude by hand (auto_conclude)."""
+    if not client.get(f"/experiments/{name}/conclusion")["stop"]:
+        return False
+    stopping = client.get(f"/experiments/{name}")["stopping"]
+    return stopping is not None and bool(stopping["auto_conclude"])
 
 
 def _conclude(client: ServiceClient, name: str) -> None:

@@ -1,3 +1,2 @@
-SELECT experiment_id, epoch, committed_seq AS seq FROM event_positions
-WHERE committed_seq > 0
-ORDER BY experiment_id
+-- now() is when this transaction began, before anything is read in it.
+SELECT id AS experiment_id, now() AS read_at FROM experiments ORDER BY id

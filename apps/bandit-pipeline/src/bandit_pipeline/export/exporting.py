@@ -1,14 +1,15 @@
 """Decisions with their rewards from Postgres to Parquet: a data set per experiment, a file per day of decisions.
 
-A day is written again as a whole when anything has happened to its decisions, also a reward that came days later. So
-every decision stands in exactly one file, once; and a run that is cut off leaves whole files, old or new. How far the
-export has come is written last: cut off before that, the next run writes the same days again.
+A day is written again as a whole when anything has happened to its decisions since the last export or in the 15 minutes
+before it, also a reward that came days later. So every decision stands in exactly one file, once; and a run that is cut
+off leaves whole files, old or new. When the export read Postgres is written last: cut off before that, the next run
+writes the same days again.
 """
 
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Final
 
 import polars as pl
@@ -56,16 +57,15 @@ def export(postgres: Postgres, bucket: Bucket) -> Iterator[Written]:
 
 
 def _export_one(connection: Connection, bucket: Bucket, experiment: Row) -> Iterator[Written]:
-    name, known = experiment["experiment_id"], _Position.read(bucket, experiment["experiment_id"])
-    if (known.epoch, known.seq) == (experiment["epoch"], experiment["seq"]):
-        return
-    since = {"experiment_id": name, "epoch": known.epoch, "seq": known.seq}
+    name, known = experiment["experiment_id"], _Progress.read(bucket, experiment["experiment_id"])
+    since = {"experiment_id": name, "since": known.read_at}
     days: list[date] = [row["day"] for row in fetch(connection, statement(__package__, "changed_days"), since)]
     for day in days:
         pairs = fetch_frame(connection, statement(__package__, "pairs"), SCHEMA, {"experiment_id": name, "day": day})
         bucket.put_frame(file_key(name, str(day)), pairs)
         yield Written(name, str(day), len(pairs), len(pairs) - pairs["reward"].null_count())
-    _Position(experiment["epoch"], experiment["seq"], sorted({*known.days, *map(str, days)})).write(bucket, name)
+    if days:
+        _Progress(experiment["read_at"], sorted({*known.days, *map(str, days)})).write(bucket, name)
 
 
 def folder(experiment_id: str) -> str:
@@ -77,28 +77,27 @@ def file_key(experiment_id: str, day: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Position:
-    """How far an experiment's export has come, and the days it has files of."""
+class _Progress:
+    """When the last export that wrote something read Postgres, by its clock, and the days there are files of."""
 
-    epoch: int
-    seq: int
+    read_at: datetime | None
     days: list[str]
 
     @classmethod
-    def read(cls, bucket: Bucket, experiment_id: str) -> "_Position":
+    def read(cls, bucket: Bucket, experiment_id: str) -> "_Progress":
         """Return what was written last; from the beginning if nothing was, or if a file has gone missing since."""
         there = set(bucket.listing(folder(experiment_id)))
-        key = _position_key(experiment_id)
+        key = _progress_key(experiment_id)
         if key in there:
-            found = cls(**json.loads(bucket.get(key)))
-            if all(file_key(experiment_id, day) in there for day in found.days):
-                return found
-        return cls(-1, -1, [])
+            found = json.loads(bucket.get(key))
+            if all(file_key(experiment_id, day) in there for day in found["days"]):
+                return cls(datetime.fromisoformat(found["read_at"]), found["days"])
+        return cls(None, [])
 
     def write(self, bucket: Bucket, experiment_id: str) -> None:
-        content = {"epoch": self.epoch, "seq": self.seq, "days": self.days}
-        bucket.put(_position_key(experiment_id), json.dumps(content).encode())
+        content = {"read_at": self.read_at and self.read_at.isoformat(), "days": self.days}
+        bucket.put(_progress_key(experiment_id), json.dumps(content).encode())
 
 
-def _position_key(experiment_id: str) -> str:
-    return f"{folder(experiment_id)}_position.json"
+def _progress_key(experiment_id: str) -> str:
+    return f"{folder(experiment_id)}_progress.json"

@@ -1,18 +1,45 @@
 -- One row per decision of a day, with what came of it so far. Units are left out, so that erasing one need not go here.
+-- What the closing of a window filled in is left out too: `closed` says that the outcome counted, so `reward` is null
+-- where a missing reward counted as zero. Rewards are in the units they were sent in.
+WITH event AS (
+    SELECT *
+    FROM bandit_events
+    WHERE experiment_id = %(experiment_id)s AND part = ''
+        AND decision_time >= %(day)s::timestamp AT TIME ZONE 'UTC'
+        AND decision_time < (%(day)s::timestamp + interval '1 day') AT TIME ZONE 'UTC'
+), unit AS (
+    SELECT CASE WHEN definition #>> '{rewards,distribution}' = 'gaussian'
+        THEN coalesce((definition #>> '{rewards,unit}')::float8, 1) ELSE 1
+    END AS size
+    FROM experiments WHERE id = %(experiment_id)s
+), came AS (
+    SELECT
+        decision_id, position, decision_time,
+        bool_or(kind = 'activation' AND NOT filled) AS activated,
+        max(reward_micro) FILTER (WHERE kind = 'reward' AND NOT filled) AS reward_micro,
+        max(event_time) FILTER (WHERE kind = 'reward' AND NOT filled) AS reward_time,
+        max(reward_micro) FILTER (WHERE kind = 'late') AS late_micro,
+        bool_or(kind = 'outcome') AS closed
+    FROM event
+    GROUP BY decision_id, position, decision_time
+)
 SELECT
-    event.decision_id, event.position, event.decision_time, arm.arm, arm.arm_index, decided.stratum,
-    decided.propensity, decided.weights_version, decided.first_exposure, decided.context::text AS context,
-    NOT decided.deferred OR bool_or(event.kind = 'activation') AS active,
-    (max(event.reward_micro) FILTER (WHERE event.kind = 'reward')) / 1e6::float8 AS reward,
-    max(event.event_time) FILTER (WHERE event.kind = 'reward') AS reward_time,
-    (max(event.reward_micro) FILTER (WHERE event.kind = 'late')) / 1e6::float8 AS late_reward,
-    bool_or(event.kind = 'close') AS closed
-FROM bandit_events AS event
-JOIN bandit_events AS decided USING (experiment_id, decision_id, position, decision_time)
-JOIN experiment_arms AS arm ON arm.experiment_id = event.experiment_id AND arm.arm_index = decided.arm_index
-WHERE event.experiment_id = %(experiment_id)s AND decided.kind = 'decision'
-    AND event.decision_time >= %(day)s::timestamp AT TIME ZONE 'UTC'
-    AND event.decision_time < (%(day)s::timestamp + interval '1 day') AT TIME ZONE 'UTC'
-GROUP BY event.decision_id, event.position, event.decision_time, arm.arm, arm.arm_index, decided.stratum,
-    decided.propensity, decided.weights_version, decided.first_exposure, decided.context::text, decided.deferred
-ORDER BY event.decision_time, event.decision_id, event.position
+    decided.decision_id, decided.position, decided.decision_time, arm.arm, decided.arm_index, decided.stratum,
+    decided.propensity, decided.weights_version,
+    CASE WHEN decided.unit_hash IS NOT NULL
+        THEN (exposure.decision_id, exposure.decision_time) IS NOT DISTINCT FROM (decided.decision_id, decided.decision_time)
+    END AS first_exposure,
+    decided.context::text AS context,
+    NOT decided.deferred OR came.activated AS active,
+    came.reward_micro / 1e6::float8 * unit.size AS reward,
+    came.reward_time,
+    came.late_micro / 1e6::float8 * unit.size AS late_reward,
+    came.closed
+FROM event AS decided
+JOIN came USING (decision_id, position, decision_time)
+JOIN experiment_arms AS arm ON arm.experiment_id = decided.experiment_id AND arm.arm_index = decided.arm_index
+CROSS JOIN unit
+LEFT JOIN exposures AS exposure
+    ON exposure.experiment_id = decided.experiment_id AND exposure.unit_hash = decided.unit_hash
+WHERE decided.kind = 'decision'
+ORDER BY decided.decision_time, decided.decision_id, decided.position

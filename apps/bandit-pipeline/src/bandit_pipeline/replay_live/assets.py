@@ -51,6 +51,7 @@ def replay_live(
         for progress in visitors.send(client, plan, waiting, batch=config.batch, rate=config.rate):
             if progress.sent % NEWS_EVERY < config.batch:
                 context.log.info(f"{progress.seen + progress.sent:,} of {len(plan.visitors):,} visitors: {progress}")
+        visitors.wait_until_counted(postgres, plan, progress)
         arms = visitors.standing(client, plan)
         with tracking.run(f"replay_live/{campaign}", parameters=config.model_dump(), data=data) as run:
             run.metrics(_totals(arms, len(plan.visitors)), step="visitors")

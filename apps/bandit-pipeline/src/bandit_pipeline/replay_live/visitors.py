@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import polars as pl
 
+from bandit_pipeline.errors import PipelineError
 from bandit_pipeline.resources import Postgres
 from bandit_pipeline.resources.postgres import fetch
 from bandit_pipeline.resources.service import ServiceClient, ServiceError
@@ -21,6 +22,10 @@ from bandit_pipeline.sql import statement
 
 REWARD_WINDOW = 30 * 86_400.0
 """Seconds for which the service knows a decision, so for which a replay that was cut off can go on."""
+
+
+COUNTED_WITHIN = 60.0
+"""Seconds within which the service has counted what was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +151,34 @@ def _send_batch(client: ServiceClient, experiment_id: str, some: Sequence[Visito
 
 def _reward(experiment_id: str, visitor: Visitor) -> dict[str, Any]:
     return {"experiment_id": experiment_id, "decision_id": visitor.decision_id, "reward": visitor.reward}
+
+
+def wait_until_counted(
+    postgres: Postgres,
+    plan: Plan,
+    progress: Progress,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Wait until everything that was sent is in Postgres, and the outcomes of deferred decisions with it.
+
+    Raises:
+        PipelineError: it is not, after 60 seconds.
+    """
+    unsent = len(plan.visitors) - progress.seen - progress.sent
+    deadline = clock() + COUNTED_WITHIN
+    # After a conclusion the visitors of the last batch have decisions, and no rewards.
+    while _is_unsettled(postgres, plan) or (not progress.ended and len(remaining(postgres, plan)) > unsent):
+        if clock() >= deadline:
+            raise PipelineError("bandit-service has not counted all rewards: is a process of it running and ready?")
+        sleep(0.2)
+
+
+def _is_unsettled(postgres: Postgres, plan: Plan) -> bool:
+    with postgres.transaction() as connection:
+        [row] = fetch(connection, statement(__package__, "unsettled"), {"experiment_id": plan.experiment_id})
+    return bool(row["unsettled"])
 
 
 def standing(client: ServiceClient, plan: Plan) -> pl.DataFrame:

@@ -53,7 +53,7 @@ class ServiceClient:
         """Send items together and return what became of each; an item that was refused is an error."""
         answers: list[dict[str, Any]] = self.post(path, {"items": items})["items"]
         for answer in answers:
-            if answer["status"] != httpx.codes.OK:
+            if not httpx.codes.is_success(answer["status"]):
                 problem = answer["problem"]
                 raise ServiceError(f"bandit-service refused an item of {path}: {_text(problem)}", answer["status"])
         return [answer["result"] for answer in answers]

@@ -1,1 +1,1 @@
-"""Posterior snapshots in Postgres, more often than the service takes them by itself."""
+"""Posterior snapshots in Postgres."""

@@ -1,4 +1,4 @@
-"""Snapshots of what is believed, between those that the service takes by itself."""
+"""Snapshots of posteriors."""
 
 import dagster as dg
 from pydantic import Field
@@ -13,14 +13,14 @@ from bandit_pipeline.tables import markdown
 class SnapshotConfig(dg.Config):
     """When an experiment is due."""
 
-    min_events: int = Field(default=1, ge=1, description="Events since the last snapshot that make a new one due")
+    min_events: int = Field(default=1, ge=1, description="Counted events since the last snapshot that make one due")
 
 
 @dg.asset(group_name="experiments", owners=OWNERS, kinds={"postgres"})
 def posterior_snapshots(
     context: dg.AssetExecutionContext, config: SnapshotConfig, postgres: Postgres
 ) -> dg.MaterializeResult[None]:
-    """Posteriors of every experiment with new events, in the table posterior_snapshots: exact folds of its events."""
+    """Posteriors of every experiment with new events, in the table posterior_snapshots: exact sums of its events."""
     with clear_failure(context):
         taken = take(postgres, config.min_events)
     return dg.MaterializeResult(

@@ -72,7 +72,7 @@ def reward(
     if session.as_json:
         session.json(found)
     else:
-        session.console.print(f"{found.status}: arm {found.arm}")
+        session.console.print(found.status if found.arm is None else f"{found.status}: arm {found.arm}")
 
 
 @app.command()

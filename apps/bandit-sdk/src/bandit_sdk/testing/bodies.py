@@ -67,6 +67,7 @@ class Select(Body, frozen=True):
     exclude_arms: list[str] | None = None
     decision_id: str | None = None
     defer_activation: bool = False
+    request_id: str | None = None
 
 
 class Reward(Body, frozen=True):

@@ -24,7 +24,10 @@ type Status = Literal["running", "paused", "concluded", "archived"]
 
 @dataclass(slots=True)
 class Decision:
-    """What was decided, and which of its positions were rewarded; `joint` is the probability of a whole slate."""
+    """What was decided, and which of its positions were rewarded.
+
+    `joint` is the probability of a whole slate; `waiting` are rewards that count once the decision is activated.
+    """
 
     id: str
     arms: tuple[str, ...]
@@ -36,6 +39,7 @@ class Decision:
     vector: str = "published"
     joint: float | None = None
     rewarded: set[int] = field(default_factory=set)
+    waiting: list[float] = field(default_factory=list)
 
 
 class MemoryExperiment:
@@ -61,6 +65,7 @@ class MemoryExperiment:
         self.revision = 1
         self.version = 0
         self.decisions: dict[str, Decision] = {}
+        self._requests: dict[str, Decision] = {}
         self._direct: set[str] = set()
         self._allocation: Allocation | None = None
         self._is_stale = True
@@ -94,14 +99,25 @@ class MemoryExperiment:
         return before
 
     def select(self, request: Select, rng: np.random.Generator, new_id: Callable[[], str], now: float) -> Decision:
-        """Make a decision, or repeat the one of that id."""
+        """Make a decision, or repeat the one of that decision id or request id."""
         self._check_open()
-        known = self.decisions.get(request.decision_id or "")
+        known = self.decisions.get(request.decision_id or "") or self._requests.get(request.request_id or "")
         if known is not None:
             return known
         decision = self._decided(request, rng, request.decision_id or new_id(), now)
         self.decisions[decision.id] = decision
+        if request.request_id is not None:
+            self._requests[request.request_id] = decision
         return decision
+
+    def check_reward(self, request: Reward, now: float) -> None:
+        """Refuse what can be refused without counting."""
+        self._judged(request)
+        if request.decision_id is not None:
+            self._rewardable(request, now)
+        else:
+            self._check_open()
+            self.checked(request.arm or "", "arm")
 
     def reward(self, request: Reward, now: float) -> tuple[str, str, float | None]:
         """Count a reward once; return its status, its arm and its number."""
@@ -118,20 +134,28 @@ class MemoryExperiment:
             decision.rewarded.add(request.position)
             if decision.stratum != "bandit":
                 return ("applied" if is_new else "duplicate"), arm, reward
+            if is_new and reward is not None and not decision.is_active:
+                decision.waiting.append(reward)
+                return "applied", arm, reward
         if not is_new:
             return "duplicate", arm, reward
         if reward is None:
             return "ignored", arm, None
-        self.posteriors[arm] = self.posteriors[arm].update(reward)
-        self._is_stale = True
+        self._learn(arm, reward)
         return "applied", arm, reward
 
     def activate(self, decision_id: str) -> bool:
-        """Count a deferred decision from now on; return whether that is new."""
+        """Count a deferred decision from now on, with the reward it may have got; return whether that is new."""
         decision = self._found(decision_id)
         is_new = not decision.is_active
         decision.is_active = True
+        while decision.waiting:
+            self._learn(decision.arms[0], decision.waiting.pop())
         return is_new
+
+    def _learn(self, arm: str, reward: float) -> None:
+        self.posteriors[arm] = self.posteriors[arm].update(reward)
+        self._is_stale = True
 
     def change(self, status: Status, winner: str | None = None) -> None:
         """Go to another state; what is over stays over, but for the archive."""
@@ -209,8 +233,6 @@ class MemoryExperiment:
             raise wrong("position", f"the decision has {len(decision.arms)} positions")
         if request.arm not in (None, decision.arms[request.position]):
             raise Refusal(409, f"the decision was for arm {decision.arms[request.position]!r}; nothing was counted")
-        if not decision.is_active:
-            raise Refusal(409, "the decision was deferred: it needs POST /activate before its reward")
         if now > decision.at + self.definition.reward_window:
             raise Refusal(410, f"the reward window of {self.definition.reward_window:g} s is over")
         return decision

@@ -6,6 +6,7 @@ import itertools
 import re
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -35,15 +36,19 @@ class InMemoryService(httpx.BaseTransport, httpx.AsyncBaseTransport):
 
     Attributes:
         away: Set it to True, and nothing answers any more.
+        queueing: Set it to True, and rewards are answered 202 `queued`, as by a service whose database is away. They
+            count once it is False again.
     """
 
     def __init__(self, *, rng: np.random.Generator | None = None, clock: Callable[[], float] = time.time) -> None:
         self.away = False
+        self.queueing = False
+        self._queued: list[tuple[MemoryExperiment, Reward, float]] = []
         self._rng = rng or np.random.default_rng()
         self._clock = clock
         self._experiments: dict[str, MemoryExperiment] = {}
         self._ids = itertools.count(1)
-        self._posts: dict[str, Callable[[bytes], Any]] = {
+        self._posts: dict[str, Callable[[bytes], tuple[int, dict[str, Any]]]] = {
             "/select": self._select,
             "/reward": self._reward,
             "/activate": self._activate,
@@ -63,6 +68,7 @@ class InMemoryService(httpx.BaseTransport, httpx.AsyncBaseTransport):
         if self.away:
             raise httpx.ConnectError("the service in memory is away", request=request)
         try:
+            self._count_queued()
             status, answer = self._routed(request)
         except Refusal as refusal:
             status, answer = refusal.status, refusal.document()
@@ -72,7 +78,7 @@ class InMemoryService(httpx.BaseTransport, httpx.AsyncBaseTransport):
     def _routed(self, request: httpx.Request) -> tuple[int, Any]:
         method, path = request.method, request.url.path
         if method == "POST" and path in self._posts:
-            return 200, self._posts[path](request.content)
+            return self._posts[path](request.content)
         if path == "/experiments" and method == "POST":
             return 201, self._create(decode(NewExperiment, request.content))
         if path == "/experiments" and method == "GET":
@@ -115,18 +121,22 @@ class InMemoryService(httpx.BaseTransport, httpx.AsyncBaseTransport):
                 return None
         return views.whole(experiment)
 
-    def _select(self, content: bytes) -> dict[str, Any]:
+    def _select(self, content: bytes) -> tuple[int, dict[str, Any]]:
         request = decode(Select, content)
         experiment = self._experiment(request.experiment_id)
         decision = experiment.select(request, self._rng, self._new_id, self._clock())
-        return views.selection(experiment, decision)
+        return 200, views.selection(experiment, decision)
 
-    def _reward(self, content: bytes) -> dict[str, Any]:
-        request = decode(Reward, content)
+    def _reward(self, content: bytes) -> tuple[int, dict[str, Any]]:
+        request, now = decode(Reward, content), self._clock()
         experiment = self._experiment_of(request.decision_id, request.experiment_id)
-        status, arm, reward = experiment.reward(request, self._clock())
+        if self.queueing:
+            experiment.check_reward(request, now)
+            self._queued.append((experiment, request, now))
+            return 202, {"status": "queued"}
+        status, arm, reward = experiment.reward(request, now)
         name = experiment.definition.experiment_id
-        return {
+        return 200, {
             "status": status,
             "experiment_id": name,
             "arm": arm,
@@ -134,22 +144,32 @@ class InMemoryService(httpx.BaseTransport, httpx.AsyncBaseTransport):
             "reward": reward,
         }
 
-    def _activate(self, content: bytes) -> dict[str, Any]:
+    def _count_queued(self) -> None:
+        """Count what was queued, by the time at which it came."""
+        while self._queued and not self.queueing:
+            experiment, request, at = self._queued.pop(0)
+            with suppress(Refusal):  # the experiment was archived meanwhile
+                experiment.reward(request, at)
+
+    def _activate(self, content: bytes) -> tuple[int, dict[str, Any]]:
         request = decode(Activate, content)
         experiment = self._experiment_of(request.decision_id, request.experiment_id)
         status = "activated" if experiment.activate(request.decision_id) else "duplicate"
         name = experiment.definition.experiment_id
-        return {"status": status, "experiment_id": name, "decision_id": request.decision_id}
+        return 200, {"status": status, "experiment_id": name, "decision_id": request.decision_id}
 
-    def _batch(self, content: bytes, answer: Callable[[bytes], dict[str, Any]]) -> dict[str, Any]:
-        def settled(raw: msgspec.Raw) -> dict[str, Any]:
+    def _batch(
+        self, content: bytes, answer: Callable[[bytes], tuple[int, dict[str, Any]]]
+    ) -> tuple[int, dict[str, Any]]:
+        def answered(raw: msgspec.Raw) -> dict[str, Any]:
             try:
-                return {"status": 200, "result": answer(bytes(raw))}
+                status, result = answer(bytes(raw))
             except Refusal as refusal:
                 return {"status": refusal.status, "problem": refusal.document()}
+            return {"status": status, "result": result}
 
         items: Sequence[msgspec.Raw] = decode(Batch, content).items
-        return {"items": [settled(raw) for raw in items]}
+        return 200, {"items": [answered(raw) for raw in items]}
 
     def _experiment(self, name: str) -> MemoryExperiment:
         if name not in self._experiments:

@@ -1,1 +1,1 @@
-"""The lease-holder's work: beliefs to published weights. Imports serving, events, the stores and domain."""
+"""The lease-holder's work: from outcomes to published weights. Imports serving, the stores and domain."""

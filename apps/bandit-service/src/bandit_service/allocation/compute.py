@@ -1,4 +1,4 @@
-"""From the counts in the store to weights: a pure function of what was read."""
+"""From totals to weights: a pure function of what was read."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from bandit_core.holdout import Side, prob_better
 from bandit_core.policies.base import ArmBeliefs
 from bandit_core.stopping import StoppingRule, Verdict
 from bandit_service.allocation.averaged import averaged, explained
-from bandit_service.allocation.linear_fold import Models
+from bandit_service.allocation.linear_models import Models
 from bandit_service.allocation.segment_weights import segment_weights
 from bandit_service.domain.allocation import AllocationRecord
 from bandit_service.domain.experiment import MICRO, ArmDefinition, Experiment
+from bandit_service.domain.totals import Totals
 from bandit_service.domain.vectors import beliefs_about, guardrails_of, policy_of
-from bandit_service.redis_store.state import BeliefCounts, State
 
 FAST_UPDATES = 0.1
 # Every segment's vector is computed anew, every arm's model read by every replica, or t distributions integrated.
@@ -54,16 +54,15 @@ class Posterior:
         return (self.rewards, self.alpha, self.beta) if experiment.is_gaussian else (self.alpha, self.beta)
 
 
-def posteriors(experiment: Experiment, counts: BeliefCounts) -> tuple[Posterior, ...]:
+def posteriors(experiment: Experiment, totals: Totals) -> tuple[Posterior, ...]:
     """Return the posterior of every arm, retired ones too, in the order of their index."""
-    priors = experiment.priors
     return tuple(
         Posterior(
             arm,
-            (_or(counts.alpha_micro, arm.index) or priors[arm.index][0]) / MICRO,
-            (_or(counts.beta_micro, arm.index) or priors[arm.index][1]) / MICRO,
-            counts.state.decisions.get(arm.index, 0),
-            counts.state.rewards.get(arm.index, 0),
+            totals.alpha_micro(experiment, arm.index) / MICRO,
+            totals.beta_micro(experiment, arm.index) / MICRO,
+            totals.decisions.get(arm.index, 0),
+            totals.rewards.get(arm.index, 0),
         )
         for arm in experiment.arms
     )
@@ -89,13 +88,16 @@ def update_every(experiment: Experiment) -> float:
 
 def compute(
     experiment: Experiment,
-    counts: BeliefCounts,
+    totals: Totals,
     previous: AllocationRecord | None,
     now: float,
     models: Models | None = None,
 ) -> tuple[AllocationRecord, Allocation]:
-    """Return the next allocation of an experiment and its explanation; `models` are those of a contextual one."""
-    active = [posterior for posterior in posteriors(experiment, counts) if posterior.arm.status == "active"]
+    """Return the next allocation of an experiment and its explanation; `models` are those of a contextual one.
+
+    Its version is the one after `previous`: the ledger gives a later one if that was used.
+    """
+    active = [posterior for posterior in posteriors(experiment, totals) if posterior.arm.status == "active"]
     allocation = allocate(
         arms=[
             ArmState(each.arm.id, each.alpha, each.beta, each.rewards, newcomer=each.arm.newcomer) for each in active
@@ -110,18 +112,15 @@ def compute(
         allocation = explained(experiment, models, allocation)
     names = list(allocation.weights)
     record = AllocationRecord(
-        version=counts.state.weights_version + 1,
-        epoch=counts.state.epoch or 0,
+        version=1 if previous is None else previous.version + 1,
         revision=experiment.revision,
-        belief_version=counts.state.version,
-        seq=counts.state.seq,
         published_at=now,
         changed_at=now if previous is None or _moved(previous, allocation) else previous.changed_at,
         weights=allocation.weights,
         prob_best=dict(zip(names, allocation.best_arm.prob_best.tolist(), strict=True)),
         expected_loss=dict(zip(names, (allocation.best_arm.expected_loss * experiment.unit).tolist(), strict=True)),
         beliefs={each.arm.id: each.parameters(experiment) for each in active},
-        segments=segment_weights(experiment, counts) if experiment.segment_by else {},
+        segments=segment_weights(experiment, totals) if experiment.segment_by else {},
     )
     return record, allocation
 
@@ -133,12 +132,12 @@ def is_material(record: AllocationRecord, last: AllocationRecord | None) -> bool
     return any(abs(weight - last.weights[arm]) >= _MATERIAL_CHANGE for arm, weight in record.weights.items())
 
 
-def judge(experiment: Experiment, counts: BeliefCounts, now: float) -> Verdict | None:
+def judge(experiment: Experiment, totals: Totals, now: float) -> Verdict | None:
     """Return what the stopping rule says now; None for an experiment without one."""
     rule = experiment.stopping
     if rule is None:
         return None
-    known = posteriors(experiment, counts)
+    known = posteriors(experiment, totals)
     # Where a missing reward is a zero, a decision says nothing before its window has closed.
     closes = experiment.missing_reward == "zero"
     stopping = StoppingRule(
@@ -152,21 +151,14 @@ def judge(experiment: Experiment, counts: BeliefCounts, now: float) -> Verdict |
     )
     decisions = {each.arm.id: min(each.decisions, each.rewards) if closes else each.decisions for each in known}
     elapsed = max(0.0, now - experiment.created_at)
-    better = None if rule.prob_better is None else prob_better(*sides(experiment, known, counts.state))
+    better = None if rule.prob_better is None else prob_better(*sides(known, totals))
     return stopping.evaluate(beliefs_of(experiment, known), decisions, elapsed, better)
 
 
-def sides(experiment: Experiment, known: Sequence[Posterior], state: State) -> tuple[Side, Side]:
+def sides(known: Sequence[Posterior], totals: Totals) -> tuple[Side, Side]:
     """Return the rewards of the bandit and of the holdout, which got the control."""
-    # Where a missing reward is a zero, decisions without one count too: rewards of the bandit entered at close then.
-    closes = experiment.missing_reward == "zero"
-    held = sum(state.holdout_decisions.values()) if closes else state.holdout_rewards
     bandit = Side(sum(each.rewards for each in known), sum(each.reward_sum for each in known))
-    return bandit, Side(held, state.holdout_reward_micro / MICRO)
-
-
-def _or(values: tuple[int | None, ...], index: int) -> int | None:
-    return values[index] if index < len(values) else None
+    return bandit, Side(totals.holdout_rewards, totals.holdout_reward_micro / MICRO)
 
 
 def _moved(previous: AllocationRecord, allocation: Allocation) -> bool:

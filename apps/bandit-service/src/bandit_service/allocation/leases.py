@@ -1,57 +1,63 @@
-"""Which experiments this process looks after: it computes their weights and writes their events to Postgres."""
+"""Which experiments this process looks after, as it last heard from the ledger."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Mapping
 
-from bandit_service.redis_store.store import RedisStore
+from bandit_service.ledger.leases import Lease, LeasesRepository
 
 
 class Leases:
-    """The leases held by this process.
+    """The leases held by this process. What is done under one is checked by the ledger: it may have gone meanwhile.
 
-    A lease counts as held only until its life has passed since before it was asked for, so that this process never
-    believes longer than the store does.
+    Args:
+        repository: The leases in the ledger.
+        life: Seconds without a heartbeat after which a process loses its leases.
     """
 
-    def __init__(self, store: RedisStore, *, token: str, life: float, monotonic: Callable[[], float]) -> None:
-        self._store = store
-        self.token = token
+    def __init__(self, repository: LeasesRepository, *, life: float) -> None:
+        self._repository = repository
         self._life = life
-        self._monotonic = monotonic
-        self._until: dict[str, float] = {}
+        self._held: dict[str, Lease] = {}
 
     @property
-    def owned(self) -> list[str]:
-        now = self._monotonic()
-        return [name for name, until in self._until.items() if until > now]
+    def held(self) -> Mapping[str, Lease]:
+        """What is held, by experiment; another mapping after every change."""
+        return self._held
 
-    def owns(self, experiment_id: str) -> bool:
-        return self._until.get(experiment_id, 0.0) > self._monotonic()
+    async def keep(self) -> None:
+        """Take leases that nobody holds, and learn which are held now.
 
-    async def claim(self, experiment_ids: Iterable[str]) -> set[str]:
-        """Take or renew leases; return the experiments whose lease was lost to another process."""
-        names = list(experiment_ids)
-        until = self._monotonic() + self._life
-        lost = set()
-        for name, held in zip(names, await self._store.lease(names, self.token, self._life), strict=True):
-            if held:
-                self._until[name] = until
-            elif self._until.pop(name, None) is not None:
-                lost.add(name)
-        return lost
-
-    async def keep(self, known: Iterable[str]) -> set[str]:
-        """Renew the leases of which less than half the life is left, and take those of `known` that nobody holds.
-
-        Returns the experiments whose lease was lost to another process.
+        Raises:
+            PostgresUnavailableError: what was held stays so, for all that is known.
         """
-        soon = self._monotonic() + self._life / 2
-        due = [name for name, until in self._until.items() if until < soon]
-        vacant = await self._store.vacant([name for name in known if name not in self._until])
-        return await self.claim([*due, *vacant])
+        held = dict((await self._repository.claim(self._life)).held)
+        if held != self._held:
+            self._held = held
+
+    async def take(self, experiment_id: str) -> Lease | None:
+        """Take the lease of an experiment, unless another process holds it.
+
+        Raises:
+            PostgresUnavailableError: Postgres is away.
+        """
+        lease = await self._repository.take(experiment_id, self._life)
+        if lease is None:
+            self.drop(experiment_id)
+        elif self._held.get(experiment_id) != lease:
+            self._held = self._held | {experiment_id: lease}
+        return lease
+
+    def drop(self, experiment_id: str) -> None:
+        """Leave an experiment to the process that took its lease."""
+        if experiment_id in self._held:
+            self._held = {name: lease for name, lease in self._held.items() if name != experiment_id}
 
     async def release(self) -> None:
-        """Give every lease back, so that another process can go on at once."""
-        names, self._until = list(self._until), {}
-        await self._store.release(names, self.token)
+        """Give every lease back, so that another process can go on at once.
+
+        Raises:
+            PostgresUnavailableError: others take them after their life.
+        """
+        self._held = {}
+        await self._repository.release()

@@ -10,16 +10,15 @@ import msgspec
 class AllocationRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Weights by arm, with the numbers they came from. Times are seconds since the epoch (UTC).
 
-    `belief_version` and `seq` say which beliefs were looked at; `changed_at` is when a weight last moved. `beliefs` are
-    those by arm: alpha and beta; or, if gaussian, how many rewards there were, their sum and that of their squares in
-    units. `segments` has the weights of each segment by its name.
+    `version` and `token` are given by the ledger when it takes the record; `token` is that of the lease under which it
+    was published. `changed_at` is when a weight last moved. `beliefs` are those by arm: alpha and beta; or, if
+    gaussian, how many rewards there were, their sum and that of their squares in units. `segments` has the weights of
+    each segment by its name.
     """
 
     version: int
-    epoch: int
+    token: int = 0
     revision: int
-    belief_version: int
-    seq: int
     published_at: float
     changed_at: float
     weights: Mapping[str, float]

@@ -13,12 +13,14 @@ from typing import NamedTuple
 
 from bandit_service.domain.event import Stratum, Vector
 
+# Names the format of what follows.
 PREFIX = "d1."
 _STRATA: tuple[Stratum, ...] = ("bandit", "holdout", "paused", "concluded")
 _VECTORS: tuple[Vector, ...] = ("published", "subset", "renormalised", "segment", "context", "slate")
 _DEFERRED = 0b100
 _HAS_MORE = 0b1000
-_HEAD = struct.Struct(">BBHIdQ8s")
+# Key, flags, arm, revision of the definition, version of the weights, propensity, time, random bytes.
+_HEAD = struct.Struct(">BBHIQdQ8s")
 # Behind the head, for decisions that were not drawn from the published vector alone: the vector, the segment and one
 # (0: none), how many arms follow in the slate, and those.
 _MORE = struct.Struct(">BHB")
@@ -38,7 +40,7 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Ticket:
+class DecisionClaims:
     """What a decision id says: which experiment and arm, how likely it was, when, and in which stratum.
 
     `segment` is the number of the context's segment. `slate` holds every position, if there are several; the first is
@@ -52,6 +54,7 @@ class Ticket:
     stratum: Stratum = "bandit"
     deferred: bool = False
     weights_version: int = 0
+    revision: int = 0
     vector: Vector = "published"
     segment: int | None = None
     slate: tuple[Place, ...] = ()
@@ -83,24 +86,25 @@ class DecisionIds:
         self._signing_id = next(iter(keys))
         self._entropy = entropy
 
-    def issue(self, ticket: Ticket) -> str:
+    def issue(self, claims: DecisionClaims) -> str:
         """Return the signed id of a new decision."""
-        more = _more(ticket)
-        flags = _STRATA.index(ticket.stratum) | (_DEFERRED if ticket.deferred else 0) | (_HAS_MORE if more else 0)
+        more = _more(claims)
+        flags = _STRATA.index(claims.stratum) | (_DEFERRED if claims.deferred else 0) | (_HAS_MORE if more else 0)
         head = _HEAD.pack(
             self._signing_id,
             flags,
-            ticket.arm_index,
-            ticket.weights_version & 0xFFFFFFFF,
-            ticket.propensity,
-            ticket.decision_ms,
+            claims.arm_index,
+            claims.revision & 0xFFFFFFFF,
+            claims.weights_version,
+            claims.propensity,
+            claims.decision_ms,
             self._entropy(8),
         )
-        body = head + more + ticket.experiment_id.encode()
+        body = head + more + claims.experiment_id.encode()
         signature = blake2b(body, digest_size=_SIGNATURE_BYTES, key=self._keys[self._signing_id]).digest()
         return PREFIX + base64.urlsafe_b64encode(body + signature).rstrip(b"=").decode()
 
-    def read(self, decision_id: str) -> Ticket:
+    def read(self, decision_id: str) -> DecisionClaims:
         """Return what an id issued by this service says.
 
         Raises:
@@ -113,9 +117,9 @@ class DecisionIds:
         expected = blake2b(body, digest_size=_SIGNATURE_BYTES, key=self._keys[body[0]]).digest()
         if not hmac.compare_digest(signature, expected):
             raise ForgedDecisionIdError("the decision id's signature does not match")
-        _, flags, arm_index, weights_version, propensity, decision_ms, _ = _HEAD.unpack_from(body)
+        _, flags, arm_index, revision, weights_version, propensity, decision_ms, _ = _HEAD.unpack_from(body)
         vector, segment, slate, end = _read_more(body) if flags & _HAS_MORE else ("published", None, (), _HEAD.size)
-        return Ticket(
+        return DecisionClaims(
             experiment_id=body[end:].decode(),
             arm_index=arm_index,
             propensity=propensity,
@@ -123,18 +127,19 @@ class DecisionIds:
             stratum=_STRATA[flags & 0b11],
             deferred=bool(flags & _DEFERRED),
             weights_version=weights_version,
+            revision=revision,
             vector=vector,
             segment=segment,
             slate=slate,
         )
 
 
-def _more(ticket: Ticket) -> bytes:
-    if ticket.vector == "published" and ticket.segment is None and not ticket.slate:
+def _more(claims: DecisionClaims) -> bytes:
+    if claims.vector == "published" and claims.segment is None and not claims.slate:
         return b""
-    segment = 0 if ticket.segment is None else ticket.segment + 1
-    places = b"".join(_PLACE.pack(*place) for place in ticket.slate)
-    return _MORE.pack(_VECTORS.index(ticket.vector), segment, len(ticket.slate)) + places
+    segment = 0 if claims.segment is None else claims.segment + 1
+    places = b"".join(_PLACE.pack(*place) for place in claims.slate)
+    return _MORE.pack(_VECTORS.index(claims.vector), segment, len(claims.slate)) + places
 
 
 def _read_more(body: bytes) -> tuple[Vector, int | None, tuple[Place, ...], int]:

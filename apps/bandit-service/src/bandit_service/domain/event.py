@@ -1,57 +1,98 @@
-"""The event as it stands in the stream: a JSON array, compact because Redis holds it until Postgres has it."""
+"""An event: one row of the ledger, which counts once because its key is unique."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
 Stratum = Literal["bandit", "holdout", "paused", "concluded", "direct"]
-Kind = Literal["decision", "activation", "reward", "close", "late"]
+Kind = Literal["decision", "activation", "reward", "outcome", "late"]
 # Which vector a decision was drawn from: the published one; one that was computed for its subset of the arms, its
 # segment, its context; the published one renormalised over a subset that is not computed yet; a ranking of a sample.
 Vector = Literal["published", "subset", "renormalised", "segment", "context", "slate"]
 type Context = list[float] | dict[str, float | str]
 
-
-class Circumstances(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """What else an event was made of, where it is not the published vector alone."""
-
-    vector: Vector = "published"
-    segment: str | None = None
-    slate_propensity: float | None = None
-    context: Context | None = None
+# Strata whose rewards say something about the arms.
+BELIEVED: Final[tuple[Stratum, ...]] = ("bandit", "direct")
 
 
-class EventRecord(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """What is known of an event when it is handed in. Times are milliseconds since the epoch (UTC).
+class EventKey(NamedTuple):
+    """What makes two events the same event."""
 
-    Whether the event changed the beliefs, whether a unit was new and what a closing window was worth is decided inside
-    the commit script, and stands beside this record in the stream.
+    experiment_id: str
+    decision_id: str
+    kind: Kind
+    position: int
+    part: str
+    decision_ms: int
+
+
+class Event(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """One row of the ledger. Times are milliseconds since the epoch (UTC); `event_ms` is when the service received it.
+
+    Attributes:
+        counted: Whether the row raises the totals.
+        position: Place in a slate, from 0.
+        part: The metric that a reward reports; empty for the reward itself.
+        revision: Of the definition that was in force.
+        reward_micro: The reward in millionths; None for an outcome that is ignored.
+        unit_hash: The hashed unit, as hexadecimal digits.
+        context: JSON text.
+        settles: The outcome of the decision depends on several events, so the lease-holder looks at it.
+        bucket_ms: Start of the bucket of time in which the decision waits for the end of its reward window, if it does.
+        claim: JSON text of what was answered, for an id of the caller's own, which only one event may have.
     """
 
+    experiment_id: str
     decision_id: str
+    kind: Kind
     decision_ms: int
     event_ms: int
     arm_index: int
     stratum: Stratum
-    propensity: float | None = None
-    reward_micro: int | None = None
-    weights_version: int | None = None
-    deferred: bool = False
-    unit_hash: str | None = None
+    counted: bool
     position: int = 0
-    circumstances: Circumstances | None = None
+    part: str = ""
+    deferred: bool = False
+    propensity: float | None = None
+    weights_version: int | None = None
+    revision: int | None = None
+    reward_micro: int | None = None
+    unit_hash: str | None = None
+    vector: Vector | None = None
+    segment: str | None = None
+    slate_propensity: float | None = None
+    context: str | None = None
+    settles: bool = False
+    bucket_ms: int | None = None
+    claim: str | None = None
+
+    @property
+    def key(self) -> EventKey:
+        return EventKey(self.experiment_id, self.decision_id, self.kind, self.position, self.part, self.decision_ms)
 
 
-class EventKey(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What makes an event the same event, here and in Postgres."""
+class Row(NamedTuple):
+    """An attempt to insert an event. (batch, ord) are the same when the attempt is repeated."""
 
-    decision_id: str
-    kind: Kind
-    position: int
-    decision_ms: int
+    batch: int
+    ord: int
+    event: Event
 
 
-encode_record = msgspec.json.Encoder().encode
-decode_record = msgspec.json.Decoder(EventRecord).decode
+class Batch(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Events that a process wrote down together, under a number of their own."""
+
+    number: int
+    events: tuple[Event, ...]
+
+    @property
+    def rows(self) -> list[Row]:
+        return [Row(self.number, place, event) for place, event in enumerate(self.events)]
+
+
+encode_batch = msgspec.msgpack.Encoder().encode
+decode_batch = msgspec.msgpack.Decoder(Batch).decode
+encode_event = msgspec.json.Encoder().encode
+decode_event = msgspec.json.Decoder(Event).decode

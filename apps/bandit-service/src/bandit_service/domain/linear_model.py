@@ -13,12 +13,11 @@ from bandit_core.contextual import LinearBeliefs
 class LinearRecord(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """Coefficients (K, d) and their covariances (K, d, d) of the arms that have not retired, as little-endian float64.
 
-    `seq` says up to which event of the epoch's stream they are the fold of.
+    `turn` says up to which turn of settling they hold the outcomes.
     """
 
     version: int
-    epoch: int
-    seq: int
+    turn: int
     arms: tuple[str, ...]
     theta: bytes
     covariance: bytes

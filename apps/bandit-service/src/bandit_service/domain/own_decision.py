@@ -1,4 +1,4 @@
-"""A decision that carries its caller's own id."""
+"""What was answered for a decision under its caller's own id."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from bandit_service.domain.event import Stratum, Vector
 
 
 class OwnDecision(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What the store remembers of a decision that carries its caller's own id."""
+    """The claim on an own id: what a repeated request, or a reward, needs to know of the decision."""
 
     arm_index: int
     propensity: float
@@ -16,5 +16,10 @@ class OwnDecision(msgspec.Struct, frozen=True, array_like=True, gc=False):
     stratum: Stratum
     deferred: bool
     weights_version: int
+    revision: int = 0
     vector: Vector = "published"
     segment: int | None = None
+
+
+encode_own_decision = msgspec.json.Encoder().encode
+decode_own_decision = msgspec.json.Decoder(OwnDecision).decode

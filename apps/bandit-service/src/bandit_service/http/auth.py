@@ -12,7 +12,7 @@ import structlog
 from bandit_service.domain.api_key import ANONYMOUS, ApiKey, Principal, digest, key_id
 from bandit_service.domain.problems import Unauthorized, Unavailable
 from bandit_service.ledger.errors import PostgresUnavailableError
-from bandit_service.redis_store.errors import StoreFullError, StoreUnavailableError
+from bandit_service.mirror.errors import StoreFullError, StoreUnavailableError
 
 _LONGEST_KEY = 200
 log = structlog.get_logger(__name__)

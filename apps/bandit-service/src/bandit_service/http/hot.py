@@ -55,6 +55,8 @@ class HotEndpoint:
     request_example: dict[str, Any]
     response_example: dict[str, Any] | None = None
     item: type[msgspec.Struct] | None = None
+    # Whether the answer may come before the work is done, if the client prefers that (RFC 7240).
+    may_respond_async: bool = False
 
 
 @dataclass(slots=True)
@@ -65,11 +67,9 @@ class Hot:
     metrics: Metrics
     endpoints: list[HotEndpoint] = field(default_factory=list)
 
-    def route[Q: msgspec.Struct, A: msgspec.Struct](
-        self, endpoint: HotEndpoint, handler: Callable[[Q, Principal], Awaitable[A]]
-    ) -> Route:
+    def route(self, endpoint: HotEndpoint, handler: Callable[..., Awaitable[msgspec.Struct]]) -> Route:
         """Return the route of an endpoint that answers one request."""
-        return self._route(endpoint, cast("Callable[[Any, Principal], Awaitable[Any]]", handler))
+        return self._route(endpoint, handler)
 
     def batch_route(
         self, endpoint: HotEndpoint, handler: Callable[[Batch, Principal], Awaitable[list[BatchItem]]]
@@ -82,7 +82,7 @@ class Hot:
 
         return self._route(endpoint, answer)
 
-    def _route(self, endpoint: HotEndpoint, handler: Callable[[Any, Principal], Awaitable[Any]]) -> Route:
+    def _route(self, endpoint: HotEndpoint, handler: Callable[..., Awaitable[Any]]) -> Route:
         self.endpoints.append(endpoint)
         serving = _Serving(endpoint, handler, self.admission, self.metrics)
         return Route(endpoint.path, serving, methods=["POST"], name=endpoint.path)
@@ -94,11 +94,12 @@ class _Serving:
     def __init__(
         self,
         endpoint: HotEndpoint,
-        handler: Callable[[Any, Principal], Awaitable[Any]],
+        handler: Callable[..., Awaitable[Any]],
         admission: Admission,
         metrics: Metrics,
     ) -> None:
         self._request = endpoint.request
+        self._may_respond_async = endpoint.may_respond_async
         self._handler = handler
         self._admit = admission.admit
         self._seconds = partial(metrics.requests.labels, endpoint.path)
@@ -107,14 +108,19 @@ class _Serving:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = perf_counter()
         try:
-            principal = self._admit(Headers(scope=scope))
+            headers = Headers(scope=scope)
+            principal = self._admit(headers)
             principal.require("writer")
             command = decode_item(self._request, await _body(receive))
             _bind(command)
-            answer = await self._handler(command, principal)
+            if self._may_respond_async and _prefers_async(headers):
+                answer = await self._handler(command, principal, respond_async=True)
+            else:
+                answer = await self._handler(command, principal)
             _bind(answer)
-            measured = self._answered
-            await _send_json(_encode(answer), send)
+            status = getattr(answer, "http_status", 200)
+            measured = self._answered if status == 200 else self._seconds(str(status))
+            await _send_json(_encode(answer), send, status)
         except Problem as problem:
             measured = self._seconds(str(problem.status))
             await problem_response(problem)(scope, receive, send)
@@ -135,11 +141,18 @@ async def _body(receive: Receive) -> bytes:
     return body
 
 
-async def _send_json(content: bytes, send: Send) -> None:
+async def _send_json(content: bytes, send: Send, status: int) -> None:
     length = str(len(content)).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", length)]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": content})
+
+
+def _prefers_async(headers: Headers) -> bool:
+    if "prefer" not in headers:
+        return False
+    wishes = ",".join(headers.getlist("prefer")).split(",")
+    return any(wish.strip().lower() == "respond-async" for wish in wishes)
 
 
 def decode_item[T: msgspec.Struct](kind: type[T], raw: Sequence[int]) -> T:
@@ -161,7 +174,8 @@ async def settle[B, A](begun: Settled[B], finish: Callable[[B], Awaitable[A]]) -
     if isinstance(begun, Problem):
         return _refused(begun)
     try:
-        return BatchItem(200, result=await finish(begun))
+        result = await finish(begun)
+        return BatchItem(getattr(result, "http_status", 200), result=result)
     except Problem as problem:
         return _refused(problem)
 

@@ -17,7 +17,7 @@ from starlette.routing import Match
 
 from bandit_service.domain.problems import FieldError, Invalid, Problem, Unavailable
 from bandit_service.ledger.errors import MissingSchemaError, PostgresUnavailableError
-from bandit_service.redis_store.errors import StoreFullError, StoreUnavailableError
+from bandit_service.mirror.errors import StoreFullError, StoreUnavailableError
 
 MEDIA_TYPE = "application/problem+json"
 MOST_FIELD_ERRORS = 20

@@ -92,7 +92,7 @@ class ExperimentsRepository:
             cursor = await connection.execute(statement("insert_experiment"), _row(experiment, reason.at))
             if cursor.rowcount == 0:
                 raise AlreadyExistsError(experiment.id)
-            await connection.execute(statement("insert_position"), {"experiment_id": experiment.id})
+            await connection.execute(statement("insert_lease"), {"experiment_id": experiment.id})
             await _put_arms(connection, experiment.id, experiment.arms)
             await _record(connection, experiment, reason, {"action": "create"})
         return experiment

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections.abc import Callable
 from typing import Any, Final
 
 from psycopg import AsyncConnection, sql
 
-DEFAULT: Final = sql.Identifier("bandit_events_default")
+from bandit_service.ledger.pool import Pool, connected, statement
+from bandit_service.ledger.writer import WRITE_TIMEOUT
+
+DEFAULT_PARTITION: Final = "bandit_events_default"
+DEFAULT: Final = sql.Identifier(DEFAULT_PARTITION)
 
 # While a lock is waited for, everybody who comes after waits too.
 LOCK_TIMEOUT: Final = "2s"
 _TURN: Final = 0x62616E646975
+_LOOK_EVERY: Final = 0.1
+
+
+class StillRunningError(Exception):
+    """A transaction that began earlier has not ended in time."""
 
 
 async def bounded_locks(connection: AsyncConnection[Any]) -> None:
@@ -22,3 +34,32 @@ async def take_turn(connection: AsyncConnection[Any]) -> bool:
     """Say whether this transaction is the only one of maintenance until its end."""
     cursor = await connection.execute("SELECT pg_try_advisory_xact_lock(%s)", [_TURN])
     return await cursor.fetchone() == (True,)
+
+
+async def wait_for_turn(connection: AsyncConnection[Any]) -> None:
+    """Return once this transaction is the only one of maintenance, which it stays until its end."""
+    await connection.execute("SELECT pg_advisory_xact_lock(%s)", [_TURN])
+
+
+async def outlive(
+    pool: Pool, transaction_id: int, *, patience: float, monotonic: Callable[[], float] = time.monotonic
+) -> None:
+    """Return once no statement runs that cannot see what a committed transaction has changed.
+
+    A transaction that has written is waited for as long as it takes. A statement that has not written yet is waited
+    for as long as one of a batch may take: a longer one only reads.
+
+    Raises:
+        StillRunningError: it takes more than `patience` seconds.
+    """
+    started = monotonic()
+    while True:
+        async with connected(pool) as connection:
+            cursor = await connection.execute(statement("older_transactions"), {"id": transaction_id})
+            has_written, has_begun = await cursor.fetchone() or (False, False)
+        waited = monotonic() - started
+        if not has_written and (not has_begun or waited > WRITE_TIMEOUT + 1):
+            return
+        if waited > patience:
+            raise StillRunningError("a transaction that began before has not ended; pg_stat_activity shows it")
+        await asyncio.sleep(_LOOK_EVERY)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from functools import cache
 from importlib.resources import files
-from typing import Any, LiteralString
+from typing import Any, LiteralString, NamedTuple
 
 import psycopg
 from psycopg import AsyncConnection, errors
+from psycopg.pq import TransactionStatus
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
+from bandit_service.ledger import arrays
 from bandit_service.ledger.errors import MissingSchemaError, PostgresUnavailableError
 
 __all__ = [
@@ -29,20 +32,38 @@ __all__ = [
 ]
 
 CONNECT_TIMEOUT = 2
+PREPARE_AFTER = 2
 STATEMENT_TIMEOUT = 5.0
 RECONNECT_TIMEOUT = 5.0
 _GRACE = 0.5
 _PAGE = 5_000
+# What a server answers that is no primary (any more). Sessions outlive a failover behind a proxy or a service address,
+# so one that answers this is given up: the next one may reach the primary.
+_NOT_PRIMARY = (errors.ReadOnlySqlTransaction, errors.ObjectNotInPrerequisiteState)
 # Errors that say nothing about the statement, although they are none of the client library's operational ones.
 _INTERRUPTIONS = (errors.ReadOnlySqlTransaction, errors.IdleInTransactionSessionTimeout)
 
 type Pool = AsyncConnectionPool[AsyncConnection[Any]]
 
 
-def make_pool(dsn: str, *, min_size: int = 1, max_size: int = 8, application_name: str = "bandit-service") -> Pool:
+def make_pool(
+    dsn: str,
+    *,
+    min_size: int = 1,
+    max_size: int = 8,
+    application_name: str = "bandit-service",
+    prepare: bool = False,
+) -> Pool:
     """Return a closed pool; `await pool.open()` returns at once, whether or not Postgres is there.
 
-    Nothing outlives a transaction and statements are never prepared: PgBouncer in transaction mode may stand between.
+    Nothing but prepared statements outlives a transaction: PgBouncer in transaction mode may stand between.
+
+    Args:
+        dsn: Of the database.
+        min_size: Connections that are kept open.
+        max_size: Connections at most.
+        application_name: As Postgres shows the sessions.
+        prepare: Prepare statements that are used again. A pooler in transaction mode has to support that.
     """
     return AsyncConnectionPool(
         dsn,
@@ -56,17 +77,50 @@ def make_pool(dsn: str, *, min_size: int = 1, max_size: int = 8, application_nam
         kwargs={
             "application_name": application_name,
             "connect_timeout": CONNECT_TIMEOUT,
-            "prepare_threshold": None,
+            # Without this a transaction costs a round trip more.
+            "autocommit": True,
+            "prepare_threshold": PREPARE_AFTER if prepare else None,
         },
         name=application_name,
+        configure=_configure,
     )
+
+
+async def _configure(connection: AsyncConnection[Any]) -> None:
+    arrays.register(connection)
 
 
 @cache
 def statement(name: str) -> LiteralString:
     """Return the statement stored as `<name>.sql` in the folder `sql`."""
+    # psycopg remembers how it reads a statement only if that is short: comments and indentation are left out.
+    text = files("bandit_service.ledger.sql").joinpath(f"{name}.sql").read_text()
+    lines = (line.strip() for line in text.splitlines())
     # The text is a file of this package, never anything a client sent.
-    return files("bandit_service.ledger.sql").joinpath(f"{name}.sql").read_text()
+    return "\n".join(line for line in lines if not line.startswith("--"))
+
+
+class NumberedStatement(NamedTuple):
+    """A statement with numbered placeholders, and the names of its parameters in their order."""
+
+    text: LiteralString
+    names: tuple[str, ...]
+
+
+@cache
+def numbered_statement(name: str) -> NumberedStatement:
+    """Return a stored statement for a raw cursor, which reads no placeholders.
+
+    psycopg forgets how it has read a statement of more than 4,096 characters, and reading a long one takes longer than
+    sending it.
+    """
+    text, names = statement(name), []
+    for parameter in re.findall(r"%\((\w+)\)s", text):
+        if parameter not in names:
+            names.append(parameter)
+    for number, parameter in enumerate(names, 1):
+        text = text.replace(f"%({parameter})s", f"${number}")
+    return NumberedStatement(text, tuple(names))
 
 
 @asynccontextmanager
@@ -88,12 +142,35 @@ async def connected(
     with _translated():
         async with (
             pool.connection() as connection,
+            _given_up(connection),
             _cut_after(connection, timeout + _GRACE),
-            connection.transaction(),
+            _transaction(connection, round(timeout * 1_000)),
         ):
-            # Local to the transaction: a setting of the session would not survive PgBouncer's transaction mode.
-            await connection.execute("SELECT set_config('statement_timeout', %s, true)", [str(round(timeout * 1_000))])
             yield connection
+
+
+@cache
+def _begin(timeout_ms: int) -> bytes:
+    settings = b"SET LOCAL statement_timeout = %d; SET LOCAL idle_in_transaction_session_timeout = %d"
+    return b"BEGIN; " + settings % (timeout_ms, timeout_ms)
+
+
+@asynccontextmanager
+async def _transaction(connection: AsyncConnection[Any], timeout_ms: int) -> AsyncIterator[None]:
+    """Begin a transaction whose statements may take so long, in one round trip; commit it, or roll it back.
+
+    A process that is frozen in the middle does not hold its locks for longer either. The settings are local to the
+    transaction: those of the session would not survive PgBouncer's transaction mode.
+    """
+    await connection.execute(_begin(timeout_ms))
+    try:
+        yield
+    except BaseException:
+        # In any other state the connection is broken or busy, and the pool closes it.
+        if connection.info.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
+            await connection.execute("ROLLBACK")
+        raise
+    await connection.execute("COMMIT")
 
 
 async def pages(
@@ -122,6 +199,16 @@ async def ping(pool: Pool) -> None:
     """
     async with connected(pool, timeout=CONNECT_TIMEOUT) as connection:
         await connection.execute("SELECT 1")
+
+
+@asynccontextmanager
+async def _given_up(connection: AsyncConnection[Any]) -> AsyncIterator[None]:
+    """Close a connection to a server that is no primary, so that the pool replaces it."""
+    try:
+        yield
+    except _NOT_PRIMARY:
+        await connection.close()
+        raise
 
 
 @asynccontextmanager

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+from psycopg import sql
+
+from bandit_service.ledger import maintenance
 from bandit_service.ledger.pool import Pool, connected, statement
 
 # There is no index by unit: it would cost every decision something, and erasures are rare and may take their time.
 _ERASE_SECONDS = 3_600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """How many rows named the units."""
+
+    events: int
+    exposures: int
 
 
 class UnitsRepository:
@@ -31,11 +43,51 @@ class UnitsRepository:
             )
             return [experiment_id for (experiment_id,) in await cursor.fetchall()]
 
-    async def forget(self, experiment_id: str, hashes: Sequence[str]) -> int:
-        """Take units out of an experiment's events; return how many events named them."""
-        parameters = {"experiment_id": experiment_id, "hashes": [bytes.fromhex(name) for name in hashes]}
+    async def timeline(self) -> str:
+        """Return the timeline that Postgres is on; a failover changes it."""
+        async with connected(self._pool) as connection:
+            [timeline] = await (await connection.execute("SELECT ledger_timeline()")).fetchone() or [""]
+            return str(timeline)
+
+    async def bury(self, hashes: Sequence[str]) -> int:
+        """Have batches that still name units lose the names from now on; return the transaction's id."""
+        async with connected(self._pool) as connection:
+            cursor = await connection.execute(statement("insert_tombstones"), {"hashes": _bytes(hashes)})
+            return int(max(transaction_id for (transaction_id,) in await cursor.fetchall()))
+
+    async def outlive(self, transaction_id: int, *, patience: float) -> None:
+        """Return once no statement runs that may write a unit's name in spite of its tombstone.
+
+        Raises:
+            StillRunningError: it takes longer than `patience` seconds.
+        """
+        await maintenance.outlive(self._pool, transaction_id, patience=patience)
+
+    async def sweep(self, experiment_ids: Sequence[str], hashes: Sequence[str]) -> Swept:
+        """Take units out of everything that Postgres keeps of experiments, table by table."""
+        parameters = {"experiment_ids": list(experiment_ids), "hashes": _bytes(hashes), "names": list(hashes)}
+        async with connected(self._pool) as connection:
+            cursor = await connection.execute(statement("partitions"))
+            tables = [name for (name,) in await cursor.fetchall()]
+        # Rows move from the default partition to others, never back: swept first, none of them is missed.
+        events = 0
+        for table in sorted(tables, key=lambda name: (name != maintenance.DEFAULT_PARTITION, name)):
+            events += await self._sweep_table(table, parameters)
         async with connected(self._pool, timeout=_ERASE_SECONDS) as connection:
-            cursor = await connection.execute(statement("forget_units"), parameters)
-            events = cursor.rowcount
-            await connection.execute(statement("forget_exposed_units"), parameters)
-            return events
+            cursor = await connection.execute(statement("erase_exposures"), parameters)
+            exposures = cursor.rowcount
+            await connection.execute(statement("erase_refused"), parameters)
+        return Swept(events, exposures)
+
+    async def _sweep_table(self, table: str, parameters: Mapping[str, object]) -> int:
+        async with connected(self._pool, timeout=_ERASE_SECONDS) as connection:
+            await maintenance.wait_for_turn(connection)
+            cursor = await connection.execute("SELECT to_regclass(%s) IS NULL", [table])
+            if await cursor.fetchone() == (True,):  # dropped meanwhile
+                return 0
+            query = sql.SQL(statement("erase_events")).format(events=sql.Identifier(table))
+            return (await connection.execute(query, parameters)).rowcount
+
+
+def _bytes(hashes: Sequence[str]) -> list[bytes]:
+    return [bytes.fromhex(name) for name in hashes]

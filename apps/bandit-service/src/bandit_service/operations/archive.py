@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
 
-from psycopg.abc import Buffer
-
 # Four times smaller than the text at the price of little time; the next levels cost much and gain little.
 _LEVEL = 3
 
@@ -37,18 +35,6 @@ class FolderArchive:
         except BaseException:
             draft.unlink(missing_ok=True)
             raise
-
-
-class NoArchive:
-    """Keeps nothing, for those who have said so."""
-
-    @contextmanager
-    def file(self, name: str) -> Iterator[NoArchive]:  # noqa: ARG002 - the archive's interface
-        """Open a file that swallows everything."""
-        yield self
-
-    def write(self, block: Buffer) -> int:
-        return len(memoryview(block))
 
 
 def _sync(folder: Path) -> None:

@@ -17,12 +17,11 @@ from bandit_service.ledger import migrations
 from bandit_service.ledger.partitions import Partitions
 from bandit_service.ledger.pool import Pool
 from bandit_service.ledger.retention import RetentionStore, Retired
-from bandit_service.operations.archive import FolderArchive, NoArchive
+from bandit_service.operations.archive import FolderArchive
 from bandit_service.operations.findings import Finding, few
 from bandit_service.operations.partitions import PartitionKeeper
 from bandit_service.operations.retention import Retention, retire
 from bandit_service.operations.terminal import Dsn, explained, fail, require_schema, settings_or_exit, with_pool
-from bandit_service.redis_store.errors import StoreUnavailableError
 
 _QUIET_HOUR_SECONDS = 3_600.0
 _REASON = "applied from Git"
@@ -42,16 +41,26 @@ app = typer.Typer()
 
 
 @app.command()
-def doctor(export_to: ExportTo = None) -> None:
+def doctor(
+    export_to: ExportTo = None,
+    disk_size: Annotated[
+        int | None,
+        typer.Option(min=1, envvar="BANDIT_POSTGRES_DISK_GIB", show_envvar=True, help="Of Postgres's disk, in GiB."),
+    ] = None,
+    *,
+    compare: Annotated[bool, typer.Option(help="Compare totals with events, and Redis with totals.")] = True,
+) -> None:
     """Look at everything the service depends on, and say what to do.
 
     The exit code is 1 if something is wrong, 0 if all is well or merely doubtful. Settings come from BANDIT_…
-    variables, as for `serve`.
+    variables, as for `serve`. Comparing reads all events of recent days.
     """
-    from bandit_service.operations.doctor import examine
+    from bandit_service.operations.doctor import Examination, examine
 
     settings = settings_or_exit({})
-    findings = asyncio.run(examine(settings, clock=time.time, export=export_to))
+    size = None if disk_size is None else disk_size * 2**30
+    examination = Examination(export=export_to, disk_size=size, compare=compare)
+    findings = asyncio.run(examine(settings, clock=time.time, examination=examination))
     _show(findings)
     if any(finding.status == "fail" for finding in findings):
         raise typer.Exit(1)
@@ -59,7 +68,7 @@ def doctor(export_to: ExportTo = None) -> None:
 
 @app.command()
 def partitions(dsn: Dsn) -> None:
-    """Make this month's and the next three months' partitions of bandit_events.
+    """Make the partitions of bandit_events of today and the next seven days.
 
     The service does so by itself while it runs. By hand it is needed after many events have gone to the default
     partition: they are moved, however many they are, and writers wait while Postgres reads through it.
@@ -70,7 +79,7 @@ def partitions(dsn: Dsn) -> None:
         made = await keeper.make_missing(largest_default=sys.maxsize, seconds=_QUIET_HOUR_SECONDS)
         for one in made:
             detail = f", {one.moved} events moved, writers waited for {one.blocked:.2f} s" if one.moved else ""
-            typer.echo(f"{one.month.partition}: {one.outcome}{detail}")
+            typer.echo(f"{one.day.partition}: {one.outcome}{detail}")
         if not made:
             typer.echo("all partitions are there")
 
@@ -82,19 +91,19 @@ def partitions(dsn: Dsn) -> None:
 @app.command()
 def retain(
     dsn: Dsn,
-    events_days: Annotated[int | None, typer.Option(min=1, help="Keep events so long; whole months go.")] = None,
+    events_days: Annotated[int | None, typer.Option(min=1, help="Keep events so long; whole days go.")] = None,
     allocations_days: Annotated[int | None, typer.Option(min=1, help="Keep changes of weights so long.")] = None,
     snapshots_days: Annotated[int | None, typer.Option(min=1, help="Then keep one posterior snapshot a day.")] = None,
     export_to: ExportTo = None,
     *,
     without_export: Annotated[bool, typer.Option("--without-export", help="Delete without keeping a copy.")] = False,
 ) -> None:
-    """Export what is older to gzipped CSV, and delete it. What the beliefs are rebuilt from always stays."""
+    """Export what is older to gzipped CSV, and delete it. What a sum depends on always stays."""
     if events_days is allocations_days is snapshots_days is None:
         fail("nothing to do: say --events-days, --allocations-days or --snapshots-days")
     if (export_to is None) != without_export:
         fail("say either --export-to FOLDER or --without-export")
-    archive = NoArchive() if export_to is None else FolderArchive(export_to)
+    archive = None if export_to is None else FolderArchive(export_to)
     retention = Retention(events_days, allocations_days, snapshots_days)
 
     async def run(pool: Pool) -> None:
@@ -111,39 +120,33 @@ def retain(
 
 @app.command("erase-unit")
 def erase_unit(
+    dsn: Dsn,
     namespace: Annotated[str, typer.Argument(help="`default` for experiments without one.")],
     unit_ids: Annotated[list[str], typer.Argument(help="One or more; - reads them from standard input, one a line.")],
 ) -> None:
     """Forget units: their events stay and count, but nothing in them leads to the unit any more.
 
-    One run for many units costs hardly more than for one. Settings come from BANDIT_… variables, as for `serve`.
+    One run for many units costs hardly more than for one.
     """
+    from bandit_service.ledger.maintenance import StillRunningError
     from bandit_service.ledger.units import UnitsRepository
-    from bandit_service.operations.erasure import Erased, Erasure, NotDrainedError
-    from bandit_service.redis_store.store import RedisStore
+    from bandit_service.operations.erasure import Erased, Erasure
 
-    settings = settings_or_exit({})
     names = [line.rstrip("\n") for line in sys.stdin] if unit_ids == ["-"] else unit_ids
-    store = RedisStore(settings.redis_url.get_secret_value(), timeout=settings.redis_timeout)
-    dsn = settings.postgres_dsn.get_secret_value()
 
     async def run(pool: Pool) -> Erased:
-        try:
-            return await Erasure(UnitsRepository(pool), store).erase(namespace, [name for name in names if name])
-        finally:
-            await store.close()
+        return await Erasure(UnitsRepository(pool)).erase(namespace, [name for name in names if name])
 
     with explained():
         require_schema(migrations.current_revision(dsn))
         try:
             erased = asyncio.run(with_pool(dsn, "erase-unit", run))
-        except (ValueError, NotDrainedError) as error:
+        except ValueError as error:
             fail(str(error))
-        except StoreUnavailableError as error:
-            fail(f"Redis does not answer ({error}): not finished, do it again")
+        except StillRunningError as error:
+            fail(f"not finished, erase again: {error}")
     typer.echo(
-        f"erased from {erased.events} events in {erased.experiments} experiments, and from the memory of"
-        f" {erased.exposures} exposures"
+        f"erased from {erased.events} events and {erased.exposures} exposures in {erased.experiments} experiments"
     )
 
 

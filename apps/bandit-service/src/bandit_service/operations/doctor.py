@@ -2,48 +2,83 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 import structlog
 
+from bandit_service.ledger.agreement import Agreement
 from bandit_service.ledger.errors import MissingSchemaError, PostgresUnavailableError
-from bandit_service.ledger.inspection import TableFacts, inspect_database
+from bandit_service.ledger.inspection import Inspected, held_posteriors, inspect_database
 from bandit_service.ledger.migrations import head_revision
+from bandit_service.ledger.partitions import Day
+from bandit_service.ledger.pool import make_pool
+from bandit_service.mirror.errors import StoreUnavailableError
+from bandit_service.mirror.inspection import inspect_store
+from bandit_service.mirror.posteriors import mirrored_posteriors
+from bandit_service.operations.disk import growth, judge_disk
 from bandit_service.operations.findings import (
     Finding,
-    judge_agreement,
     judge_database,
+    judge_spool,
     judge_store,
     judge_tables,
 )
-from bandit_service.redis_store.errors import StoreUnavailableError
-from bandit_service.redis_store.inspection import inspect_store
-from bandit_service.redis_store.state import Head
-from bandit_service.redis_store.store import RedisStore
+from bandit_service.operations.ledger_findings import judge_mirror, judge_totals, judge_work
 from bandit_service.settings import Settings
+from bandit_service.spool.inspection import inspect_spool
 
+# The store is written at most a second after the ledger.
+_MIRROR_LAG: Final = 2.0
 log = structlog.get_logger(__name__)
 
 
-async def examine(settings: Settings, *, clock: Callable[[], float], export: Path | None = None) -> list[Finding]:
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What to look at besides the stores themselves.
+
+    Attributes:
+        export: A folder that has to be writable.
+        disk_size: Of Postgres's disk, in bytes, where it cannot be seen from here.
+        compare: Compare totals with events, and Redis with totals; the former reads all events of recent days.
+    """
+
+    export: Path | None = None
+    disk_size: int | None = None
+    compare: bool = True
+
+
+EVERYTHING: Final = Examination()
+
+
+async def examine(
+    settings: Settings, *, clock: Callable[[], float], examination: Examination = EVERYTHING
+) -> list[Finding]:
     """Look at Redis, Postgres, what they agree on, the settings and the export folder."""
     findings = _settings(settings)
-    if export is not None:
-        findings.append(_folder(export))
-    store_findings, heads = await _store(settings)
-    # Asked after the store: what that believes to be in Postgres by now has been there before.
-    database_findings, tables = await _database(settings.postgres_dsn.get_secret_value(), clock)
-    findings += store_findings + database_findings
-    if heads is not None and tables is not None:
-        findings += judge_agreement(heads, tables.positions)
+    if examination.export is not None:
+        findings.append(_folder(examination.export))
+    store, spools = await _store(settings)
+    database, found = await _database(settings.postgres_dsn.get_secret_value())
+    findings += store + database
+    if found is None:
+        return findings
+    findings += judge_tables(found.tables, head_revision(), clock())
+    findings += judge_work(found.work, spools)
+    findings.append(_disk(settings, found, examination.disk_size, clock()))
+    if examination.compare:
+        findings += await _compared(settings, with_store=spools is not None)
     return findings
 
 
 async def warn(settings: Settings, *, clock: Callable[[], float]) -> None:
     """Log what is doubtful or wrong, but for partitions: the running service makes those itself."""
-    for finding in await examine(settings, clock=clock):
+    for finding in await examine(settings, clock=clock, examination=Examination(compare=False)):
         if finding.status != "ok" and finding.subject != "partitions":
             level = log.error if finding.status == "fail" else log.warning
             level("installation", subject=finding.subject, finding=finding.what, do=finding.do)
@@ -69,24 +104,44 @@ def _folder(folder: Path) -> Finding:
         return Finding("export folder", "fail", f"{folder}: {error.strerror}", do)
 
 
-async def _store(settings: Settings) -> tuple[list[Finding], dict[str, Head] | None]:
+async def _store(settings: Settings) -> tuple[list[Finding], tuple[str, ...] | None]:
+    """Return the findings, and which processes have a stream if the store answers."""
     url = settings.redis_url.get_secret_value()
-    store = RedisStore(url, timeout=settings.redis_timeout)
     try:
         facts = await inspect_store(url)
-        names = await store.experiment_ids()
-        return list(judge_store(facts)), dict(zip(names, await store.heads(names), strict=True))
     except StoreUnavailableError as error:
         return [Finding("Redis", "fail", str(error), "check BANDIT_REDIS_URL, and that it runs")], None
-    finally:
-        await store.close()
+    spool = await inspect_spool(url)
+    return [*judge_store(facts), *judge_spool(spool)], None if spool.refusal else spool.names
 
 
-async def _database(dsn: str, clock: Callable[[], float]) -> tuple[list[Finding], TableFacts | None]:
+async def _database(dsn: str) -> tuple[list[Finding], Inspected | None]:
     try:
-        server, tables = await inspect_database(dsn)
+        found = await inspect_database(dsn)
     except MissingSchemaError as error:
         return [Finding("schema", "fail", str(error), "run `bandit-service migrate`")], None
     except PostgresUnavailableError as error:
         return [Finding("Postgres", "fail", str(error), "check BANDIT_POSTGRES_DSN, and that it runs")], None
-    return [*judge_database(server), *judge_tables(tables, head_revision(), clock())], tables
+    return list(judge_database(found.server)), found
+
+
+def _disk(settings: Settings, found: Inspected, size: int | None, now: float) -> Finding:
+    free = found.server.disk_free if size is None else max(0, size - found.server.size)
+    today = Day.of(datetime.fromtimestamp(now, UTC))
+    return judge_disk(growth(found.tables.sizes, today, settings.keep_events_days), free)
+
+
+async def _compared(settings: Settings, *, with_store: bool) -> list[Finding]:
+    dsn, url = settings.postgres_dsn.get_secret_value(), settings.redis_url.get_secret_value()
+    findings = []
+    try:
+        async with make_pool(dsn, min_size=0, max_size=1, application_name="bandit-service doctor") as pool:
+            findings.append(judge_totals(await Agreement(pool).differences()))
+        if with_store:
+            before = await held_posteriors(dsn)
+            await asyncio.sleep(_MIRROR_LAG if before else 0)
+            mirrored = await mirrored_posteriors(url, before)
+            findings.append(judge_mirror(before, mirrored, await held_posteriors(dsn)))
+    except (PostgresUnavailableError, StoreUnavailableError) as error:
+        findings.append(Finding("comparison", "fail", f"it did not come to its end: {error}", "run `doctor` again"))
+    return findings

@@ -1,23 +1,12 @@
-"""Forget units: nothing that is kept leads to them afterwards, and the beliefs stay what they are."""
+"""Forget units: nothing that is kept leads to them afterwards, and the sums stay what they are."""
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bandit_service.domain.units import hashed_unit
-from bandit_service.ledger.units import UnitsRepository
-from bandit_service.redis_store.state import Head
-from bandit_service.redis_store.store import RedisStore
-from bandit_service.redis_store.units import forget_units
-
-_LOOK_EVERY = 0.1
-
-
-class NotDrainedError(Exception):
-    """Events of the units may still be on their way to Postgres, where they cannot be changed."""
+from bandit_service.ledger.units import Swept, UnitsRepository
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +21,12 @@ class Erased:
 class Erasure:
     """Forgets the units of a namespace.
 
-    An event on its way cannot be changed, neither in the stream nor in the process that keeps it until Postgres has it.
-    So the events that are under way when it begins are waited for.
+    An event that is not in Postgres yet cannot be changed, so a tombstone comes first: a batch that begins later loses
+    the unit. What is in Postgres is swept then, and once more when every batch that began earlier has ended.
     """
 
-    def __init__(self, units: UnitsRepository, store: RedisStore, *, patience: float = 30.0) -> None:
+    def __init__(self, units: UnitsRepository, *, patience: float = 600.0) -> None:
         self._units = units
-        self._store = store
         self._patience = patience
 
     async def erase(self, namespace: str, unit_ids: Sequence[str]) -> Erased:
@@ -46,42 +34,25 @@ class Erasure:
 
         Raises:
             ValueError: there is no such namespace.
-            NotDrainedError: Postgres lags behind; nothing of the last experiment was changed.
-            PostgresUnavailableError, StoreUnavailableError: not finished; do it again.
+            StillRunningError: an earlier transaction does not end; erase again once it has.
+            PostgresUnavailableError: not finished; erase again.
         """
         salt = await self._units.salt(namespace)
         if salt is None:
             raise ValueError(f"there is no namespace {namespace!r}")
         hashes = [hashed_unit(unit_id, salt) for unit_id in unit_ids]
-        names = await self._units.experiments(namespace)
         events = exposures = 0
-        for name in names:
-            more_events, more_exposures = await self._erase_in(name, hashes)
-            events += more_events
-            exposures += more_exposures
-        return Erased(len(names), events, exposures)
+        timeline, swept_on = await self._units.timeline(), ""
+        # A failover may lose the tombstone and what was swept.
+        while hashes and swept_on != timeline:
+            swept_on = timeline
+            for found in await self._sweep_twice(namespace, hashes):
+                events, exposures = events + found.events, exposures + found.exposures
+            timeline = await self._units.timeline()
+        return Erased(len(await self._units.experiments(namespace)), events, exposures)
 
-    async def _erase_in(self, experiment_id: str, hashes: Sequence[str]) -> tuple[int, int]:
-        events = exposures = 0
-        while True:
-            head = await self._drained(experiment_id)
-            events += await self._units.forget(experiment_id, hashes)
-            exposures += await forget_units(self._store, experiment_id, hashes)
-            # A refill meanwhile may have read the units before they were gone, and written them after.
-            if (await self._store.head(experiment_id)).epoch == head.epoch:
-                return events, exposures
-
-    async def _drained(self, experiment_id: str) -> Head:
-        """Wait until Postgres has what the store has now."""
-        begun = await self._store.head(experiment_id)
-        deadline = time.monotonic() + self._patience
-        head = begun
-        while head.epoch == begun.epoch and head.committed < begun.seq:
-            if time.monotonic() > deadline:
-                raise NotDrainedError(
-                    f"Postgres still lacks the last events of {experiment_id!r}, and some may name the units: erase"
-                    " again once bandit_stream_lag_seconds is low"
-                )
-            await asyncio.sleep(_LOOK_EVERY)
-            head = await self._store.head(experiment_id)
-        return head
+    async def _sweep_twice(self, namespace: str, hashes: Sequence[str]) -> tuple[Swept, Swept]:
+        buried = await self._units.bury(hashes)
+        first = await self._units.sweep(await self._units.experiments(namespace), hashes)
+        await self._units.outlive(buried, patience=self._patience)
+        return first, await self._units.sweep(await self._units.experiments(namespace), hashes)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from bandit_service.ledger.inspection import DatabaseFacts, TableFacts
-from bandit_service.operations.partitions import wanted_months
-from bandit_service.redis_store.inspection import StoreFacts
-from bandit_service.redis_store.state import Head
+from bandit_service.mirror.inspection import StoreFacts
+from bandit_service.operations.partitions import wanted_days
+from bandit_service.spool.inspection import SpoolFacts
 
 OLDEST_REDIS = (6, 2)
 OLDEST_POSTGRES = 14
@@ -49,6 +49,15 @@ def judge_store(facts: StoreFacts) -> Iterator[Finding]:
     yield _skew("Redis clock", facts.clock_ahead)
 
 
+def judge_spool(facts: SpoolFacts) -> Iterator[Finding]:
+    """Say whether a Redis, Valkey or Dragonfly takes batches."""
+    if facts.refusal is None:
+        yield Finding("Redis streams", "ok", "an entry can be appended")
+    else:
+        do = "give its user the rights, room or connection that are missing; meanwhile events go to Postgres directly"
+        yield Finding("Redis streams", "fail", f"no entry can be appended: {facts.refusal}", do)
+
+
 def judge_database(facts: DatabaseFacts) -> Iterator[Finding]:
     """Say what a Postgres server is like."""
     major = facts.version // 10_000
@@ -64,6 +73,11 @@ def judge_database(facts: DatabaseFacts) -> Iterator[Finding]:
     else:
         what = "fsync or synchronous_commit is off: a crash of the server loses commits that the service relies on"
         yield Finding("Postgres durability", "warn", what, "turn both on")
+    if facts.encoding == "UTF8":
+        yield Finding("Postgres encoding", "ok", "it is UTF8")
+    else:
+        what = f"it is {facts.encoding}: names and contexts in other letters are refused"
+        yield Finding("Postgres encoding", "fail", what, "dump it, and restore it into a database with ENCODING 'UTF8'")
     share = facts.connections / facts.connection_limit
     what = f"{facts.connections} of {facts.connection_limit} are in use"
     if share > CONNECTIONS_WARNING:
@@ -81,11 +95,11 @@ def judge_tables(facts: TableFacts, head_revision: str, now: float) -> Iterator[
         yield Finding("schema", "fail", what, "run `bandit-service migrate`")
     else:
         yield Finding("schema", "ok", f"it is at revision {facts.revision}")
-    this, following, *_ = [month.partition in facts.partitions for month in wanted_months(now)]
-    if this and following:
-        yield Finding("partitions", "ok", "those of this month and the next are there")
+    today, tomorrow, *_ = [day.partition in facts.sizes for day in wanted_days(now)]
+    if today and tomorrow:
+        yield Finding("partitions", "ok", "those of today and tomorrow are there")
     else:
-        what = f"that of {'the next' if this else 'this'} month is missing"
+        what = f"that of {'tomorrow' if today else 'today'} is missing"
         yield Finding("partitions", "warn", what, "run `bandit-service partitions`")
     if facts.default_is_empty:
         yield Finding("default partition", "ok", "it is empty")
@@ -94,20 +108,6 @@ def judge_tables(facts: TableFacts, head_revision: str, now: float) -> Iterator[
             "harmless in small numbers (rewards that came very late): `bandit-service partitions` and `retain` clear it"
         )
         yield Finding("default partition", "warn", "there are events in it", do)
-
-
-def judge_agreement(heads: Mapping[str, Head], positions: Mapping[str, tuple[int, int]]) -> Iterator[Finding]:
-    """Say whether Postgres has forgotten what it once told the store it had."""
-    older = sorted(
-        name
-        for name, head in heads.items()
-        if head.epoch is not None and (head.epoch, head.committed) > positions.get(name, (-1, 0))
-    )
-    if older:
-        what = f"Postgres is older than the store for {few(older)}: it was restored, or a replica took over"
-        yield Finding("agreement", "fail", what, 'see "Postgres is older than Redis" in docs/operations.md')
-    else:
-        yield Finding("agreement", "ok", "Postgres has everything the store believes it has")
 
 
 def _version(facts: StoreFacts) -> Finding:
@@ -122,7 +122,8 @@ def _eviction(facts: StoreFacts) -> Iterator[Finding]:
     if facts.policy in (None, "noeviction"):
         yield Finding("Redis eviction", "ok", "it never drops keys")
     else:
-        what = f"under memory pressure it drops keys ({facts.policy}): beliefs, and markers against double rewards"
+        lost = "batches that Postgres may not have yet, and claims of decision ids"
+        what = f"under memory pressure it drops keys ({facts.policy}): {lost}"
         yield Finding(
             "Redis eviction", "fail", what, "CONFIG SET maxmemory-policy noeviction, and in its configuration"
         )
@@ -144,7 +145,7 @@ def _durability(facts: StoreFacts) -> Finding:
     if not facts.last_write_ok:
         return Finding("Redis durability", "fail", "its last write to disk failed", "look at its log and its disk")
     if facts.append_only is False:
-        what = "the append-only file is off: after a restart it is refilled from Postgres, which takes time"
+        what = "the append-only file is off: after a restart of it and of a process at once, events are lost"
         return Finding("Redis durability", "warn", what, "set appendonly to yes")
     return Finding("Redis durability", "ok", "it keeps an append-only file" if facts.append_only else "it does not say")
 

@@ -1,4 +1,4 @@
-"""Which partitions there have to be: those of this month and the next ones."""
+"""Which partitions there have to be: those of today and the next days."""
 
 from __future__ import annotations
 
@@ -9,21 +9,20 @@ from typing import Final
 
 import structlog
 
-from bandit_service.ledger.partitions import Made, Month, Partitions
+from bandit_service.ledger.partitions import Day, Made, Partitions
 
-# Nobody has to look after an installation for a quarter, and months are few enough that a query which cannot
-# exclude partitions (a refill's) stays cheap after years: days would be hundreds of tables, each with its locks.
-MONTHS_AHEAD: Final = 3
+# A service that may not make tables leaves a week to notice it.
+DAYS_AHEAD: Final = 7
 # Read in a tenth of a second, with a few hundred thousand rows in it.
 LARGEST_DEFAULT: Final = 64 * 1_048_576
 _SECONDS: Final = 60.0
 log = structlog.get_logger(__name__)
 
 
-def wanted_months(now: float, ahead: int = MONTHS_AHEAD) -> list[Month]:
-    """Return the month of a moment (seconds since the epoch) and the ones after it."""
-    this = Month.of(datetime.fromtimestamp(now, UTC))
-    return list(accumulate(repeat(None, ahead), lambda month, _: month.following, initial=this))
+def wanted_days(now: float, ahead: int = DAYS_AHEAD) -> list[Day]:
+    """Return the day of a moment (seconds since the epoch) and the ones after it."""
+    today = Day.of(datetime.fromtimestamp(now, UTC))
+    return list(accumulate(repeat(None, ahead), lambda day, _: day.following, initial=today))
 
 
 class PartitionKeeper:
@@ -39,8 +38,8 @@ class PartitionKeeper:
         Raises:
             PostgresUnavailableError: Postgres is away, or a lock was not to be had within two seconds: try again later.
         """
-        there = set(await self._partitions.months())
-        missing = [month for month in wanted_months(self._clock()) if month not in there]
+        there = set(await self._partitions.days())
+        missing = [day for day in wanted_days(self._clock()) if day not in there]
         return await self._partitions.make(missing, largest_default=largest_default, seconds=seconds)
 
     async def keep_ahead(self) -> None:
@@ -54,7 +53,7 @@ class PartitionKeeper:
 
 
 def _log(made: Made) -> None:
-    name = made.month.partition
+    name = made.day.partition
     if made.outcome == "created":
         log.info("partition_created", partition=name, moved=made.moved, blocked_seconds=round(made.blocked, 3))
     elif made.outcome == "the default partition is too large":

@@ -15,11 +15,11 @@ from bandit_core.sample_ratio import sample_ratio
 from bandit_service.allocation.compute import posteriors, sides
 from bandit_service.domain.experiment import Experiment, Status
 from bandit_service.domain.problems import Unavailable
+from bandit_service.domain.totals import Totals
 from bandit_service.ledger.errors import PostgresUnavailableError
-from bandit_service.ledger.events import EventLog
-from bandit_service.redis_store.state import BeliefCounts
+from bandit_service.ledger.traffic import TrafficRepository
 from bandit_service.results.report import ArmPosterior, PosteriorReport, Reports
-from bandit_service.serving.serving import Serving
+from bandit_service.serving.served_experiment import ServedExperiment
 
 WINDOW = 2 * 3_600.0
 
@@ -63,6 +63,7 @@ class ExperimentReport(BaseModel):
     """How an experiment goes."""
 
     experiment_id: str
+    as_of: float = Field(description="When the totals were read, in seconds since the epoch")
     status: Status
     decisions: int = Field(ge=0)
     rewards: int = Field(ge=0)
@@ -80,27 +81,27 @@ class ExperimentReport(BaseModel):
 
 
 class ExperimentReports:
-    """Puts together what the store believes and what Postgres remembers."""
+    """Puts together what is believed and how traffic went."""
 
-    def __init__(self, reports: Reports, events: EventLog, *, clock: Callable[[], float]) -> None:
+    def __init__(self, reports: Reports, traffic: TrafficRepository, *, clock: Callable[[], float]) -> None:
         self._reports = reports
-        self._events = events
+        self._traffic = traffic
         self._clock = clock
 
-    async def report(self, serving: Serving) -> ExperimentReport:
+    async def report(self, served: ServedExperiment) -> ExperimentReport:
         """Return the report of an experiment.
 
         Raises:
-            Unavailable: the store or Postgres does not answer.
+            Unavailable: Postgres does not answer.
         """
-        experiment = serving.experiment
-        posterior, counts = await self._reports.posterior_and_counts(serving)
+        experiment = served.experiment
+        posterior, totals = await self._reports.posterior_and_totals(served)
         try:
-            selections = await self._events.recent_selections(experiment.id, self._clock(), WINDOW)
-            units = await self._events.unit_counts(experiment.id) if experiment.holdout else None
+            selections = await self._traffic.recent_selections(experiment.id, self._clock(), WINDOW)
+            units = await self._traffic.unit_counts(experiment.id) if experiment.holdout else None
         except PostgresUnavailableError:
             raise Unavailable("Postgres does not answer, and it has the history of decisions", retry_after=1) from None
-        norms = _norms(serving)
+        norms = _norms(served)
         found = find(
             [_numbers(arm, selections, norms) for arm in posterior.arms if arm.status == "active"],
             WINDOW,
@@ -108,7 +109,7 @@ class ExperimentReports:
         )
         holdout = None
         if units is not None and not experiment.is_gaussian:
-            holdout = await asyncio.to_thread(_holdout, experiment, posterior, counts, units)
+            holdout = await asyncio.to_thread(_holdout, experiment, posterior, totals, units)
         return _assembled(posterior, found, selections, norms, holdout)
 
 
@@ -122,6 +123,7 @@ def _assembled(
     recent = sum(counts[0] for counts in selections.values())
     return ExperimentReport(
         experiment_id=posterior.experiment_id,
+        as_of=posterior.as_of,
         status=posterior.status,
         decisions=posterior.decisions,
         rewards=sum(arm.rewards for arm in posterior.arms),
@@ -171,23 +173,23 @@ def _numbers(arm: ArmPosterior, selections: Mapping[int, tuple[int, int]], norms
     )
 
 
-def _norms(serving: Serving) -> dict[str, float]:
-    if serving.linear is None or not serving.experiment.is_contextual:
+def _norms(served: ServedExperiment) -> dict[str, float]:
+    if served.linear is None or not served.experiment.is_contextual:
         return {}
-    beliefs = serving.linear.beliefs
+    beliefs = served.linear.beliefs
     return dict(zip(beliefs.arms, np.linalg.norm(beliefs.theta, axis=1).tolist(), strict=True))
 
 
 def _holdout(
-    experiment: Experiment, posterior: PosteriorReport, counts: BeliefCounts, units: tuple[int, int]
+    experiment: Experiment, posterior: PosteriorReport, totals: Totals, units: tuple[int, int]
 ) -> HoldoutReport:
-    bandit, control = sides(experiment, posteriors(experiment, counts), counts.state)
+    bandit, control = sides(posteriors(experiment, totals), totals)
     found = compare(bandit, control)
     seen = {"bandit": units[0], "holdout": units[1]}
     shares = {"bandit": 1.0 - experiment.holdout, "holdout": experiment.holdout}
     return HoldoutReport(
         bandit_decisions=posterior.decisions,
-        control_decisions=sum(counts.state.holdout_decisions.values()),
+        control_decisions=sum(totals.holdout_decisions.values()),
         bandit_mean=found.bandit_mean,
         control_mean=found.control_mean,
         lift=found.lift,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,15 +13,20 @@ from bandit_core.allocation import Explanation
 from bandit_core.posteriors import BetaPosterior
 from bandit_core.stopping import Verdict
 from bandit_service.allocation.compute import Posterior, beliefs_of, judge, posteriors
-from bandit_service.domain.allocation import decode_allocation
+from bandit_service.domain.allocation import AllocationRecord
 from bandit_service.domain.experiment import Experiment, Status
 from bandit_service.domain.problems import Unavailable
+from bandit_service.domain.totals import Totals
 from bandit_service.domain.vectors import gaussian_beliefs
-from bandit_service.redis_store.state import BeliefCounts
-from bandit_service.redis_store.store import RedisStore
-from bandit_service.serving.serving import Serving
+from bandit_service.ledger.errors import PostgresUnavailableError
+from bandit_service.ledger.totals import TotalsRepository
+from bandit_service.ledger.weights import WeightsRepository
+from bandit_service.mirror.errors import StoreUnavailableError
+from bandit_service.mirror.publication import Mirror
+from bandit_service.serving.served_experiment import ServedExperiment
 
 _CREDIBLE = 0.95
+_CATCH_UP_SECONDS = 1.0
 
 
 class ArmPosterior(BaseModel):
@@ -47,6 +51,7 @@ class PosteriorReport(BaseModel):
     """The beliefs of an experiment at one moment."""
 
     experiment_id: str
+    as_of: float = Field(description="When the totals were read, in seconds since the epoch")
     status: Status
     weights_version: int = Field(ge=0)
     leader: str
@@ -82,6 +87,7 @@ class ConclusionReport(BaseModel):
     """What the stopping rule says now, or what was concluded."""
 
     experiment_id: str
+    as_of: float = Field(description="When the totals were read, in seconds since the epoch")
     status: Status
     winner: str | None
     stop: bool
@@ -93,27 +99,47 @@ class ConclusionReport(BaseModel):
 
 
 class Reports:
-    """Reads the store and says what is there."""
+    """Reads the ledger, and the mirror while Postgres is away, and says what is there.
 
-    def __init__(self, store: RedisStore, *, clock: Callable[[], float]) -> None:
-        self._store = store
+    `caught_up` waits until what this process took of an experiment is written and settled, so many seconds at most.
+    """
+
+    def __init__(
+        self,
+        *,
+        totals: TotalsRepository,
+        weights: WeightsRepository,
+        mirror: Mirror,
+        clock: Callable[[], float],
+        caught_up: Callable[[str, float], Awaitable[None]],
+    ) -> None:
+        self._caught_up = caught_up
+        self._totals = totals
+        self._weights = weights
+        self._mirror = mirror
         self._clock = clock
 
-    async def posterior(self, serving: Serving) -> PosteriorReport:
-        return (await self.posterior_and_counts(serving))[0]
+    async def posterior(self, served: ServedExperiment) -> PosteriorReport:
+        return (await self.posterior_and_totals(served))[0]
 
-    async def posterior_and_counts(self, serving: Serving) -> tuple[PosteriorReport, BeliefCounts]:
-        """Return what is believed, and the counts it is believed from."""
-        counts = await self._counts(serving.experiment)
-        return await asyncio.to_thread(_posterior_report, serving, counts), counts
+    async def posterior_and_totals(self, served: ServedExperiment) -> tuple[PosteriorReport, Totals]:
+        """Return what is believed, and the totals it is believed from.
 
-    async def allocation(self, serving: Serving) -> AllocationReport:
-        allocation, explanation = await self._store.allocation_and_explanation(serving.experiment.id)
-        if allocation is None or explanation is None:
-            raise Unavailable("no weights have been published yet", retry_after=1)
-        record, details = decode_allocation(allocation), json.loads(explanation)
+        Raises:
+            Unavailable: neither Postgres nor the mirror has them.
+        """
+        totals = await self._read(served.experiment.id)
+        return await asyncio.to_thread(_posterior_report, served, totals), totals
+
+    async def allocation(self, served: ServedExperiment) -> AllocationReport:
+        """Return the weights in force with their explanation.
+
+        Raises:
+            Unavailable: there are none yet, or neither Postgres nor the mirror has them.
+        """
+        record, details = await self._explained(served.experiment.id)
         return AllocationReport(
-            experiment_id=serving.experiment.id,
+            experiment_id=served.experiment.id,
             weights_version=record.version,
             published_at=record.published_at,
             changed_at=record.changed_at,
@@ -122,14 +148,20 @@ class Reports:
             explanation=details,
         )
 
-    async def conclusion(self, serving: Serving) -> ConclusionReport:
-        experiment = serving.experiment
-        verdict = await self.verdict(experiment)
+    async def conclusion(self, served: ServedExperiment) -> ConclusionReport:
+        """Return what the stopping rule says now, or what was concluded.
+
+        Raises:
+            Unavailable: neither Postgres nor the mirror has the totals.
+        """
+        experiment, totals = served.experiment, await self._read(served.experiment.id)
+        verdict = await asyncio.to_thread(judge, experiment, totals, self._clock())
         if verdict is None:
-            return _without_rule(experiment)
+            return _without_rule(experiment, totals.as_of)
         concluded = experiment.conclusion
         return ConclusionReport(
             experiment_id=experiment.id,
+            as_of=totals.as_of,
             status=experiment.status,
             winner=experiment.winner,
             stop=verdict.stop or concluded is not None,
@@ -141,29 +173,55 @@ class Reports:
         )
 
     async def verdict(self, experiment: Experiment) -> Verdict | None:
-        """Return what the stopping rule says now; None for an experiment without one."""
-        return await asyncio.to_thread(judge, experiment, await self._counts(experiment), self._clock())
+        """Return what the stopping rule says now; None for an experiment without one.
 
-    async def _counts(self, experiment: Experiment) -> BeliefCounts:
-        counts = await self._store.beliefs(experiment.id, len(experiment.arms))
-        if counts.state.epoch is None:
-            raise Unavailable("the store is being refilled from Postgres", retry_after=1)
-        return counts
+        Raises:
+            Unavailable: neither Postgres nor the mirror has the totals.
+        """
+        return await asyncio.to_thread(judge, experiment, await self._read(experiment.id), self._clock())
+
+    async def _read(self, experiment_id: str) -> Totals:
+        # Who has just sent something to this process finds it counted.
+        await self._caught_up(experiment_id, _CATCH_UP_SECONDS)
+        try:
+            return (await self._totals.read([experiment_id]))[experiment_id]
+        except PostgresUnavailableError:
+            mirrored = await self._mirrored(self._mirror.beliefs(experiment_id))
+            if mirrored is None:
+                raise Unavailable("Postgres does not answer, and it has what was counted", retry_after=1) from None
+            return mirrored
+
+    async def _explained(self, experiment_id: str) -> tuple[AllocationRecord, dict[str, Any]]:
+        try:
+            found = (await self._weights.explained([experiment_id])).get(experiment_id)
+            explained = None if found is None else (found.record, found.explanation)
+        except PostgresUnavailableError:
+            explained = await self._mirrored(self._mirror.explained(experiment_id))
+        if explained is None:
+            raise Unavailable("no weights have been published yet", retry_after=1)
+        return explained
+
+    async def _mirrored[Value](self, read: Awaitable[Value | None]) -> Value | None:
+        try:
+            return await read
+        except StoreUnavailableError:
+            return None
 
 
-def _posterior_report(serving: Serving, counts: BeliefCounts) -> PosteriorReport:
-    experiment = serving.experiment
-    known = posteriors(experiment, counts)
+def _posterior_report(served: ServedExperiment, totals: Totals) -> PosteriorReport:
+    experiment = served.experiment
+    known = posteriors(experiment, totals)
     beliefs = beliefs_of(experiment, known)
     unit = experiment.unit
     best = beliefs.best_arm
     prob_best = dict(zip(beliefs.arms, best.prob_best.tolist(), strict=True))
     losses = dict(zip(beliefs.arms, (best.expected_loss * unit).tolist(), strict=True))
-    weights = serving.allocation.weights if serving.allocation else {}
+    weights = served.allocation.weights if served.allocation else {}
     return PosteriorReport(
         experiment_id=experiment.id,
+        as_of=totals.as_of,
         status=experiment.status,
-        weights_version=serving.weights_version,
+        weights_version=served.weights_version,
         leader=beliefs.arms[best.leader],
         expected_loss=max(0.0, min(losses.values())),
         decisions=sum(each.decisions for each in known),
@@ -222,10 +280,11 @@ def _arm(
     )
 
 
-def _without_rule(experiment: Experiment) -> ConclusionReport:
+def _without_rule(experiment: Experiment, as_of: float) -> ConclusionReport:
     concluded = experiment.conclusion
     return ConclusionReport(
         experiment_id=experiment.id,
+        as_of=as_of,
         status=experiment.status,
         winner=experiment.winner,
         stop=concluded is not None,

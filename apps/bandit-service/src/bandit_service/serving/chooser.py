@@ -13,7 +13,7 @@ from bandit_service.domain.decision_id import Place
 from bandit_service.domain.event import Context
 from bandit_service.domain.vectors import has_only_floors, subset_weights
 from bandit_service.serving.choice import Choice, Demand, DemandError, WeightVector
-from bandit_service.serving.serving import NoWeightsError, Serving
+from bandit_service.serving.served_experiment import NoWeightsError, ServedExperiment
 
 _MOST_SUBSETS = 256
 _SLATE_POLICIES = ("thompson", "uniform")
@@ -27,7 +27,7 @@ class Chooser:
         self._generator = generator
         self._computing: set[asyncio.Task[None]] = set()
 
-    def choose(self, serving: Serving, demand: Demand, unit: str | None) -> Choice:
+    def choose(self, serving: ServedExperiment, demand: Demand, unit: str | None) -> Choice:
         """Return the arm or the slate for a request.
 
         Raises:
@@ -45,7 +45,7 @@ class Chooser:
         return Choice(arm, vector.weights[arm.id], serving.stratum, vector.kind, vector.segment, context)
 
     def _vector(
-        self, serving: Serving, demand: Demand, eligible: frozenset[str] | None, context: Context | None
+        self, serving: ServedExperiment, demand: Demand, eligible: frozenset[str] | None, context: Context | None
     ) -> WeightVector:
         if serving.experiment.is_contextual:
             return _context_vector(serving, context, eligible)
@@ -54,7 +54,7 @@ class Chooser:
             return vector if eligible is None else vector.among(eligible)
         return serving.published if eligible is None else self._subset_vector(serving, eligible)
 
-    def _subset_vector(self, serving: Serving, eligible: frozenset[str]) -> WeightVector:
+    def _subset_vector(self, serving: ServedExperiment, eligible: frozenset[str]) -> WeightVector:
         """Return the exact vector of a subset, or the published one renormalised while that is being computed."""
         subsets = serving.subsets
         known = subsets.get(eligible)
@@ -67,7 +67,7 @@ class Chooser:
 
     def _slate(
         self,
-        serving: Serving,
+        serving: ServedExperiment,
         demand: Demand,
         unit: str | None,
         eligible: frozenset[str] | None,
@@ -88,7 +88,7 @@ class Chooser:
         arm = serving.arms[arms[slate.arms[0]]]
         return Choice(arm, places[0].propensity, serving.stratum, "slate", None, context, places, slate.joint)
 
-    def _drawn(self, serving: Serving, arms: list[str], k: int) -> Slate:
+    def _drawn(self, serving: ServedExperiment, arms: list[str], k: int) -> Slate:
         experiment = serving.experiment
         epsilon = min(1.0, len(arms) * serving.floor)
         if experiment.policy.name == "uniform":
@@ -99,7 +99,7 @@ class Chooser:
         return draw_slate(parameters[:, 0], parameters[:, 1], k, epsilon, self._generator)
 
 
-def _rankable(serving: Serving, eligible: frozenset[str] | None) -> list[str]:
+def _rankable(serving: ServedExperiment, eligible: frozenset[str] | None) -> list[str]:
     """Return the arms a slate may consist of.
 
     Raises:
@@ -120,7 +120,9 @@ def _rankable(serving: Serving, eligible: frozenset[str] | None) -> list[str]:
     return [arm.id for arm in experiment.active_arms if eligible is None or arm.id in eligible]
 
 
-def _context_vector(serving: Serving, context: Context | None, eligible: frozenset[str] | None) -> WeightVector:
+def _context_vector(
+    serving: ServedExperiment, context: Context | None, eligible: frozenset[str] | None
+) -> WeightVector:
     if serving.linear is None or serving.features is None:
         raise NoWeightsError(serving.experiment.id)
     beliefs = serving.linear.beliefs
@@ -136,7 +138,9 @@ def _context_vector(serving: Serving, context: Context | None, eligible: frozens
     return WeightVector(positive, "context")
 
 
-def logged_context(serving: Serving, context: Mapping[str, float | str] | list[float] | None) -> Context | None:
+def logged_context(
+    serving: ServedExperiment, context: Mapping[str, float | str] | list[float] | None
+) -> Context | None:
     """Return the context as it is kept: numbers in the order of the declared features, else as it was given.
 
     Raises:
@@ -160,11 +164,11 @@ def _categories(demand: Demand) -> Mapping[str, object]:
     return demand.context if isinstance(demand.context, Mapping) else {}
 
 
-def _weight(serving: Serving, name: str) -> float:
+def _weight(serving: ServedExperiment, name: str) -> float:
     return serving.allocation.weights.get(name, 0.0) if serving.allocation else 0.0
 
 
-async def _compute(serving: Serving, eligible: frozenset[str]) -> None:
+async def _compute(serving: ServedExperiment, eligible: frozenset[str]) -> None:
     weights = await asyncio.to_thread(subset_weights, serving.experiment, serving.allocation, eligible)
     if weights is not None:
         serving.subsets[eligible] = WeightVector(weights, "subset")

@@ -1,4 +1,4 @@
-"""Decisions by features: each request has a vector of its own, and the models are the fold of the reward stream."""
+"""Decisions by features: each request has a vector of its own, and models are exact sums of outcomes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import numpy as np
 import psycopg
 import pytest
 
-from bandit_core.linear import LinearArm, LinearPrior
-from bandit_service.domain.linear_model import LinearRecord, decode_linear
-from bandit_service.redis_store.keys import ExperimentKeys
-from bandit_service.redis_store.store import RedisStore
+from bandit_core.linear import LinearPrior
+from bandit_core.linear_sums import LinearSums
+from bandit_service.domain.linear_model import LinearRecord
+from bandit_service.mirror.connection import make_redis
+from bandit_service.mirror.publication import Mirror
 
 if TYPE_CHECKING:
     from conftest import Api, LiveExperiment, StartApi
@@ -28,26 +29,27 @@ LINEAR: dict[str, Any] = {
 
 
 async def published(settings: Settings, live: LiveExperiment) -> LinearRecord:
-    store = RedisStore(settings.redis_url.get_secret_value(), timeout=5.0)
+    redis = make_redis(settings.redis_url.get_secret_value(), timeout=5.0)
     try:
-        text = await store.get(ExperimentKeys(live.id).linear)
+        found = await Mirror(redis).linear(live.id)
     finally:
-        await store.close()
-    assert text is not None
-    return decode_linear(text)
+        await redis.aclose()
+    assert found is not None
+    return found
 
 
-async def learnt(live: LiveExperiment, settings: Settings, rewards: int) -> LinearRecord:
-    """Wait until the published models are the fold of so many rewards' stream."""
+async def learnt(live: LiveExperiment, settings: Settings, outcomes: int) -> LinearRecord:
+    """Wait until the published models have learnt from so many outcomes."""
     async with await psycopg.AsyncConnection.connect(settings.postgres_dsn.get_secret_value()) as connection:
 
         async def has_come() -> bool:
             cursor = await connection.execute(
-                "SELECT count(*), max(seq) FROM bandit_events WHERE experiment_id = %s AND believed", (live.id,)
+                "SELECT count(*), max(batch) FROM bandit_events WHERE experiment_id = %s AND kind = 'outcome'",
+                (live.id,),
             )
             await connection.commit()
-            count, seq = (await cursor.fetchone()) or (0, 0)
-            return bool(count == rewards and (await published(settings, live)).seq >= seq)
+            count, turn = (await cursor.fetchone()) or (0, 0)
+            return bool(count == outcomes and (await published(settings, live)).turn >= turn)
 
         await live.api.until(has_come)
     return await published(settings, live)
@@ -114,10 +116,10 @@ async def test_a_reward_is_learnt_with_the_context_of_its_decision(api: Api, mod
     np.testing.assert_allclose(record.beliefs.theta[record.arms.index("b")], expected, atol=1e-12)
 
 
-async def test_the_models_are_the_fold_of_the_stream_whoever_wrote_at_once(
+async def test_the_models_are_the_exact_sums_of_outcomes_whoever_wrote_at_once(
     start_api: StartApi, settings: Settings
 ) -> None:
-    """Bit by bit, also in a process that begins anew from Postgres."""
+    """Bit by bit, in any order, and also in a process that begins anew from Postgres."""
     async with start_api() as first, start_api() as second:
         live = await first.create(**LINEAR)
         sides = (live, type(live)(second, live.id))
@@ -132,18 +134,23 @@ async def test_the_models_are_the_fold_of_the_stream_whoever_wrote_at_once(
         record = await learnt(live, settings, 120)
     async with await psycopg.AsyncConnection.connect(settings.postgres_dsn.get_secret_value()) as connection:
         cursor = await connection.execute(
-            "SELECT arm_index, context, reward_micro, extract(epoch FROM event_time)::float8 FROM bandit_events"
-            " WHERE experiment_id = %s AND believed ORDER BY epoch, seq",
+            "SELECT outcome.arm_index, decision.context, outcome.reward_micro,"
+            " extract(epoch FROM outcome.event_time)::float8"
+            " FROM bandit_events AS outcome"
+            " JOIN bandit_events AS decision USING (experiment_id, decision_id, position, part, decision_time)"
+            " WHERE experiment_id = %s AND outcome.kind = 'outcome' AND decision.kind = 'decision'"
+            " ORDER BY md5(decision_id)",
             (live.id,),
         )
         rows = await cursor.fetchall()
     prior = LinearPrior(3)
-    arms = {index: LinearArm.of(prior) for index in (0, 1)}
-    for index, context, micro, at in rows:
-        arms[index] = arms[index].update(prior, np.array([*context, 1.0]), micro / 1_000_000, at)
     for place in (0, 1):
-        assert arms[place].mean.tobytes() == record.beliefs.theta[place].tobytes()
-        assert arms[place].covariance.tobytes() == record.beliefs.covariance[place].tobytes()
+        own = [(context, micro, at) for index, context, micro, at in rows if index == place]
+        vectors = np.array([[*context, 1.0] for context, _, _ in own])
+        micros, times = np.array([micro for _, micro, _ in own]), np.array([at for _, _, at in own])
+        model = LinearSums.of(prior).plus(vectors, micros, times).model(prior, max(at for *_, at in rows))
+        assert model.mean.tobytes() == record.beliefs.theta[place].tobytes()
+        assert model.covariance.tobytes() == record.beliefs.covariance[place].tobytes()
     async with start_api() as third:
         live = type(live)(third, live.id)
         await live.select(context=[0.0, 0.0])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bandit_service.domain.decision_id import DecisionIds, Ticket
+from bandit_service.domain.decision_id import DecisionClaims, DecisionIds
 
 if TYPE_CHECKING:
     from conftest import Api
@@ -161,5 +161,5 @@ async def test_a_decision_id_is_bound_to_its_experiment(api: Api) -> None:
 async def test_an_id_signed_by_another_installation_is_unknown(api: Api) -> None:
     live = await api.create()
     foreign = DecisionIds({1: bytes(range(32))}, secrets.token_bytes)
-    issued = foreign.issue(Ticket(live.id, 0, 0.5, 1))
+    issued = foreign.issue(DecisionClaims(live.id, 0, 0.5, 1))
     await live.reward({"decision_id": issued}, 1, 404)

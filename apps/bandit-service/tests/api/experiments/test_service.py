@@ -24,7 +24,7 @@ from bandit_service.domain.problems import Conflict, Forbidden, Invalid, NotFoun
 from bandit_service.ledger.errors import PostgresUnavailableError
 from bandit_service.ledger.experiments import ExperimentsRepository
 from bandit_service.ledger.pool import Pool, make_pool
-from bandit_service.redis_store.errors import StoreUnavailableError
+from bandit_service.mirror.errors import StoreUnavailableError
 
 ADA = Principal("ada", "admin", "*")
 CONVINCED = [

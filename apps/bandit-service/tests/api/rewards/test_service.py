@@ -108,13 +108,18 @@ async def test_the_id_of_a_direct_reward_is_nobody_elses(api: Api) -> None:
     assert (await other.report("a", 1, reward_id="r-1"))["status"] == "applied"
 
 
-async def test_a_reward_before_the_activation_is_refused_and_may_be_sent_again(api: Api) -> None:
+async def test_a_reward_before_the_activation_counts_once_the_decision_was_shown(api: Api) -> None:
     live = await api.create()
     decision = await live.select(defer_activation=True)
-    await live.reward(decision, 1, 409)
-    await api.post("/activate", {"decision_id": decision["decision_id"]})
     assert (await live.reward(decision, 1))["status"] == "applied"
-    assert await live.added(decision["arm"]) == (1_000_000, 0)
+    assert await live.added(decision["arm"]) == (0, 0)
+    await api.post("/activate", {"decision_id": decision["decision_id"]})
+
+    async def counts() -> bool:
+        return await live.added(decision["arm"]) == (1_000_000, 0)
+
+    await api.until(counts)
+    assert (await live.reward(decision, 0))["reward"] == 1.0
 
 
 MODELS: list[tuple[dict[str, Any], Any, float | None]] = [

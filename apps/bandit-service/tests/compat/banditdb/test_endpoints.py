@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import httpx
+import psycopg
 import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 from starlette.routing import Route
 
-from bandit_local.servers import RedisServer
+from bandit_local.servers import PostgresServer, RedisServer
 from bandit_service.compat.banditdb.endpoints import PATH, mount
 from bandit_service.domain.api_key import Role, new_key
 from bandit_service.ledger.api_keys import ApiKeysRepository
@@ -25,6 +31,7 @@ if TYPE_CHECKING:
 
 OWN, FOREIGN, ALL = "shop", "blog", "*"
 ROLES: tuple[Role, ...] = ("reader", "writer", "admin")
+SLEEPING = {"campaign_id": "sleep", "context": [0.5]}
 PREDICTION = {"campaign_id": "{id}", "context": [0.5]}
 # Every path below /banditdb: the role it needs, and a body that succeeds.
 NEEDS: dict[str, tuple[Role, Any]] = {
@@ -210,21 +217,70 @@ async def test_the_door_can_stay_closed(module_settings: Settings, run_replica: 
         assert (await http.post("/mcp", json={})).status_code == 404
 
 
-async def test_while_the_store_is_away_arms_are_chosen_and_rewards_are_to_be_sent_again(
-    tmp_path: Any, settings_on: SettingsOn, run_replica: RunReplica
+async def test_without_redis_arms_are_chosen_and_rewards_count(
+    tmp_path: Path, settings_on: SettingsOn, run_replica: RunReplica
 ) -> None:
-    """A client of BanditDB repeats what is answered 503, after the time it is told to wait."""
     redis_server = RedisServer(tmp_path / "redis", options={"appendonly": "no"})
     with redis_server, settings_on(redis_server) as settings:
         async with run_replica(settings.model_copy(update={"redis_timeout": 0.3})) as http:
-            body = {"campaign_id": "sleep", "arms": ["a", "b"], "feature_dim": 1}
-            assert (await http.post(f"{PATH}/campaign", json=body)).status_code == 200
-            prediction = {"campaign_id": "sleep", "context": [0.5]}
-            before = (await http.post(f"{PATH}/predict", json=prediction)).json()
+            before = await predicted(http)
             redis_server.stop()
-            assert (await http.post(f"{PATH}/predict", json=prediction)).json()["arm_id"] in ("a", "b")
-            reward = {"interaction_id": before["interaction_id"], "reward": 1.0}
-            answer = await http.post(f"{PATH}/reward", json=reward)
-            assert (answer.status_code, "Retry-After" in answer.headers) == (503, True)
+            after = await http.post(f"{PATH}/predict", json=SLEEPING)
+            assert after.json()["arm_id"] in ("a", "b")
+            for prediction in (before, after.json()):
+                reward = {"interaction_id": prediction["interaction_id"], "reward": 1.0}
+                answer = await http.post(f"{PATH}/reward", json=reward)
+                assert (answer.status_code, answer.json()) == (200, "OK")
             health = await http.get(f"{PATH}/health")
             assert (health.status_code, health.json()["status"]) == (200, "degraded")
+
+
+async def test_without_postgres_a_reward_waits_and_without_redis_as_well_it_is_to_be_sent_again(
+    tmp_path: Path, settings_on: SettingsOn, run_replica: RunReplica, postgres_server: PostgresServer
+) -> None:
+    """A client of BanditDB takes any answer but 200 for a failure. It repeats what is answered 503 after a while."""
+    redis_server = RedisServer(tmp_path / "redis", options={"appendonly": "no"})
+    with redis_server, settings_on(redis_server) as settings:
+        async with run_replica(settings.model_copy(update={"redis_timeout": 0.3})) as http:
+            prediction = await predicted(http)
+            reward = {"interaction_id": prediction["interaction_id"], "reward": 1.0}
+            with unreachable(postgres_server, settings):
+                for _ in range(2):
+                    answer = await http.post(f"{PATH}/reward", json=reward)
+                    assert (answer.status_code, answer.json()) == (200, "OK")
+                body = {"arm_id": "b", "context": [0.5], "reward": 1.0}
+                answer = await http.post(f"{PATH}/campaign/sleep/interact", json=body)
+                assert (answer.status_code, answer.json().keys()) == (200, {"interaction_id"})
+                redis_server.stop()
+                answer = await http.post(f"{PATH}/reward", json=reward)
+                assert (answer.status_code, "Retry-After" in answer.headers) == (503, True)
+
+            async with asyncio.timeout(20.0):
+                while (report := await http.get(f"{PATH}/campaign/sleep/report")).is_error or (
+                    report.json()["total_rewards"] < 2
+                ):
+                    await asyncio.sleep(0.05)
+            assert report.json()["total_rewards"] == 2
+
+
+async def predicted(http: httpx.AsyncClient) -> dict[str, str]:
+    body = {"campaign_id": "sleep", "arms": ["a", "b"], "feature_dim": 1}
+    assert (await http.post(f"{PATH}/campaign", json=body)).status_code == 200
+    answer = await http.post(f"{PATH}/predict", json=SLEEPING)
+    assert answer.status_code == 200
+    prediction: dict[str, str] = answer.json()
+    return prediction
+
+
+@contextmanager
+def unreachable(server: PostgresServer, settings: Settings) -> Iterator[None]:
+    """Have Postgres refuse every connection to a replica's database."""
+    name = conninfo_to_dict(settings.postgres_dsn.get_secret_value())["dbname"]
+    with psycopg.connect(server.dsn, autocommit=True) as connection:
+        database = sql.Identifier(str(name))
+        connection.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(database))
+        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+        try:
+            yield
+        finally:
+            connection.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(database))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from bandit_service.domain.api_key import Principal
 from bandit_service.domain.experiment import Experiment
 from bandit_service.ledger.interactions import Interactions
 from bandit_service.ledger.pool import make_pool
-from bandit_service.redis_store.store import RedisStore
+from bandit_service.ledger.producers import Producers
 
 if TYPE_CHECKING:
     from conftest import Api, LiveExperiment, RunReplica
@@ -32,10 +33,14 @@ SHOP = Principal("a test", "admin", "shop")
 @pytest.fixture
 async def exports(module_settings: Settings, tmp_path: Path) -> AsyncIterator[Exports]:
     """Exports of the replica that the module shares, two rows a file."""
-    store = RedisStore(module_settings.redis_url.get_secret_value(), timeout=5.0)
     async with make_pool(module_settings.postgres_dsn.get_secret_value()) as pool:
-        yield Exports(tmp_path / "export", interactions=Interactions(pool), store=store, rows_per_file=2)
-    await store.close()
+        yield Exports(
+            tmp_path / "export",
+            interactions=Interactions(pool),
+            producers=Producers(pool),
+            clock=time.time,
+            rows_per_file=2,
+        )
 
 
 def known(live: LiveExperiment) -> Experiment:

@@ -12,8 +12,8 @@ from bandit_service.ledger.migrations import SchemaBusyError
 
 INSERT = (
     "INSERT INTO bandit_events"
-    " (experiment_id, decision_id, kind, decision_time, event_time, epoch, seq, arm_index, stratum)"
-    " VALUES ('homepage', %(name)s, 'decision', %(at)s, %(at)s, 1, %(seq)s, 0, 'bandit')"
+    " (experiment_id, decision_id, kind, decision_time, event_time, batch, ord, arm_index, stratum, counted)"
+    " VALUES ('homepage', %(name)s, 'decision', %(at)s, %(at)s, 1, %(seq)s, 0, 'bandit', true)"
 )
 
 

@@ -28,11 +28,16 @@ ContextVector = Annotated[list[float], msgspec.Meta(max_length=128)]
 
 
 class SelectRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Ask which arm to serve; with `k` above 1 an ordered slate of so many."""
+    """Ask which arm to serve; with `k` above 1 an ordered slate of so many.
+
+    `request_id` names the request: a retry under the same name within 10 minutes gets the answer of the first, as long
+    as the store keeps it. `decision_id` names the decision for good.
+    """
 
     experiment_id: ExperimentId
     unit_id: UnitId | None = None
     decision_id: Annotated[str, msgspec.Meta(pattern=OWN_DECISION_ID)] | None = None
+    request_id: Annotated[str, msgspec.Meta(pattern=OWN_DECISION_ID)] | None = None
     defer_activation: bool = False
     context: NamedContext | ContextVector | None = None
     k: Annotated[int, msgspec.Meta(ge=1, le=20)] = 1

@@ -4,16 +4,18 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
-from bandit_service.api.decisions.intake import Intake
+from bandit_service.api.decisions.lookup import ExperimentLookup
 from bandit_service.api.experiments.endpoints import DOCUMENTED_KEYS, READING, Caller, ExperimentId, guarded
 from bandit_service.http.problems import responses
 from bandit_service.http.rate_limit import Admission
 from bandit_service.results.experiment_report import ExperimentReport, ExperimentReports
 from bandit_service.results.report import AllocationReport, ConclusionReport, PosteriorReport, Reports
-from bandit_service.serving.serving import Serving
+from bandit_service.serving.served_experiment import ServedExperiment
 
 
-def router(reports: Reports, experiment_reports: ExperimentReports, intake: Intake, admission: Admission) -> APIRouter:
+def router(
+    reports: Reports, experiment_reports: ExperimentReports, lookup: ExperimentLookup, admission: Admission
+) -> APIRouter:
     """Return the routes of this room."""
     routes = APIRouter(
         prefix="/experiments/{experiment_id}",
@@ -24,10 +26,10 @@ def router(reports: Reports, experiment_reports: ExperimentReports, intake: Inta
         generate_unique_id_function=lambda route: route.name,
     )
 
-    async def serving(experiment_id: ExperimentId, principal: Caller) -> Serving:
-        return await intake.serving(experiment_id, principal)
+    async def served(experiment_id: ExperimentId, principal: Caller) -> ServedExperiment:
+        return await lookup.served(experiment_id, principal)
 
-    Known = Annotated[Serving, Depends(serving)]  # noqa: N806 (a type)
+    Known = Annotated[ServedExperiment, Depends(served)]  # noqa: N806 (a type)
 
     @routes.get("/posterior", summary="What is believed of each arm")
     async def read_posterior(known: Known) -> PosteriorReport:

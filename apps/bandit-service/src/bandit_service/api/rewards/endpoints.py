@@ -19,12 +19,14 @@ REWARD = HotEndpoint(
     summary="What came of a decision",
     description=(
         "Counted exactly once per decision: sent again, it answers `duplicate`. If it names an arm as well, and "
-        "another was decided, it is refused (409). A direct reward names an experiment and an arm; with a `reward_id` "
-        "it is counted once, without one every call counts."
+        "another was decided, it is refused (409). While Postgres does not answer, or with `Prefer: respond-async`, "
+        "it answers 202 and `queued`. A direct reward names an experiment and an arm; with a `reward_id` it is counted "
+        "once, without one every call counts."
     ),
     request=RewardRequest,
     response=RewardResponse,
     problems=(401, 403, 404, 409, 410, 413, 422, 429, 503),
+    may_respond_async=True,
     request_example={"decision_id": EXAMPLE_ID, "reward": 1},
     response_example={
         "status": "applied",

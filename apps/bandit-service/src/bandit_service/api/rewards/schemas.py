@@ -23,7 +23,7 @@ RewardId = Annotated[str, msgspec.Meta(pattern=OWN_DECISION_ID)]
 OutcomeText = Annotated[str, msgspec.Meta(max_length=200)]
 NamedOutcome = Annotated[dict[OutcomeText, bool | float | OutcomeText], msgspec.Meta(max_length=10)]
 
-RewardStatus = Literal["applied", "duplicate", "ignored"]
+RewardStatus = Literal["applied", "duplicate", "ignored", "queued"]
 
 
 class RewardRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -44,10 +44,18 @@ class RewardRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 class RewardResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a reward. `ignored`: its outcome counts neither for nor against the arm."""
+    """What became of a reward, and the value that counts.
+
+    `duplicate`: an earlier reward of the decision counts, with the value given here. `ignored`: its outcome counts
+    neither for nor against the arm. `queued` (status 202): it is written down, and decided once Postgres answers.
+    """
 
     status: RewardStatus
     experiment_id: str
     arm: str
     decision_id: str | None
     reward: float | None
+
+    @property
+    def http_status(self) -> int:
+        return 202 if self.status == "queued" else 200

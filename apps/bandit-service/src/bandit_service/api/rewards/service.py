@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from typing import NamedTuple
 
-from bandit_service.api.decisions.intake import Intake
-from bandit_service.api.decisions.tickets import Tickets
+from bandit_service.api.decisions.events import direct_event, late_event, reward_event
+from bandit_service.api.decisions.lookup import ExperimentLookup
+from bandit_service.api.decisions.recording import Recording
+from bandit_service.api.decisions.resolver import DecisionResolver
 from bandit_service.api.rewards.schemas import RewardRequest, RewardResponse, RewardStatus
 from bandit_service.domain.api_key import Principal
-from bandit_service.domain.decision_id import Place, Ticket
-from bandit_service.domain.event import Circumstances, EventRecord
+from bandit_service.domain.event import Context, Event
 from bandit_service.domain.experiment import MICRO, ArmDefinition
-from bandit_service.domain.problems import Conflict, Expired, Invalid, NotFound
-from bandit_service.events.operations import DUPLICATE, LATE, NO_CONTEXT, NOT_ACTIVATED, Reward, RewardMode
+from bandit_service.domain.problems import Conflict, Expired, Invalid
 from bandit_service.metrics import Metrics
 from bandit_service.serving.choice import DemandError
 from bandit_service.serving.chooser import logged_context
-from bandit_service.serving.serving import Serving
+from bandit_service.serving.served_experiment import ServedExperiment
+from bandit_service.spool.answers import Answer, Duplicate, Queued
 
 # So that sums of squares of millionths stay whole numbers of 64 bits.
 MOST_UNITS = 1_000
@@ -28,10 +30,10 @@ class Begun(NamedTuple):
     """A reward that was handed in."""
 
     request: RewardRequest
-    serving: Serving
+    served: ServedExperiment
     arm: ArmDefinition
     micro: int | None
-    future: asyncio.Future[int]
+    answers: asyncio.Future[list[Answer]]
 
 
 class Rewards:
@@ -40,112 +42,112 @@ class Rewards:
     def __init__(
         self,
         *,
-        intake: Intake,
-        tickets: Tickets,
+        lookup: ExperimentLookup,
+        resolver: DecisionResolver,
+        recording: Recording,
         clock: Callable[[], float],
         new_id: Callable[[], str],
         metrics: Metrics,
     ) -> None:
-        self._intake = intake
-        self._tickets = tickets
+        self._lookup = lookup
+        self._resolver = resolver
+        self._recording = recording
         self._clock = clock
         self._new_id = new_id
         self._metrics = metrics
 
-    async def reward(self, request: RewardRequest, principal: Principal) -> RewardResponse:
-        """Apply a reward once.
+    async def reward(
+        self, request: RewardRequest, principal: Principal, *, respond_async: bool = False
+    ) -> RewardResponse:
+        """Apply a reward once, or queue it if that is asked for.
 
         Raises:
-            Invalid, NotFound, Conflict (not activated yet), Expired (the window is over), Unavailable (no store).
+            Invalid, NotFound, Conflict (another arm), Expired (the window is over), Unavailable (no store answers).
         """
-        return await self.finish(await self.begin(request, principal))
+        return await self.finish(await self.begin(request, principal, respond_async=respond_async))
 
-    async def begin(self, request: RewardRequest, principal: Principal) -> Begun:
-        """Hand the reward in without waiting for its outcome, so that a batch shares one commit."""
+    async def begin(self, request: RewardRequest, principal: Principal, *, respond_async: bool = False) -> Begun:
+        """Hand the reward in without waiting for its outcome, so that a batch shares one statement."""
         _check(request)
         if request.decision_id is None:
-            return await self._direct(request, principal)
-        ticket, serving = await self._tickets.find(request.decision_id, request.experiment_id, principal)
-        place = ticket.at(request.position)
+            return await self._direct(request, principal, respond_async=respond_async)
+        claims, served = await self._resolver.resolve(request.decision_id, request.experiment_id, principal)
+        place = claims.at(request.position)
         if place is None:
-            raise Invalid.field("position", f"the decision has {len(ticket.slate) or 1} position(s), counted from 0")
-        experiment, arm = serving.experiment, serving.experiment.arms[place.arm_index]
+            raise Invalid.field("position", f"the decision has {len(claims.slate) or 1} position(s), counted from 0")
+        arm = served.experiment.arms[place.arm_index]
         if request.arm not in (None, arm.id):
             raise Conflict(f"the decision was for arm {arm.id!r}, not {request.arm!r}; nothing was counted")
-        micro = _micro(request, serving)
-        mode = _mode(ticket, serving)
-        operation = Reward(
-            self._record(request.decision_id, ticket, place, request.position, micro, serving),
-            mode=mode,
-            deadline_ms=ticket.decision_ms + serving.reward_window_ms,
-            needs_activation=ticket.deferred,
-            needs_context=experiment.is_contextual and mode == "b",
-            is_gaussian=experiment.is_gaussian,
-            segment=ticket.segment,
+        micro = _micro(request, served)
+        now_ms = round(self._clock() * 1_000)
+        event = reward_event(
+            request.decision_id, claims, place, request.position, served, reward_micro=micro, now_ms=now_ms
         )
-        return Begun(request, serving, arm, micro, self._intake.submit(operation, serving))
+        if now_ms > claims.decision_ms + served.reward_window_ms:
+            return Begun(request, served, arm, micro, await self._late(event, served, arm))
+        return Begun(request, served, arm, micro, self._recording.decide(event, respond_async=respond_async))
+
+    async def _late(self, event: Event, served: ServedExperiment, arm: ArmDefinition) -> asyncio.Future[list[Answer]]:
+        """Keep a reward that comes too late; one that repeats a reward in time is a duplicate of that.
+
+        Raises:
+            Expired: there was no reward in time.
+        """
+        first = await self._recording.first(event)
+        if first is None or first.filled:
+            await self._recording.record([late_event(event)])
+            self._metrics.rewarded(served.experiment.id, arm.id, "late")
+            window = served.experiment.reward_window
+            raise Expired(f"the reward window of {window:g} s is over; the reward was kept as late")
+        answers: asyncio.Future[list[Answer]] = asyncio.get_running_loop().create_future()
+        answers.set_result([first])
+        return answers
 
     async def finish(self, begun: Begun) -> RewardResponse:
         """Wait for the outcome of a reward that was handed in."""
-        request, serving, arm, micro, future = begun
-        outcome = await self._intake.outcome(future)
-        experiment = serving.experiment
-        if outcome == LATE:
-            self._metrics.rewarded(experiment.id, arm.id, "late")
-            raise Expired(f"the reward window of {experiment.reward_window:g} s is over; the reward was kept as late")
-        if outcome == NOT_ACTIVATED:
-            raise Conflict("the decision was deferred: it needs POST /activate before its reward")
-        if outcome == NO_CONTEXT:
-            await self._intake.check_remembers(serving)
-            raise NotFound("the decision was never recorded, so its context is not known and nothing can be learnt")
-        status: RewardStatus = "duplicate" if outcome == DUPLICATE else "ignored" if micro is None else "applied"
+        request, served, arm, micro, answers = begun
+        [answer] = await self._recording.answered(answers)
+        experiment = served.experiment
+        status, counted = _status(answer, micro)
         self._metrics.rewarded(experiment.id, arm.id, status)
         return RewardResponse(
             status=status,
             experiment_id=experiment.id,
             arm=arm.id,
             decision_id=request.decision_id,
-            reward=None if micro is None else micro / MICRO * experiment.unit,
+            reward=None if counted is None else counted / MICRO * experiment.unit,
         )
 
-    async def _direct(self, request: RewardRequest, principal: Principal) -> Begun:
-        serving = await self._intake.serving(request.experiment_id or "", principal)
-        if serving.experiment.status == "archived":
-            raise Conflict(f"experiment {serving.experiment.id!r} is archived")
-        arm = _known_arm(serving, request.arm or "")
-        micro = _micro(request, serving)
-        segment, circumstances = _direct_context(request, serving)
-        now_ms = round(self._clock() * 1_000)
-        # A slash cannot stand in a caller's own decision id, so the two never meet.
-        name = f"direct/{request.reward_id or self._new_id()}"
-        operation = Reward(
-            EventRecord(name, now_ms, now_ms, arm.index, "direct", reward_micro=micro, circumstances=circumstances),
-            mode="b",
-            deadline_ms=None,
-            marked=request.reward_id is not None,
-            is_gaussian=serving.experiment.is_gaussian,
+    async def _direct(self, request: RewardRequest, principal: Principal, *, respond_async: bool) -> Begun:
+        served = await self._lookup.served(request.experiment_id or "", principal)
+        if served.experiment.status == "archived":
+            raise Conflict(f"experiment {served.experiment.id!r} is archived")
+        arm = _known_arm(served, request.arm or "")
+        micro = _micro(request, served)
+        segment, context = _direct_context(request, served)
+        event = direct_event(
+            # A slash cannot stand in a caller's own decision id, so the two never meet.
+            f"direct/{request.reward_id or self._new_id()}",
+            served,
+            arm_index=arm.index,
+            reward_micro=micro,
             segment=segment,
+            context=context,
+            now_ms=round(self._clock() * 1_000),
+            claim=None if request.reward_id is None else json.dumps({"reward_micro": micro}),
         )
-        return Begun(request, serving, arm, micro, self._intake.submit(operation, serving))
+        return Begun(request, served, arm, micro, self._recording.decide(event, respond_async=respond_async))
 
-    def _record(
-        self, decision_id: str, ticket: Ticket, place: Place, position: int, micro: int | None, serving: Serving
-    ) -> EventRecord:
-        segment = None if ticket.segment is None else serving.segmentation.names[ticket.segment]
-        return EventRecord(
-            decision_id,
-            ticket.decision_ms,
-            round(self._clock() * 1_000),
-            place.arm_index,
-            ticket.stratum,
-            place.propensity,
-            micro,
-            ticket.weights_version,
-            ticket.deferred,
-            None,
-            position,
-            None if ticket.vector == "published" and segment is None else Circumstances(ticket.vector, segment),
-        )
+
+def _status(answer: Answer, micro: int | None) -> tuple[RewardStatus, int | None]:
+    """Return what became of a reward, and the value that counts in millionths."""
+    match answer:
+        case Duplicate(reward_micro=counted):
+            return "duplicate", counted
+        case Queued():
+            return "queued", micro
+        case _:
+            return ("ignored" if micro is None else "applied"), micro
 
 
 def _check(request: RewardRequest) -> None:
@@ -159,11 +161,11 @@ def _check(request: RewardRequest) -> None:
         raise Invalid.field(missing, "needed without a decision_id")
 
 
-def _micro(request: RewardRequest, serving: Serving) -> int | None:
+def _micro(request: RewardRequest, served: ServedExperiment) -> int | None:
     """Return the reward in millionths, rounded once and for all; None for an outcome that is ignored."""
     if request.outcome is None:
-        return _number(request.reward or 0.0, serving)
-    model = serving.reward_model
+        return _number(request.reward or 0.0, served)
+    model = served.reward_model
     if model is None:
         raise Invalid.field("outcome", "the experiment has no reward_model: send a reward between 0 and 1")
     try:
@@ -173,9 +175,9 @@ def _micro(request: RewardRequest, serving: Serving) -> int | None:
     return None if value is None else round(value * MICRO)
 
 
-def _number(reward: float, serving: Serving) -> int:
-    if serving.experiment.is_gaussian:
-        unit = serving.experiment.unit
+def _number(reward: float, served: ServedExperiment) -> int:
+    if served.experiment.is_gaussian:
+        unit = served.experiment.unit
         if abs(reward) > MOST_UNITS * unit:
             raise Invalid.field("reward", f"must lie within {MOST_UNITS:,} units of {unit:g}")
         return round(reward / unit * MICRO)
@@ -184,31 +186,20 @@ def _number(reward: float, serving: Serving) -> int:
     return round(reward * MICRO)
 
 
-def _direct_context(request: RewardRequest, serving: Serving) -> tuple[int | None, Circumstances | None]:
-    """Return the segment and the circumstances of a direct reward: what its experiment needs to learn from it."""
+def _direct_context(request: RewardRequest, served: ServedExperiment) -> tuple[str | None, Context | None]:
+    """Return the segment and the context of a direct reward: what its experiment needs to learn from it."""
     try:
-        context = logged_context(serving, request.context)
+        context = logged_context(served, request.context)
     except DemandError as error:
         raise Invalid.field(error.field, error.message) from None
-    segment = None
-    if serving.experiment.segment_by:
-        segment = serving.segmentation.number(context if isinstance(context, dict) else {})
-    if context is None and segment is None:
-        return None, None
-    name = None if segment is None else serving.segmentation.names[segment]
-    return segment, Circumstances(segment=name, context=context)
+    if not served.experiment.segment_by:
+        return None, context
+    number = served.segmentation.number(context if isinstance(context, dict) else {})
+    return served.segmentation.names[number], context
 
 
-def _mode(ticket: Ticket, serving: Serving) -> RewardMode:
-    if ticket.stratum == "holdout":
-        return "h"
-    if ticket.stratum != "bandit":
-        return "n"
-    return "z" if serving.experiment.missing_reward == "zero" else "b"
-
-
-def _known_arm(serving: Serving, arm_id: str) -> ArmDefinition:
+def _known_arm(served: ServedExperiment, arm_id: str) -> ArmDefinition:
     try:
-        return serving.experiment.arm(arm_id)
+        return served.experiment.arm(arm_id)
     except KeyError:
-        raise Invalid.field("arm", f"experiment {serving.experiment.id!r} has no arm {arm_id!r}") from None
+        raise Invalid.field("arm", f"experiment {served.experiment.id!r} has no arm {arm_id!r}") from None

@@ -13,7 +13,7 @@ from bandit_service.domain.api_key import ALL_NAMESPACES, Principal
 from bandit_service.domain.experiment import DEFAULT_NAMESPACE, MICRO, Experiment
 from bandit_service.domain.problems import Unavailable
 from bandit_service.ledger.interactions import Interaction, Interactions
-from bandit_service.redis_store.store import RedisStore
+from bandit_service.ledger.producers import Producers
 
 if TYPE_CHECKING:
     import polars as pl
@@ -32,11 +32,18 @@ class Exports:
     """
 
     def __init__(
-        self, folder: Path, *, interactions: Interactions, store: RedisStore, rows_per_file: int = ROWS_PER_FILE
+        self,
+        folder: Path,
+        *,
+        interactions: Interactions,
+        producers: Producers,
+        clock: Callable[[], float],
+        rows_per_file: int = ROWS_PER_FILE,
     ) -> None:
         self._folder = folder
         self._interactions = interactions
-        self._store = store
+        self._producers = producers
+        self._clock = clock
         self._rows_per_file = rows_per_file
         self._turn = asyncio.Lock()
         self._waiting: dict[str, asyncio.Task[int]] = {}
@@ -112,14 +119,12 @@ class Exports:
 
     async def _flushed(self, experiment_id: str) -> None:
         """Wait until Postgres has what was acknowledged before."""
-        before = await self._store.head(experiment_id)
+        until_ms = round(self._clock() * 1_000)
         deadline = asyncio.get_running_loop().time() + _FLUSH_SECONDS
-        head = before
-        while head.epoch is None or head.epoch != before.epoch or head.committed < before.seq:
+        while not await self._producers.have_written(until_ms, experiment_id):
             if asyncio.get_running_loop().time() > deadline:
                 raise Unavailable("events are still on their way to Postgres; try again", retry_after=1)
             await asyncio.sleep(_LOOK_EVERY)
-            head = await self._store.head(experiment_id)
 
 
 def _frame(experiment: Experiment, page: Sequence[Interaction]) -> pl.DataFrame:

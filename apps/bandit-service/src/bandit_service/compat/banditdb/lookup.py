@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from bandit_service.api.decisions.intake import Intake
+from bandit_service.api.decisions.lookup import ExperimentLookup
 from bandit_service.api.experiments.schemas import Filter
 from bandit_service.api.experiments.service import Experiments
 from bandit_service.compat.banditdb.names import campaign_of, check_new, experiment_name, generation, unknown
 from bandit_service.domain.api_key import Principal
 from bandit_service.domain.experiment import Experiment, namespace_of
 from bandit_service.domain.problems import Conflict, NotFound
-from bandit_service.serving.serving import Serving
+from bandit_service.serving.served_experiment import ServedExperiment
 
 _PAGE = 1_000
 
@@ -17,13 +17,13 @@ _PAGE = 1_000
 class Lookup:
     """Campaigns by name. An experiment that is archived is a campaign that was deleted; a paused one is archived."""
 
-    def __init__(self, experiments: Experiments, intake: Intake) -> None:
+    def __init__(self, experiments: Experiments, lookup: ExperimentLookup) -> None:
         self._experiments = experiments
-        self._intake = intake
+        self._lookup = lookup
         # Archived for good: a generation that was passed over once need not be looked at again.
         self._generations: dict[str, int] = {}
 
-    async def serving(self, campaign_id: str, principal: Principal) -> Serving:
+    async def served(self, campaign_id: str, principal: Principal) -> ServedExperiment:
         """Return the campaign as it is served, whether Postgres answers or not.
 
         Raises:
@@ -33,17 +33,17 @@ class Lookup:
         number = self._generations.get(name, 1)
         while True:
             try:
-                serving = await self._intake.serving(generation(name, number), principal)
+                served = await self._lookup.served(generation(name, number), principal)
             except NotFound:
                 raise unknown(campaign_id) from None
-            if serving.experiment.status != "archived":
+            if served.experiment.status != "archived":
                 break
             number += 1
-        if not serving.experiment.is_contextual:
+        if not served.experiment.is_contextual:
             raise unknown(campaign_id)
         if number > 1:
             self._generations[name] = number
-        return serving
+        return served
 
     async def experiment(self, campaign_id: str, principal: Principal) -> Experiment:
         """Return the campaign as Postgres has it; NotFound if there is none."""

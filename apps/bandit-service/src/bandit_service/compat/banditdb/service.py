@@ -5,10 +5,10 @@ from __future__ import annotations
 import uuid
 from typing import NamedTuple
 
-from bandit_service.api.decisions.intake import Intake
+from bandit_service.api.decisions.lookup import ExperimentLookup
+from bandit_service.api.decisions.resolver import DecisionResolver
 from bandit_service.api.decisions.schemas import SelectRequest
 from bandit_service.api.decisions.service import Begun, Decisions
-from bandit_service.api.decisions.tickets import Tickets
 from bandit_service.api.experiments.schemas import Because
 from bandit_service.api.experiments.service import Experiments
 from bandit_service.api.rewards.schemas import RewardRequest
@@ -36,7 +36,7 @@ from bandit_service.domain.api_key import Principal
 from bandit_service.domain.decision_id import is_signed
 from bandit_service.domain.problems import Conflict, NotFound
 from bandit_service.results.experiment_report import ExperimentReport, ExperimentReports
-from bandit_service.serving.serving import Serving
+from bandit_service.serving.served_experiment import ServedExperiment
 
 _BECAUSE = Because(reason=requests.REASON)
 
@@ -59,20 +59,20 @@ class BanditDb:
         self,
         *,
         experiments: Experiments,
-        intake: Intake,
+        lookup: ExperimentLookup,
         decisions: Decisions,
         rewards: Rewards,
-        tickets: Tickets,
+        resolver: DecisionResolver,
         reports: ExperimentReports,
         exports: Exports,
     ) -> None:
         self._experiments = experiments
         self._decisions = decisions
         self._rewards = rewards
-        self._tickets = tickets
+        self._resolver = resolver
         self._reports = reports
         self._exports = exports
-        self._lookup = Lookup(experiments, intake)
+        self._lookup = Lookup(experiments, lookup)
 
     async def create(self, request: CreateCampaign, principal: Principal) -> None:
         """Create a campaign.
@@ -91,8 +91,8 @@ class BanditDb:
         return views.info(campaign_id, *await self._reported(campaign_id, principal))
 
     async def report(self, campaign_id: str, principal: Principal) -> CampaignReport:
-        serving, report = await self._reported(campaign_id, principal)
-        return views.campaign_report(campaign_id, serving.experiment, report)
+        served, report = await self._reported(campaign_id, principal)
+        return views.campaign_report(campaign_id, served.experiment, report)
 
     async def diagnostics(self, campaign_id: str, principal: Principal) -> Diagnostics:
         return views.diagnostics(campaign_id, *await self._reported(campaign_id, principal))
@@ -121,7 +121,7 @@ class BanditDb:
 
     async def check_known(self, campaign_id: str, principal: Principal) -> None:
         """Return if there is such a campaign; raise NotFound if there is none."""
-        await self._lookup.serving(campaign_id, principal)
+        await self._lookup.served(campaign_id, principal)
 
     async def add_arm(self, campaign_id: str, request: AddArm, principal: Principal) -> None:
         experiment = await self._lookup.experiment(campaign_id, principal)
@@ -151,9 +151,9 @@ class BanditDb:
 
     async def begin(self, request: Predict, principal: Principal) -> Predicting:
         """Choose, and hand the decision in without waiting for it, so that a batch shares one commit."""
-        serving = await self._open(request.campaign_id, principal)
+        served = await self._open(request.campaign_id, principal)
         selection = SelectRequest(
-            experiment_id=serving.experiment.id,
+            experiment_id=served.experiment.id,
             context=request.context,
             eligible_arms=None if request.eligible_arms is None else tuple(request.eligible_arms),
             exclude_arms=None if request.exclude_arms is None else tuple(request.exclude_arms),
@@ -173,20 +173,20 @@ class BanditDb:
         """
         if not is_signed(request.interaction_id):
             raise NotFound("there is no prediction of that interaction_id")
-        _, serving = await self._tickets.find(request.interaction_id, None, principal)
-        if serving.experiment.status == "archived":
+        _, served = await self._resolver.resolve(request.interaction_id, None, principal)
+        if served.experiment.status == "archived":
             raise NotFound("the prediction's campaign was deleted")
-        if serving.experiment.status == "paused":
-            raise _archived(serving.experiment.id)
+        if served.experiment.status == "paused":
+            raise _archived(served.experiment.id)
         await self._rewards.reward(RewardRequest(decision_id=request.interaction_id, reward=request.reward), principal)
 
     async def interact(self, campaign_id: str, request: Interact, principal: Principal) -> str:
         """Learn from a decision that was made elsewhere; return a name for it. Sent again, it counts again."""
-        serving = await self._open(campaign_id, principal)
+        served = await self._open(campaign_id, principal)
         interaction_id = uuid.uuid4().hex
         await self._rewards.reward(
             RewardRequest(
-                experiment_id=serving.experiment.id,
+                experiment_id=served.experiment.id,
                 arm=request.arm_id,
                 reward_id=interaction_id,
                 reward=request.reward,
@@ -204,15 +204,15 @@ class BanditDb:
     def exported(self, principal: Principal) -> Exported:
         return Exported(export_dir=str(self._exports.folder(principal)), shards=self._exports.files(principal))
 
-    async def _open(self, campaign_id: str, principal: Principal) -> Serving:
-        serving = await self._lookup.serving(campaign_id, principal)
-        if serving.experiment.status == "paused":
+    async def _open(self, campaign_id: str, principal: Principal) -> ServedExperiment:
+        served = await self._lookup.served(campaign_id, principal)
+        if served.experiment.status == "paused":
             raise _archived(campaign_id)
-        return serving
+        return served
 
-    async def _reported(self, campaign_id: str, principal: Principal) -> tuple[Serving, ExperimentReport]:
-        serving = await self._lookup.serving(campaign_id, principal)
-        return serving, await self._reports.report(serving)
+    async def _reported(self, campaign_id: str, principal: Principal) -> tuple[ServedExperiment, ExperimentReport]:
+        served = await self._lookup.served(campaign_id, principal)
+        return served, await self._reports.report(served)
 
 
 def _archived(campaign_id: str) -> Conflict:

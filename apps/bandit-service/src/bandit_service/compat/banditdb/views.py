@@ -20,7 +20,7 @@ from bandit_service.compat.banditdb.schemas import (
 )
 from bandit_service.domain.experiment import Experiment
 from bandit_service.results.experiment_report import ArmReport, ExperimentReport
-from bandit_service.serving.serving import Serving
+from bandit_service.serving.served_experiment import ServedExperiment
 
 _FEW_FOR_A_LEADER, _FEW_FOR_A_WINNER = 10, 30
 
@@ -47,8 +47,8 @@ def summary(campaign_id: str, experiment: Experiment) -> CampaignSummary:
     )
 
 
-def info(campaign_id: str, serving: Serving, report: ExperimentReport) -> CampaignInfo:
-    experiment, models = serving.experiment, _models(serving)
+def info(campaign_id: str, served: ServedExperiment, report: ExperimentReport) -> CampaignInfo:
+    experiment, models = served.experiment, _models(served)
     context, half_life = experiment.context, experiment.policy.params.get("half_life")
     intercept = context is not None and context.intercept
     return CampaignInfo(
@@ -80,8 +80,8 @@ def campaign_report(campaign_id: str, experiment: Experiment, report: Experiment
     )
 
 
-def diagnostics(campaign_id: str, serving: Serving, report: ExperimentReport) -> Diagnostics:
-    experiment, models = serving.experiment, _models(serving)
+def diagnostics(campaign_id: str, served: ServedExperiment, report: ExperimentReport) -> Diagnostics:
+    experiment, models = served.experiment, _models(served)
     return Diagnostics(
         campaign_id=campaign_id,
         archived=experiment.status == "paused",
@@ -121,11 +121,11 @@ def metadata(experiment: Experiment) -> dict[str, Any] | None:
     return {"features": list(context.features), "context": {"bias": False, "normalize": False}}
 
 
-def _models(serving: Serving) -> dict[str, Model]:
+def _models(served: ServedExperiment) -> dict[str, Model]:
     """Return the models of the arms that have not retired; none while they are not published."""
-    if serving.linear is None:
+    if served.linear is None:
         return {}
-    beliefs = serving.linear.beliefs
+    beliefs = served.linear.beliefs
     variances = np.diagonal(beliefs.covariance, axis1=1, axis2=2)
     return {arm: Model(*model) for arm, *model in zip(beliefs.arms, beliefs.theta, variances, strict=True)}
 

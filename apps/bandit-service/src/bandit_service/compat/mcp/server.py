@@ -18,7 +18,7 @@ from bandit_service.compat.mcp.tools import PRINCIPAL, Tool
 from bandit_service.domain.api_key import Principal
 from bandit_service.domain.problems import Problem
 from bandit_service.ledger.errors import PostgresUnavailableError
-from bandit_service.redis_store.errors import StoreFullError, StoreUnavailableError
+from bandit_service.mirror.errors import StoreFullError, StoreUnavailableError
 
 INSTRUCTIONS: Final = (
     "A memory for decisions that all agents share. Ask get_intuition which action to take, act, and report with "

@@ -1,16 +1,22 @@
--- Decisions with their reward and the context both stand for, the oldest first. A decision whose window closed without
--- a reward has the one it was given then. What was decided elsewhere has no propensity.
+-- Outcomes with the context that their decision was made in, the oldest decision first. What was decided elsewhere has
+-- its context itself, and no propensity.
 SELECT
-    decision_id,
-    arm_index,
-    reward_micro,
-    extract(epoch FROM decision_time)::double precision AS decided_at,
-    extract(epoch FROM event_time)::double precision AS rewarded_at,
-    propensity,
-    context
-FROM bandit_events
-WHERE experiment_id = %(experiment_id)s
-    AND believed
-    AND context IS NOT NULL
-    AND reward_micro IS NOT NULL
-ORDER BY decision_time, decision_id
+    outcome.decision_id,
+    outcome.arm_index,
+    outcome.reward_micro,
+    extract(epoch FROM outcome.decision_time)::double precision AS decided_at,
+    extract(epoch FROM outcome.event_time)::double precision AS rewarded_at,
+    origin.propensity,
+    origin.context
+FROM bandit_events AS outcome
+JOIN bandit_events AS origin ON origin.experiment_id = outcome.experiment_id
+    AND origin.decision_id = outcome.decision_id AND origin.position = outcome.position
+    AND origin.decision_time = outcome.decision_time
+    AND origin.kind = CASE WHEN outcome.stratum = 'direct' THEN 'reward' ELSE 'decision' END
+WHERE outcome.experiment_id = %(experiment_id)s
+    AND outcome.kind = 'outcome'
+    AND outcome.part = ''
+    AND outcome.stratum IN ('bandit', 'direct')
+    AND origin.context IS NOT NULL
+    AND outcome.reward_micro IS NOT NULL
+ORDER BY outcome.decision_time, outcome.decision_id

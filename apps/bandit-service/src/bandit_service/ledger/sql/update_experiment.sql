@@ -1,4 +1,4 @@
 UPDATE experiments
 SET status = %(status)s, revision = %(revision)s, winner = %(winner)s, definition = %(definition)s,
-    updated_at = to_timestamp(%(at)s)
+    updated_at = clock_timestamp()
 WHERE id = %(id)s

@@ -1,0 +1,87 @@
+"""Decisions under ids of callers' own: one decision an id, whichever process is asked, and however often."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import structlog
+from msgspec.structs import replace
+
+from bandit_service.api.decisions.recording import Recording
+from bandit_service.api.decisions.resolver import own_claim
+from bandit_service.domain.decision_id import DecisionClaims
+from bandit_service.domain.event import Event, decode_event, encode_event
+from bandit_service.domain.own_decision import OwnDecision, decode_own_decision
+from bandit_service.mirror.errors import StoreFullError, StoreUnavailableError
+from bandit_service.mirror.keys import ExperimentKeys
+from bandit_service.mirror.own_ids import Claim, OwnIds
+from bandit_service.spool.answers import Claimed
+
+# The store spares the ledger a question; a claim that ran out is still found there.
+_KEPT_SECONDS: Final = 90_000.0
+# Claims that wait for the store, in one process.
+_MOST_UNMIRRORED: Final = 10_000
+log = structlog.get_logger(__name__)
+
+
+class OwnIdDecisions:
+    """Claims own ids: in the store, where other processes see the claim at once, and in the ledger, which decides."""
+
+    def __init__(self, *, claims: OwnIds, recording: Recording) -> None:
+        self._claims = claims
+        self._recording = recording
+        self._unmirrored: dict[str, Claim] = {}
+
+    async def decide(self, event: Event, claims: DecisionClaims) -> OwnDecision | None:
+        """Record a decision under its own id; return the one that has the id already, None if there was none.
+
+        Raises:
+            Unavailable, TooMany: nobody can say for now which decision has the id.
+        """
+        event = replace(event, claim=own_claim(claims))
+        is_claimed, known = await self._claim(event)
+        # A claim may be all that is left of its decision: whoever answers from it records it.
+        asked = event if known is None else known
+        [answer] = await self._recording.decided(asked)
+        if isinstance(answer, Claimed):
+            asked = replace(asked, decision_ms=answer.decision_ms, claim=answer.claim)
+        if isinstance(answer, Claimed) or not is_claimed:
+            # The store, which other processes ask first, has another claim, or none.
+            self._remember(asked)
+        await self._mirror()
+        own = decode_own_decision(asked.claim or "")
+        return None if known is None and own == decode_own_decision(event.claim or "") else own
+
+    async def _claim(self, event: Event) -> tuple[bool, Event | None]:
+        """Claim the id in the store; return whether that was done, and the event that has claimed it before."""
+        try:
+            [found] = await self._claims.claim([_claim(event)], seconds=_KEPT_SECONDS)
+        except (StoreUnavailableError, StoreFullError):
+            return False, None
+        known = decode_event(found)
+        return True, None if known == event else known
+
+    async def _mirror(self) -> None:
+        """Let the store say what the ledger says, so that other processes answer alike: now, or as soon as it can."""
+        if not self._unmirrored:
+            return
+        claims = list(self._unmirrored.values())
+        try:
+            await self._claims.overwrite(claims, seconds=_KEPT_SECONDS)
+        except (StoreUnavailableError, StoreFullError) as error:
+            log.debug("claims_not_mirrored", number=len(claims), reason=type(error).__name__)
+            return
+        for claim in claims:
+            if self._unmirrored.get(claim.key) is claim:
+                del self._unmirrored[claim.key]
+
+    def _remember(self, event: Event) -> None:
+        claim = _claim(event)
+        self._unmirrored.pop(claim.key, None)
+        self._unmirrored[claim.key] = claim
+        if len(self._unmirrored) > _MOST_UNMIRRORED:
+            del self._unmirrored[next(iter(self._unmirrored))]
+
+
+def _claim(event: Event) -> Claim:
+    return Claim(ExperimentKeys(event.experiment_id).own(event.decision_id), encode_event(event))

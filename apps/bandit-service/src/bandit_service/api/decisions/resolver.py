@@ -1,0 +1,104 @@
+"""What is known of a decision that was made earlier: read from its signed id, or from the claim on its own id."""
+
+from __future__ import annotations
+
+from bandit_service.api.decisions.lookup import ExperimentLookup
+from bandit_service.domain.api_key import Principal
+from bandit_service.domain.decision_id import DecisionClaims, DecisionIds, ForgedDecisionIdError, is_signed
+from bandit_service.domain.event import decode_event
+from bandit_service.domain.own_decision import OwnDecision, decode_own_decision, encode_own_decision
+from bandit_service.domain.problems import Invalid, NotFound, Unavailable
+from bandit_service.ledger.errors import PostgresUnavailableError
+from bandit_service.ledger.own_ids import OwnIdsRepository
+from bandit_service.mirror.errors import StoreUnavailableError
+from bandit_service.mirror.keys import ExperimentKeys
+from bandit_service.mirror.own_ids import OwnIds
+from bandit_service.serving.served_experiment import ServedExperiment
+
+
+class DecisionResolver:
+    """Finds the claims of a decision, with its experiment as it is served."""
+
+    def __init__(
+        self, *, lookup: ExperimentLookup, ids: DecisionIds, claims: OwnIds, repository: OwnIdsRepository
+    ) -> None:
+        self._lookup = lookup
+        self._ids = ids
+        self._claims = claims
+        self._repository = repository
+
+    async def resolve(
+        self, decision_id: str, experiment_id: str | None, principal: Principal
+    ) -> tuple[DecisionClaims, ServedExperiment]:
+        """Return what is known of a decision and its experiment.
+
+        Raises:
+            NotFound: nobody knows the decision; Invalid: a caller's own id without its experiment; Unavailable: whether
+                there is such a decision cannot be said now.
+        """
+        if is_signed(decision_id):
+            claims = self._signed(decision_id)
+            if experiment_id not in (None, claims.experiment_id):
+                raise Invalid.field("experiment_id", "the decision belongs to another experiment")
+            served = await self._lookup.served(claims.experiment_id, principal)
+            return claims, await self._lookup.with_arm(served, claims.arm_index)
+        if experiment_id is None:
+            raise Invalid.field("experiment_id", "needed with a decision id of your own")
+        served = await self._lookup.served(experiment_id, principal)
+        own = await self._own(decision_id, served)
+        return claims_of(own, experiment_id), await self._lookup.with_arm(served, own.arm_index)
+
+    async def _own(self, own_id: str, served: ServedExperiment) -> OwnDecision:
+        """Read the claim on an own id, first from the store, which may have forgotten it, then from the ledger."""
+        experiment_id = served.experiment.id
+        try:
+            [found] = await self._claims.read([ExperimentKeys(experiment_id).own(own_id)])
+        except StoreUnavailableError:
+            found = None
+        claim = None if found is None else decode_event(found).claim
+        if claim is None:
+            try:
+                claim = await self._repository.read(experiment_id, own_id)
+            except PostgresUnavailableError:
+                raise Unavailable("whether there is such a decision cannot be said now", retry_after=1) from None
+        if claim is None:
+            raise NotFound(f"there is no decision {own_id!r} in experiment {experiment_id!r}")
+        return decode_own_decision(claim)
+
+    def _signed(self, decision_id: str) -> DecisionClaims:
+        try:
+            return self._ids.read(decision_id)
+        except ForgedDecisionIdError as error:
+            raise NotFound(str(error)) from None
+
+
+def claims_of(own: OwnDecision, experiment_id: str) -> DecisionClaims:
+    """Return the claims of a decision under its caller's own id."""
+    return DecisionClaims(
+        experiment_id=experiment_id,
+        arm_index=own.arm_index,
+        propensity=own.propensity,
+        decision_ms=own.decision_ms,
+        stratum=own.stratum,
+        deferred=own.deferred,
+        weights_version=own.weights_version,
+        revision=own.revision,
+        vector=own.vector,
+        segment=own.segment,
+    )
+
+
+def own_claim(claims: DecisionClaims) -> str:
+    """Return the claim on an own id, as JSON text."""
+    own = OwnDecision(
+        arm_index=claims.arm_index,
+        propensity=claims.propensity,
+        decision_ms=claims.decision_ms,
+        stratum=claims.stratum,
+        deferred=claims.deferred,
+        weights_version=claims.weights_version,
+        revision=claims.revision,
+        vector=claims.vector,
+        segment=claims.segment,
+    )
+    return encode_own_decision(own).decode()

@@ -1,1 +1,0 @@
-COPY incoming_events FROM STDIN

@@ -1,0 +1,1 @@
+SELECT turn FROM leases WHERE experiment_id = %(experiment_id)s

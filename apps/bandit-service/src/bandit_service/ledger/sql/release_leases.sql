@@ -1,0 +1,1 @@
+UPDATE leases SET holder = NULL WHERE holder = %(holder)s

@@ -1,0 +1,1 @@
+DELETE FROM own_ids WHERE decision_time < (SELECT oldest FROM kept_from)

@@ -1,0 +1,1 @@
+DELETE FROM refused_events WHERE recorded_at < {before} RETURNING *

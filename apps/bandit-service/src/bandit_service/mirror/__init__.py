@@ -1,0 +1,1 @@
+"""What Redis holds beside the spool: copies of what Postgres knows, which may be lost at any time. Imports domain."""

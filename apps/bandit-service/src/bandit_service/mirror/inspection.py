@@ -1,0 +1,96 @@
+"""What a store says of itself, for those who look an installation over."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any, cast
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError, ResponseError
+
+from bandit_service.mirror.errors import StoreUnavailableError
+from bandit_service.mirror.scripts import script
+
+_SECONDS = 5.0
+_VERSION_FIELDS = {"Dragonfly": "dragonfly_version", "Valkey": "valkey_version", "Redis": "redis_version"}
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFacts:
+    """What the store says of itself. None: it does not say."""
+
+    server: str | None
+    version: str | None
+    redis_version: str | None
+    role: str | None
+    is_cluster: bool
+    policy: str | None
+    memory_limit: int
+    memory_used: int
+    append_only: bool | None
+    last_write_ok: bool
+    clock_ahead: float
+    refused_scripts: tuple[str, ...]
+
+
+async def inspect_store(url: str) -> StoreFacts:
+    """Ask a store about itself.
+
+    Raises:
+        StoreUnavailableError: it does not answer, with the reason in words.
+    """
+    client = Redis.from_url(
+        url,
+        socket_timeout=_SECONDS,
+        socket_connect_timeout=_SECONDS,
+        decode_responses=True,
+        retry=Retry(NoBackoff(), 0),
+    )
+    try:
+        info: dict[str, Any] = await cast("Any", client.info())
+        asked = time.time()
+        seconds, micros = await client.time()
+        ahead = seconds + micros / 1e6 - (asked + time.time()) / 2
+        return _facts(info, ahead, await _refused_scripts(client))
+    except (RedisError, OSError, TimeoutError) as error:
+        raise StoreUnavailableError(str(error) or type(error).__name__) from error
+    finally:
+        await client.aclose()
+
+
+def _facts(info: dict[str, Any], clock_ahead: float, refused_scripts: tuple[str, ...]) -> StoreFacts:
+    # Dragonfly and Valkey also claim a Redis version: that of the commands they take.
+    versions = {name: str(info[field]) for name, field in _VERSION_FIELDS.items() if field in info}
+    server, version = next(iter(versions.items()), (None, None))
+    written = [info.get(field, "ok") for field in ("aof_last_write_status", "rdb_last_bgsave_status")]
+    return StoreFacts(
+        server=server,
+        version=version and version.removeprefix("df-v"),
+        redis_version=str(info["redis_version"]) if "redis_version" in info else None,
+        role=info.get("role"),
+        is_cluster=bool(int(info.get("cluster_enabled", 0))),
+        policy="cache_mode" if info.get("cache_mode") == "cache" else info.get("maxmemory_policy"),
+        memory_limit=int(info.get("maxmemory", 0)),
+        memory_used=int(info.get("used_memory", 0)),
+        append_only=bool(int(info["aof_enabled"])) if "aof_enabled" in info else None,
+        last_write_ok=all(status == "ok" for status in written),
+        clock_ahead=clock_ahead,
+        refused_scripts=refused_scripts,
+    )
+
+
+async def _refused_scripts(client: Redis) -> tuple[str, ...]:
+    """Return the scripts that the store cannot compile."""
+    folder = files("bandit_service.mirror.scripts")
+    names = sorted(file.name.removesuffix(".lua") for file in folder.iterdir() if file.name.endswith(".lua"))
+    refused = []
+    for name in names:
+        try:
+            await cast("Any", client.script_load(script(name).source))
+        except ResponseError:
+            refused.append(name)
+    return tuple(refused)

@@ -1,1 +1,0 @@
-"""The Redis protocol: keys, atomic scripts, connections. Imports domain. mirror/ and spool/ replace it."""

@@ -1,0 +1,397 @@
+"""Where every event of a process goes: written down in the spool or the ledger before it is acknowledged.
+
+An event that is only recorded (a decision) is acknowledged by the spool and written to the ledger in the background. An
+event that is decided (a reward) is acknowledged by the ledger, which knows whether it is the first of its key; while
+the ledger does not answer it is queued in the spool, and decided when the ledger is back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import Final
+
+import structlog
+
+from bandit_service.domain.event import Batch, Event
+from bandit_service.ledger.errors import PostgresUnavailableError
+from bandit_service.ledger.writer import LedgerWriter, OtherTimelineError
+from bandit_service.spool.answers import Answer, Duplicate, Queued, TooManyWaitingError, UnrecordedError
+from bandit_service.spool.pending import Asked, Health, Limits, Pending, Stream, UnderWay, place
+from bandit_service.spool.stream import SpoolUnavailableError, StreamLostError
+from bandit_service.spool.writing import MOST_ROWS, Writing
+
+log = structlog.get_logger(__name__)
+
+# Waiting for more rows makes a row in the background several times cheaper.
+_GATHER_SECONDS: Final = 0.2
+_LINGER: Final = 0.02
+# As many as a batch request holds, so that its items are decided in their order.
+_MOST_ASKED: Final = 1_000
+_RETRY: Final = 0.2
+
+
+class Recorder:
+    """Takes every event of the process. `run` does the work; `on_written` hears which experiments were written.
+
+    Args:
+        writer: Of the ledger.
+        monotonic: A clock in seconds that never goes back.
+        first_number: Where the numbers of batches begin: random, so that two processes do not share one.
+    """
+
+    def __init__(
+        self,
+        *,
+        writer: LedgerWriter,
+        monotonic: Callable[[], float],
+        first_number: int,
+        limits: Limits,
+        on_written: Callable[[set[str]], None],
+    ) -> None:
+        self.writing = Writing(writer, monotonic=monotonic, on_written=on_written)
+        self._number = first_number
+        self._limits = limits
+        self._recording: deque[tuple[tuple[Event, ...], asyncio.Future[bool]]] = deque()
+        self._asking: deque[Asked] = deque()
+        self._pending: deque[Pending] = deque()
+        self._record_wake = asyncio.Event()
+        self._ask_wake = asyncio.Event()
+        self._pending_wake = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._under_way: dict[int, int] = {}
+        self._waiting = 0
+        self._closing = False
+        self.stream: Stream | None = None
+        self.others_follow = False
+        self.spool_was_lost = False
+        self.health = Health()
+        self.dropped = 0
+
+    def record(self, events: Sequence[Event]) -> asyncio.Future[bool]:
+        """Take events that count whatever others do; the future tells whether they are written down.
+
+        They are written down later if they are not now, unless this process ends or has no room.
+        """
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        if self._waiting + len(events) > self._limits.waiting:
+            self.dropped += len(events)
+            future.set_result(False)
+            return future
+        self._waiting += len(events)
+        self._recording.append((tuple(events), future))
+        self._record_wake.set()
+        return future
+
+    def decide(self, events: Sequence[Event], *, respond_async: bool = False) -> asyncio.Future[list[Answer]]:
+        """Take events of which the first of a key decides; the future tells what became of each.
+
+        The future raises UnrecordedError if no store took them in time; they may have been written all the same.
+        `respond_async` queues them in the spool at once.
+
+        Raises:
+            TooManyWaitingError: nothing was taken.
+        """
+        if self._waiting + len(events) > self._limits.waiting:
+            raise TooManyWaitingError
+        self._waiting += len(events)
+        answer: asyncio.Future[list[Answer]] = asyncio.get_running_loop().create_future()
+        self._asking.append(Asked(self._batch(events), answer, respond_async))
+        self._ask_wake.set()
+        return answer
+
+    async def first(self, event: Event) -> Duplicate | None:
+        """Return the event that has the key of this one, as what this one would be; None if there is none.
+
+        Raises:
+            UnrecordedError: the ledger does not answer.
+        """
+        try:
+            return await self.writing.first(event)
+        except (PostgresUnavailableError, OtherTimelineError):
+            raise UnrecordedError from None
+
+    async def caught_up(self, seconds: float) -> None:
+        """Return once the ledger has every event taken before this call, or after so many seconds."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        recording = [future for _, future in self._recording]
+        if recording:
+            await asyncio.wait(recording, timeout=seconds)
+        self._hurry.set()
+        pending, under_way = list(self._pending), self._under_way.copy()
+        while self.health.ledger and asyncio.get_running_loop().time() < deadline:
+            if under_way.keys().isdisjoint(self._under_way) and all(each.is_written for each in pending):
+                return
+            await asyncio.sleep(_LINGER / 4)
+
+    @property
+    def waiting(self) -> int:
+        """How many events the ledger does not have yet."""
+        return self._waiting
+
+    @property
+    def is_idle(self) -> bool:
+        return not (self._recording or self._asking or self._pending or self._under_way)
+
+    def oldest_ms(self) -> int | None:
+        """Return when the oldest event was received that the ledger may not have yet."""
+        waiting = [
+            *(event.event_ms for events, _ in self._recording for event in events[:1]),
+            *(asked.batch.events[0].event_ms for asked in self._asking),
+            *(pending.batch.events[0].event_ms for pending in self._pending),
+            *self._under_way.values(),
+        ]
+        return min(waiting, default=None)
+
+    def unwritten(self) -> list[Pending]:
+        """Return the batches that the ledger does not have, oldest first: a new stream begins with them."""
+        return list(self._pending)
+
+    def first_entry(self) -> str | None:
+        """Return the first entry of the stream that holds a batch which the ledger does not have; None without one."""
+        entries = [pending.entry for pending in self._pending if pending.entry is not None]
+        return min(entries, key=place, default=None)
+
+    def lose_stream(self) -> None:
+        """Go on without the stream, of which nothing is left; whoever keeps this process registered begins another."""
+        self.stream, self.spool_was_lost = None, True
+
+    def close(self) -> None:
+        """Ask `run` to end once everything is written."""
+        self._closing = True
+        for wake in (self._record_wake, self._ask_wake, self._pending_wake, self._hurry):
+            wake.set()
+
+    async def run(self) -> None:
+        """Write until closed."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._forever(self._spool_turn))
+            tasks.create_task(self._forever(self._ask_turn))
+            tasks.create_task(self._forever(self._pending_turn))
+
+    async def _forever(self, turn: Callable[[], object]) -> None:
+        while not (self._closing and self.is_idle):
+            try:
+                await turn()  # type: ignore[misc]  # every turn is a coroutine function
+            except Exception:
+                # A loop that ended would leave its callers waiting.
+                log.exception("recording_failed")
+                await asyncio.sleep(_RETRY)
+
+    async def _spool_turn(self) -> None:
+        if not self._recording:
+            self._record_wake.clear()
+            if self._closing:
+                await asyncio.sleep(_LINGER)
+                return
+            await self._record_wake.wait()
+            return
+        taken: list[asyncio.Future[bool]] = []
+        events: list[Event] = []
+        while self._recording and len(events) < MOST_ROWS:
+            some, future = self._recording.popleft()
+            taken.append(future)
+            events += some
+        batch = self._batch(events)
+        with UnderWay(self._under_way, batch):
+            entry = await self._append(batch)
+            if entry is not None:
+                for future in taken:
+                    _tell(future, recorded=True)
+                self._pend(Pending(batch, entry))
+                return
+            recorded: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+            self._pend(Pending(batch, None, recorded))
+            self._hurry.set()
+        await self._wait_for_ledger(recorded, taken)
+
+    async def _wait_for_ledger(self, recorded: asyncio.Future[bool], waiting: Iterable[asyncio.Future[bool]]) -> None:
+        """Without the spool the ledger acknowledges, if it answers while the caller still waits."""
+        seconds = self._limits.patience if self.health.ledger else 0.0
+        done, _ = await asyncio.wait([recorded], timeout=seconds)
+        for future in waiting:
+            _tell(future, recorded=bool(done) and recorded.result())
+
+    async def _append(self, batch: Batch) -> str | None:
+        """Append a batch to the process's stream; None if the store does not take it."""
+        if self.stream is None or not self.health.spool:
+            return None
+        try:
+            try:
+                return await self.stream.append(batch)
+            except SpoolUnavailableError:
+                # One slow answer is no outage, and without the ledger nobody else takes the events.
+                if self.health.ledger:
+                    raise
+                return await self.stream.append(batch)
+        except StreamLostError:
+            self.lose_stream()
+        except SpoolUnavailableError as error:
+            # Whoever keeps this process registered finds out when the store is back.
+            log.warning("spool_unavailable", reason=str(error))
+            self.health.spool = False
+        except Exception:
+            # Whatever it is: the callers must not wait for ever, nor other events for these.
+            log.exception("appending_failed")
+        return None
+
+    async def _ask_turn(self) -> None:
+        if not self._asking:
+            self._ask_wake.clear()
+            if self._closing:
+                await asyncio.sleep(_LINGER)
+                return
+            await self._ask_wake.wait()
+            return
+        asked: list[Asked] = []
+        while self._asking and len(asked) < _MOST_ASKED:
+            each = self._asking.popleft()
+            if each.answer.done():
+                # Its caller has gone.
+                self._waiting -= len(each.batch.events)
+            else:
+                asked.append(each)
+        if not asked:
+            return
+        number, received = asked[0].batch.number, min(event.event_ms for each in asked for event in each.batch.events)
+        self._under_way[number] = received
+        try:
+            if self._decides_now:
+                # What is to be queued, and cannot be, is decided like the rest.
+                asked = [each for each in asked if not (each.respond_async and await self._queue(each))]
+                if not asked or await self._ask_ledger(asked):
+                    return
+            for each in asked:
+                if not await self._queue(each):
+                    self._settle(each, None)
+        finally:
+            del self._under_way[number]
+
+    @property
+    def _decides_now(self) -> bool:
+        """Whether the ledger can tell which event of a key is the first: not while others still write theirs again."""
+        return self.health.ledger and self.others_follow
+
+    async def _ask_ledger(self, asked: Sequence[Asked]) -> bool:
+        """Have the ledger decide; return False if it does not answer."""
+        rows = [row for each in asked for row in each.batch.rows]
+        try:
+            answers = await self.writing.write(rows, seconds=self._limits.patience, is_answered=True)
+        except (PostgresUnavailableError, OtherTimelineError) as error:
+            if self.health.ledger:
+                log.warning("ledger_unavailable", reason=str(error) or type(error).__name__)
+            self.health.ledger = False
+            return False
+        except Exception:
+            # Whatever it is: the callers must not wait for ever.
+            log.exception("asking_failed")
+            return False
+        start = 0
+        for each in asked:
+            end = start + len(each.batch.events)
+            self._settle(each, answers[start:end])
+            start = end
+        return True
+
+    def _settle(self, asked: Asked, answers: list[Answer] | None) -> None:
+        """Tell a caller what became of its events; None: nothing is promised about them."""
+        self._waiting -= len(asked.batch.events)
+        if asked.answer.done():
+            return
+        if answers is None:
+            asked.answer.set_exception(UnrecordedError())
+        else:
+            asked.answer.set_result(answers)
+
+    async def _queue(self, asked: Asked) -> bool:
+        """Write events down in the spool, to be decided when the ledger is back; return whether that was done."""
+        entry = await self._append(asked.batch) if self._may_queue(asked.batch) else None
+        if entry is None:
+            return False
+        self._pend(Pending(asked.batch, entry))
+        if not asked.answer.done():
+            asked.answer.set_result([Queued()] * len(asked.batch.events))
+        return True
+
+    def _may_queue(self, batch: Batch) -> bool:
+        """Whether events may be acknowledged before the ledger has decided.
+
+        A decision under an own id was claimed in the store: that is enough only while the ledger is away, and if the
+        store has not lost what others claimed.
+        """
+        is_own = any(event.kind == "decision" and event.claim is not None for event in batch.events)
+        return not is_own or not (self.health.beats or self.spool_was_lost)
+
+    async def _pending_turn(self) -> None:
+        ready = self._ready()
+        if not ready:
+            self._pending_wake.clear()
+            if self._closing:
+                await asyncio.sleep(_LINGER)
+                return
+            if self._pending:
+                # Rewards that wait until every process has written again: nobody wakes this one up for them.
+                await asyncio.sleep(_RETRY)
+            else:
+                await self._pending_wake.wait()
+            return
+        await self._gathered()
+        ready = self._ready()
+        rows = [row for pending in ready for row in pending.batch.rows]
+        entries = [pending.entry for pending in ready if pending.entry is not None]
+        try:
+            await self.writing.write(rows, entry=max(entries, key=place, default=None))
+        except (PostgresUnavailableError, OtherTimelineError) as error:
+            log.debug("waiting_for_ledger", reason=str(error))
+            self.health.ledger = self.health.ledger and not isinstance(error, OtherTimelineError)
+            await asyncio.sleep(_RETRY)
+            return
+        self._take_off(ready)
+        self._waiting -= len(rows)
+        for pending in ready:
+            pending.is_written = True
+            if pending.recorded is not None:
+                _tell(pending.recorded, recorded=True)
+
+    async def _gathered(self) -> None:
+        """Wait for more rows, unless there are many or somebody wants to read what is written."""
+        if self._waiting < MOST_ROWS and not self._closing:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), _GATHER_SECONDS)
+        if not self._closing:
+            self._hurry.clear()
+
+    def _ready(self) -> list[Pending]:
+        """Return the oldest batches that may be written now."""
+        ready: list[Pending] = []
+        size = 0
+        for pending in self._pending:
+            if size >= MOST_ROWS:
+                break
+            if self.others_follow or not pending.is_decided:
+                ready.append(pending)
+                size += len(pending.batch.events)
+        return ready if self.writing.timeline else []
+
+    def _take_off(self, written: Sequence[Pending]) -> None:
+        """Take batches off that are written: nearly always the oldest ones."""
+        gone = {id(pending) for pending in written}
+        while self._pending and id(self._pending[0]) in gone:
+            gone.remove(id(self._pending.popleft()))
+        if gone:
+            self._pending = deque(pending for pending in self._pending if id(pending) not in gone)
+
+    def _pend(self, pending: Pending) -> None:
+        self._pending.append(pending)
+        self._pending_wake.set()
+
+    def _batch(self, events: Sequence[Event]) -> Batch:
+        self._number += 1
+        return Batch(self._number, tuple(events))
+
+
+def _tell(future: asyncio.Future[bool], *, recorded: bool) -> None:
+    if not future.done():
+        future.set_result(recorded)

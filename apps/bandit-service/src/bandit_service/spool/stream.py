@@ -1,0 +1,142 @@
+"""One process's stream of batches, and the streams of processes that have ended."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, cast
+
+import msgspec
+import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError, ResponseError
+
+from bandit_service.domain.event import Batch, decode_batch, encode_batch
+
+STREAMS: Final = "bandit:spools"
+_BATCH: Final = b"b"
+_OPENED: Final = b"o"
+_PAGE: Final = 100
+
+
+class SpoolUnavailableError(Exception):
+    """The store could not be reached, did not answer in time, or refused the command."""
+
+
+class StreamLostError(Exception):
+    """The stream is not there any more: the store lost its data, or another process has taken the stream over."""
+
+
+def stream_key(name: str) -> str:
+    """Return the key of a process's stream. The braces keep it and its renamed form in one slot of a cluster."""
+    return f"bandit:spool:{{{name}}}"
+
+
+def taken_key(name: str) -> str:
+    """Return what the stream of a process that has ended is renamed to while its batches are written."""
+    return f"{stream_key(name)}:taken"
+
+
+class Streams:
+    """The streams. Every method raises SpoolUnavailableError while the store is away."""
+
+    def __init__(self, url: str, *, timeout: float) -> None:
+        self._redis = redis.asyncio.Redis.from_url(
+            url, socket_timeout=timeout, socket_connect_timeout=timeout, retry=Retry(NoBackoff(), 0)
+        )
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+
+    async def create(self, name: str) -> None:
+        """Begin the stream of a process that the ledger knows. Its name comes first, so that it is found if need be."""
+        with _translated():
+            await cast("Any", self._redis.sadd(STREAMS, name))
+            await self._redis.xadd(stream_key(name), {_OPENED: b""})
+
+    async def append(self, name: str, batch: Batch) -> str:
+        """Append a batch and return the id of its entry.
+
+        Raises:
+            StreamLostError: there is no such stream any more.
+        """
+        with _translated():
+            entry = await self._redis.xadd(stream_key(name), {_BATCH: encode_batch(batch)}, nomkstream=True)
+        if entry is None:
+            raise StreamLostError(name)
+        return cast("bytes", entry).decode()
+
+    async def trim(self, name: str, first: str) -> None:
+        """Drop the entries before one."""
+        with _translated():
+            await self._redis.xtrim(stream_key(name), minid=first, approximate=False)
+
+    async def names(self) -> list[str]:
+        """Return the names of all processes that may have a stream."""
+        with _translated():
+            members = await cast("Any", self._redis.smembers(STREAMS))
+        return sorted(member.decode() for member in members)
+
+    async def take(self, name: str) -> None:
+        """Rename the stream of a process that has ended, so that the process can append nothing more if it wakes up."""
+        with _translated():
+            try:
+                await self._redis.renamenx(stream_key(name), taken_key(name))
+            except ResponseError:
+                # There was none, or another process has just taken it.
+                if await self._redis.exists(stream_key(name)):
+                    raise
+
+    async def taken(self, name: str) -> AsyncIterator[list[Batch | bytes]]:
+        """Yield the batches of a stream that was taken, oldest first; what cannot be read as one, as it is."""
+        start = "-"
+        while True:
+            with _translated():
+                entries = await self._redis.xrange(taken_key(name), min=start, count=_PAGE)
+            if not entries:
+                return
+            yield [_decoded(fields[_BATCH]) for _, fields in cast("Any", entries) if _BATCH in fields]
+            start = f"({cast('Any', entries)[-1][0].decode()}"
+
+    async def forget(self, name: str) -> None:
+        """Delete a process's own stream, whose every batch is in the ledger."""
+        with _translated():
+            await self._redis.delete(stream_key(name))
+            await cast("Any", self._redis.srem(STREAMS, name))
+
+    async def forget_taken(self, name: str) -> bool:
+        """Delete a stream that was taken, whose every batch is in the ledger; return whether nothing else is left."""
+        with _translated():
+            await self._redis.delete(taken_key(name))
+            if await self._redis.exists(stream_key(name)):
+                # Two took it over, or the process was frozen just before it began its stream.
+                return False
+            await cast("Any", self._redis.srem(STREAMS, name))
+            return True
+
+    async def probe(self, name: str) -> None:
+        """Do what the service needs of the store: append an entry.
+
+        Raises:
+            StreamLostError: the process's stream is not there any more.
+        """
+        with _translated():
+            await self._redis.xadd("bandit:probe", {_OPENED: b""}, maxlen=1, approximate=False)
+            if not await self._redis.exists(stream_key(name)):
+                raise StreamLostError(name)
+
+
+def _decoded(data: bytes) -> Batch | bytes:
+    try:
+        return decode_batch(data)
+    except msgspec.MsgspecError:
+        return data
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (RedisError, OSError, TimeoutError) as error:
+        raise SpoolUnavailableError(type(error).__name__) from error
