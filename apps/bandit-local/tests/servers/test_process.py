@@ -42,6 +42,18 @@ def test_stop_ends_a_child_that_does_not_listen(start_python: StartPython, event
     assert child.stop(timeout=0.2) == -signal.SIGKILL
 
 
+def test_a_child_hears_the_stop_signal_that_its_parent_ignores(
+    start_python: StartPython, eventually: Eventually
+) -> None:
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        child = start_python(SLEEP)
+        eventually(lambda: is_up(child))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert child.stop() == -signal.SIGTERM
+
+
 def test_a_child_does_not_hear_the_terminal(start_python: StartPython) -> None:
     """Ctrl-C goes to the foreground process group; a child leads a session of its own."""
     child = start_python(SLEEP)

@@ -121,14 +121,14 @@ async def test_sessions_on_a_server_that_has_become_read_only_are_given_up(pool:
     assert await count(pool) == 1
 
 
-async def test_a_session_on_a_standby_is_given_up(pool: Pool) -> None:
+async def test_a_session_on_a_standby_is_given_up(postgres_dsn: str) -> None:
     """A standby answers questions, with what it had when it was cut off, but not which timeline it is on."""
     recovery = "DO $$ BEGIN RAISE EXCEPTION 'recovery is in progress' USING ERRCODE = '55000'; END $$"
-    async with pool.connection() as connection:
-        before = connection.info.backend_pid
-    with pytest.raises(PostgresUnavailableError, match="ObjectNotInPrerequisiteState"):
-        await execute(pool, recovery)
-    for _ in range(3):
+    async with make_pool(postgres_dsn, max_size=1) as pool:
+        async with pool.connection() as connection:
+            before = connection.info.backend_pid
+        with pytest.raises(PostgresUnavailableError, match="ObjectNotInPrerequisiteState"):
+            await execute(pool, recovery)
         async with pool.connection() as connection:
             assert connection.info.backend_pid != before
 

@@ -8,6 +8,7 @@ deadlock, and because only a process with a single thread may enter a user names
 
 import ctypes
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -37,8 +38,14 @@ def die_with_parent(parent_pid: int, death_signal: int) -> None:
         sys.exit(1)
 
 
+def hear(stop_signal: int) -> None:
+    """Undo what the parent ignores: it survives exec, and a shell lets its background jobs ignore SIGINT."""
+    signal.signal(stop_signal, signal.SIG_DFL)
+
+
 def main(arguments: list[str]) -> None:
     parent_pid, death_signal, identity, *command = arguments
+    hear(int(death_signal))
     if identity == "nobody":
         try:
             become_nobody()
