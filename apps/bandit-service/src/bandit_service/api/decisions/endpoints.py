@@ -50,7 +50,7 @@ ACTIVATE = HotEndpoint(
     path="/activate",
     tag="decisions",
     summary="Say that a deferred decision was shown",
-    description="A decision asked for with `defer_activation` counts, and may be rewarded, only from here on.",
+    description="A decision made with `defer_activation` counts from here on. A reward that came earlier counts now.",
     request=ActivateRequest,
     response=ActivateResponse,
     problems=(401, 403, 404, 409, 410, 413, 422, 429, 503),
@@ -59,7 +59,7 @@ ACTIVATE = HotEndpoint(
 
 
 def routes(hot: Hot, decisions: Decisions) -> list[Route]:
-    """Return the routes of this room."""
+    """Return the routes of decisions."""
 
     async def select_batch(batch: Batch, principal: Principal) -> list[BatchItem]:
         begun = [await _begin(decisions, raw, principal) for raw in batch.items]

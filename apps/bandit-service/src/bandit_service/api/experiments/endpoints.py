@@ -87,7 +87,7 @@ Caller = Annotated[Principal, Depends(caller)]
 
 
 def router(experiments: Experiments, admission: Admission) -> APIRouter:
-    """Return the routes of this room."""
+    """Return the routes of experiments."""
     routes = APIRouter(
         prefix="/experiments",
         tags=["experiments"],

@@ -16,7 +16,7 @@ from bandit_service.serving.served_experiment import ServedExperiment
 def router(
     reports: Reports, experiment_reports: ExperimentReports, lookup: ExperimentLookup, admission: Admission
 ) -> APIRouter:
-    """Return the routes of this room."""
+    """Return the routes of results."""
     routes = APIRouter(
         prefix="/experiments/{experiment_id}",
         tags=["beliefs"],

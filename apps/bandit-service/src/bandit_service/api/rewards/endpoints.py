@@ -50,7 +50,7 @@ REWARD_BATCH = HotEndpoint(
 
 
 def routes(hot: Hot, rewards: Rewards) -> list[Route]:
-    """Return the routes of this room."""
+    """Return the routes of rewards."""
 
     async def reward_batch(batch: Batch, principal: Principal) -> list[BatchItem]:
         begun = [await _begin(rewards, raw, principal) for raw in batch.items]
