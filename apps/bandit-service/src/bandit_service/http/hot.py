@@ -110,7 +110,7 @@ class _Serving:
         started = perf_counter()
         try:
             headers = Headers(scope=scope)
-            principal = self._admit(headers)
+            principal = await self._admit(headers)
             principal.require("writer")
             command = decode_item(self._request, await _body(receive))
             _bind(command)

@@ -59,7 +59,7 @@ def guarded(admission: Admission) -> type[APIRoute]:
             handle = super().get_route_handler()
 
             async def serve(request: Request) -> Response:
-                request.state.principal = _admitted(admission, request)
+                request.state.principal = await _admitted(admission, request)
                 return await handle(request)
 
             return serve
@@ -67,8 +67,8 @@ def guarded(admission: Admission) -> type[APIRoute]:
     return GuardedRoute
 
 
-def _admitted(admission: Admission, request: Request) -> Principal:
-    principal = admission.admit(request.headers)
+async def _admitted(admission: Admission, request: Request) -> Principal:
+    principal = await admission.admit(request.headers)
     bind_contextvars(principal=principal.name)
     experiment_id = request.path_params.get("experiment_id")
     if experiment_id is not None and not principal.sees(namespace_of(experiment_id)):
