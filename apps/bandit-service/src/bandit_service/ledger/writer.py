@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 import psycopg
 from msgspec.structs import replace
-from psycopg import AsyncConnection, AsyncRawCursor
+from psycopg import AsyncConnection
 
 from bandit_service.domain.event import Event, Row
 from bandit_service.ledger.arrays import (
@@ -26,7 +26,7 @@ from bandit_service.ledger.arrays import (
     Packed,
     packed,
 )
-from bandit_service.ledger.pool import Pool, connected, numbered_statement, statement
+from bandit_service.ledger.pool import Pool, connected, in_one_trip, numbered_statement, statement
 
 WRITE_TIMEOUT: Final = 10.0
 _COLUMNS: Final = Columns(
@@ -125,8 +125,7 @@ class LedgerWriter:
         if not rows:
             return Written(frozenset(), {})
         try:
-            async with connected(self._pool, timeout=timeout) as connection:
-                inserted, given = await self._insert(connection, rows, timeline)
+            inserted, given = await self._insert(rows, timeline, timeout)
         except _BAD_VALUE as error:
             return await self._halved(rows, timeline, timeout, error)
         refused = {place: "too old" for place in range(len(rows)) if place not in given}
@@ -200,12 +199,10 @@ class LedgerWriter:
             await cursor.executemany(statement("refuse_event"), rows)
 
     async def _insert(
-        self, connection: AsyncConnection[Any], rows: Sequence[Row], timeline: str
+        self, rows: Sequence[Row], timeline: str, seconds: float
     ) -> tuple[frozenset[int], frozenset[int]]:
         insert, parameters = numbered_statement("insert_batch"), self._parameters(rows, timeline)
-        cursor = AsyncRawCursor(connection)
-        await cursor.execute(insert.text, [parameters[name] for name in insert.names])
-        found, batches, ords, given = await cursor.fetchone() or ("", None, None, ())
+        [(found, batches, ords, given)] = await in_one_trip(self._pool, insert, parameters, timeout=seconds)
         if found != timeline:
             raise OtherTimelineError(found)
         attempts = set(zip(batches or (), ords or (), strict=True))
