@@ -2,14 +2,15 @@
 
 Both run at once, each with stores of its own, and are measured in turns: whatever drifts on the machine drifts for
 both. Before and after each measurement the benchmark waits until the checkout has come to rest, so that its whole way
-into Postgres belongs to the price of its answers and to nobody else's. A measurement counts only if Postgres has gained
-as many events as answers were given.
+into Postgres belongs to the price of its answers and to nobody else's. What it uses while nobody asks is measured apart
+and taken off. A measurement counts only if Postgres has gained as many events as answers were given.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ _FASTEST: Final = 14_000
 _IDLE_EXPERIMENTS: Final = 1_000
 _IDLE_SECONDS: Final = 20.0
 _CALM_SECONDS: Final = 15.0
+_AT_REST_SECONDS: Final = 5.0
 
 type Bodies = Callable[[Checkout, int], Sequence[bytes]]
 
@@ -115,11 +117,13 @@ class Turns:
         """Return the prices of every work in every checkout, in the order of the rounds."""
         prices: dict[tuple[str, str], list[Price]] = {}
         for work in works:
+            at_rest = {}
             for checkout in self._checkouts:
-                self._price(work, checkout, 1)
+                self._price(work, checkout, 1, dict.fromkeys(PARTS, 0.0))
+                at_rest[checkout.name] = checkout.used_a_second(_AT_REST_SECONDS)
             for number in range(rounds):
                 for checkout in self._checkouts:
-                    price = self._price(work, checkout, self._seconds)
+                    price = self._price(work, checkout, self._seconds, at_rest[checkout.name])
                     prices.setdefault((work.name, checkout.name), []).append(price)
                     parts = " + ".join(f"{price.cpu[part]:.1f}" for part in PARTS)
                     self._tell(
@@ -128,19 +132,20 @@ class Turns:
                     )
         return prices
 
-    def _price(self, work: Work, checkout: Checkout, seconds: int) -> Price:
+    def _price(self, work: Work, checkout: Checkout, seconds: int, at_rest: dict[str, float]) -> Price:
         expected = self._expected.get((work.name, checkout.name), _FASTEST)
         bodies = work.bodies(checkout, round(expected * seconds) + 4 * work.connections)
         checkout.rest()
-        events, before = checkout.events(), checkout.used()
+        events, before, started = checkout.events(), checkout.used(), time.monotonic()
         url = f"{checkout.url}{work.path}"
         seen = self._send(Traffic(url, bodies, work.connections, seconds, repeats=work.repeats))
         checkout.rest()
-        after = checkout.used()
+        after, elapsed = checkout.used(), time.monotonic() - started
         if checkout.events() - events < seen.requests:
             raise LoadError(f"{work.name}, {checkout.name}: fewer events than the {seen.requests} answers given")
         self._expected[work.name, checkout.name] = 1.6 * seen.per_second
-        cpu = {part: (after[part] - before[part]) / seen.requests * 1e6 for part in PARTS}
+        used = {part: after[part] - before[part] - at_rest[part] * elapsed for part in PARTS}
+        cpu = {part: seconds / seen.requests * 1e6 for part, seconds in used.items()}
         return Price(seen.per_second, seen.p50, seen.p99, cpu)
 
 
@@ -175,11 +180,11 @@ def idle_table(checkouts: Sequence[Checkout], tell: Callable[[str], None]) -> Ta
         checkout.create([f"idle-{number}" for number in range(_IDLE_EXPERIMENTS)])
         checkout.rest()
         tell(f"{checkout.name}: {_IDLE_EXPERIMENTS} experiments")
-        checkout.used_within(_CALM_SECONDS)
+        checkout.used_a_second(_CALM_SECONDS)
     rows = []
     for checkout in checkouts:
-        used = checkout.used_within(_IDLE_SECONDS)
-        percent = [100 * used[part] / _IDLE_SECONDS for part in PARTS]
+        used = checkout.used_a_second(_IDLE_SECONDS)
+        percent = [100 * used[part] for part in PARTS]
         rows.append((checkout.name, *(f"{each:.2f}" for each in percent), f"{sum(percent):.2f}"))
     title = f"{_IDLE_EXPERIMENTS:,} experiments while nobody asks: percent of a core"
     return Table(title, ("checkout", *PARTS, "all"), rows)

@@ -71,18 +71,19 @@ class Checkout:
         while quiet < _QUIET_WINDOWS:
             if time.monotonic() - started > _QUIET_WITHIN:
                 raise LoadError(f"{self.name} does not come to rest")
-            used = sum(self.used_within(_WINDOW_SECONDS).values())
-            quiet = quiet + 1 if used < _QUIET * _WINDOW_SECONDS else 0
+            used = sum(self.used_a_second(_WINDOW_SECONDS).values())
+            quiet = quiet + 1 if used < _QUIET else 0
 
     def used(self) -> dict[str, float]:
         """Return the processor seconds that each part has used."""
         return processor_seconds(self.pids)
 
-    def used_within(self, seconds: float) -> dict[str, float]:
-        """Return the processor seconds that each part uses in a while from now."""
-        before = self.used()
+    def used_a_second(self, seconds: float) -> dict[str, float]:
+        """Return the share of a processor that each part uses for a while from now."""
+        before, started = self.used(), time.monotonic()
         time.sleep(seconds)
-        return {part: after - before[part] for part, after in self.used().items()}
+        elapsed = time.monotonic() - started
+        return {part: (after - before[part]) / elapsed for part, after in self.used().items()}
 
     def events(self) -> int:
         """Return how many events Postgres has."""

@@ -13,7 +13,7 @@ class Handler:
     """Handles groups, each of which takes a while, and notes their sizes."""
 
     def __init__(self, most: int = 100) -> None:
-        self.waiting = Gathering[asyncio.Future[None]](most)
+        self.waiting = Gathering[asyncio.Future[None]](most, longest=GROUP_SECONDS)
         self.sizes: list[int] = []
 
     async def ask(self) -> None:
@@ -61,7 +61,7 @@ async def test_who_asks_alone_waits_for_nobody() -> None:
 
 
 async def test_whoever_waits_goes_on_when_it_is_closed() -> None:
-    waiting = Gathering[int](10)
+    waiting = Gathering[int](10, longest=GROUP_SECONDS)
     with waiting.handled(5):
         await asyncio.sleep(GROUP_SECONDS)
     for _ in range(2):

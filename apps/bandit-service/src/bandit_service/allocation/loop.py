@@ -37,7 +37,7 @@ _REST_SECONDS: Final = 1.0
 # So many at once do not keep the process from its requests for long.
 _READ_AT_ONCE: Final = 200
 _COMPUTED_AT_ONCE: Final = 20
-_PUBLISHING_SECONDS: Final = 0.01
+_PUBLISHING_SECONDS: Final = 0.0025
 _TURNS_AT_ONCE: Final = 20
 _encode: Final = msgspec.json.Encoder().encode
 log = structlog.get_logger(__name__)

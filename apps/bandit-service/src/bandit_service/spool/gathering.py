@@ -6,9 +6,6 @@ import asyncio
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
-
-_MOST_SECONDS: Final = 0.01
 
 
 class Gathering[T]:
@@ -20,9 +17,11 @@ class Gathering[T]:
 
     Args:
         most: How many items a group may have.
+        longest: For how many seconds it waits at most.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, *, longest: float) -> None:
+        self._longest = longest
         self._most = most
         self._items: deque[T] = deque()
         self._wake = asyncio.Event()
@@ -76,4 +75,4 @@ class Gathering[T]:
         finally:
             ended = loop.time()
             self._expected = min(size + len(self._items), self._most)
-            self._until = ended + min(ended - started, _MOST_SECONDS)
+            self._until = ended + min(ended - started, self._longest)

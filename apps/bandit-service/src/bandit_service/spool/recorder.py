@@ -29,6 +29,9 @@ log = structlog.get_logger(__name__)
 # Waiting for more rows makes a row in the background several times cheaper.
 _GATHER_SECONDS: Final = 0.2
 _LINGER: Final = 0.02
+# About what an append and a statement of a hundred rows take.
+_APPEND_SECONDS: Final = 0.002
+_STATEMENT_SECONDS: Final = 0.008
 # As many as a batch request holds, so that its items are decided in their order.
 _MOST_ASKED: Final = 1_000
 _RETRY: Final = 0.2
@@ -55,8 +58,8 @@ class Recorder:
         self.writing = Writing(writer, monotonic=monotonic, on_written=on_written)
         self._number = first_number
         self._limits = limits
-        self._recording = Gathering[tuple[tuple[Event, ...], asyncio.Future[bool]]](MOST_ROWS)
-        self._asking = Gathering[Asked](_MOST_ASKED)
+        self._recording = Gathering[tuple[tuple[Event, ...], asyncio.Future[bool]]](MOST_ROWS, longest=_APPEND_SECONDS)
+        self._asking = Gathering[Asked](_MOST_ASKED, longest=_STATEMENT_SECONDS)
         self._pending: deque[Pending] = deque()
         self._pending_wake = asyncio.Event()
         self._hurry = asyncio.Event()
