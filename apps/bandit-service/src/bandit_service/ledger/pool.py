@@ -13,7 +13,7 @@ from importlib.resources import files
 from typing import Any, LiteralString, NamedTuple
 
 import psycopg
-from psycopg import AsyncConnection, errors
+from psycopg import AsyncConnection, AsyncRawCursor, errors
 from psycopg.pq import TransactionStatus
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
@@ -40,6 +40,9 @@ _PAGE = 5_000
 # What a server answers that is no primary (any more). Sessions outlive a failover behind a proxy or a service address,
 # so one that answers this is given up: the next one may reach the primary.
 _NOT_PRIMARY = (errors.ReadOnlySqlTransaction, errors.ObjectNotInPrerequisiteState)
+_LIMITS = (
+    "SELECT set_config('statement_timeout', $1, true), set_config('idle_in_transaction_session_timeout', $1, true)"
+)
 # Errors that say nothing about the statement, although they are none of the client library's operational ones.
 _INTERRUPTIONS = (errors.ReadOnlySqlTransaction, errors.IdleInTransactionSessionTimeout)
 
@@ -171,6 +174,30 @@ async def _transaction(connection: AsyncConnection[Any], timeout_ms: int) -> Asy
             await connection.execute("ROLLBACK")
         raise
     await connection.execute("COMMIT")
+
+
+async def in_one_trip(
+    pool: Pool,
+    numbered: NumberedStatement,
+    parameters: Mapping[str, object],
+    *,
+    timeout: float = STATEMENT_TIMEOUT,  # noqa: ASYNC109 (as above)
+) -> list[tuple[Any, ...]]:
+    """Return the rows of a statement that is a transaction of its own, in one round trip with its time limit.
+
+    Postgres takes what comes before one message of synchronisation as one transaction: whoever sends that much at once
+    needs no BEGIN and no COMMIT.
+
+    Raises:
+        PostgresUnavailableError, MissingSchemaError: as `connected` does.
+    """
+    with _translated():
+        async with pool.connection() as connection, _given_up(connection), _cut_after(connection, timeout + _GRACE):
+            cursor = AsyncRawCursor(connection)
+            async with connection.pipeline():
+                await AsyncRawCursor(connection).execute(_LIMITS, [f"{round(timeout * 1_000)}"])
+                await cursor.execute(numbered.text, [parameters[name] for name in numbered.names])
+            return await cursor.fetchall()
 
 
 async def pages(

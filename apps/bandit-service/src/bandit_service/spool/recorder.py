@@ -19,6 +19,7 @@ from bandit_service.domain.event import Batch, Event
 from bandit_service.ledger.errors import PostgresUnavailableError
 from bandit_service.ledger.writer import LedgerWriter, OtherTimelineError
 from bandit_service.spool.answers import Answer, Duplicate, Queued, TooManyWaitingError, UnrecordedError
+from bandit_service.spool.gathering import Gathering
 from bandit_service.spool.pending import Asked, Health, Limits, Pending, Stream, UnderWay, place
 from bandit_service.spool.stream import SpoolUnavailableError, StreamLostError
 from bandit_service.spool.writing import MOST_ROWS, Writing
@@ -28,6 +29,9 @@ log = structlog.get_logger(__name__)
 # Waiting for more rows makes a row in the background several times cheaper.
 _GATHER_SECONDS: Final = 0.2
 _LINGER: Final = 0.02
+# About what an append and a statement of a hundred rows take.
+_APPEND_SECONDS: Final = 0.002
+_STATEMENT_SECONDS: Final = 0.008
 # As many as a batch request holds, so that its items are decided in their order.
 _MOST_ASKED: Final = 1_000
 _RETRY: Final = 0.2
@@ -54,11 +58,9 @@ class Recorder:
         self.writing = Writing(writer, monotonic=monotonic, on_written=on_written)
         self._number = first_number
         self._limits = limits
-        self._recording: deque[tuple[tuple[Event, ...], asyncio.Future[bool]]] = deque()
-        self._asking: deque[Asked] = deque()
+        self._recording = Gathering[tuple[tuple[Event, ...], asyncio.Future[bool]]](MOST_ROWS, longest=_APPEND_SECONDS)
+        self._asking = Gathering[Asked](_MOST_ASKED, longest=_STATEMENT_SECONDS)
         self._pending: deque[Pending] = deque()
-        self._record_wake = asyncio.Event()
-        self._ask_wake = asyncio.Event()
         self._pending_wake = asyncio.Event()
         self._hurry = asyncio.Event()
         self._under_way: dict[int, int] = {}
@@ -81,8 +83,7 @@ class Recorder:
             future.set_result(False)
             return future
         self._waiting += len(events)
-        self._recording.append((tuple(events), future))
-        self._record_wake.set()
+        self._recording.add((tuple(events), future))
         return future
 
     def decide(self, events: Sequence[Event], *, respond_async: bool = False) -> asyncio.Future[list[Answer]]:
@@ -98,8 +99,7 @@ class Recorder:
             raise TooManyWaitingError
         self._waiting += len(events)
         answer: asyncio.Future[list[Answer]] = asyncio.get_running_loop().create_future()
-        self._asking.append(Asked(self._batch(events), answer, respond_async))
-        self._ask_wake.set()
+        self._asking.add(Asked(self._batch(events), answer, respond_async))
         return answer
 
     async def first(self, event: Event) -> Duplicate | None:
@@ -161,8 +161,10 @@ class Recorder:
     def close(self) -> None:
         """Ask `run` to end once everything is written."""
         self._closing = True
-        for wake in (self._record_wake, self._ask_wake, self._pending_wake, self._hurry):
-            wake.set()
+        self._recording.close()
+        self._asking.close()
+        self._pending_wake.set()
+        self._hurry.set()
 
     async def run(self) -> None:
         """Write until closed."""
@@ -181,21 +183,20 @@ class Recorder:
                 await asyncio.sleep(_RETRY)
 
     async def _spool_turn(self) -> None:
-        if not self._recording:
-            self._record_wake.clear()
-            if self._closing:
-                await asyncio.sleep(_LINGER)
-                return
-            await self._record_wake.wait()
+        if self._closing and not self._recording:
+            await asyncio.sleep(_LINGER)
             return
+        await self._recording.gathered()
         taken: list[asyncio.Future[bool]] = []
         events: list[Event] = []
         while self._recording and len(events) < MOST_ROWS:
-            some, future = self._recording.popleft()
+            some, future = self._recording.pop()
             taken.append(future)
             events += some
+        if not taken:
+            return
         batch = self._batch(events)
-        with UnderWay(self._under_way, batch):
+        with self._recording.handled(len(taken)), UnderWay(self._under_way, batch):
             entry = await self._append(batch)
             if entry is not None:
                 for future in taken:
@@ -238,16 +239,13 @@ class Recorder:
         return None
 
     async def _ask_turn(self) -> None:
-        if not self._asking:
-            self._ask_wake.clear()
-            if self._closing:
-                await asyncio.sleep(_LINGER)
-                return
-            await self._ask_wake.wait()
+        if self._closing and not self._asking:
+            await asyncio.sleep(_LINGER)
             return
+        await self._asking.gathered()
         asked: list[Asked] = []
         while self._asking and len(asked) < _MOST_ASKED:
-            each = self._asking.popleft()
+            each = self._asking.pop()
             if each.answer.done():
                 # Its caller has gone.
                 self._waiting -= len(each.batch.events)
@@ -258,16 +256,20 @@ class Recorder:
         number, received = asked[0].batch.number, min(event.event_ms for each in asked for event in each.batch.events)
         self._under_way[number] = received
         try:
-            if self._decides_now:
-                # What is to be queued, and cannot be, is decided like the rest.
-                asked = [each for each in asked if not (each.respond_async and await self._queue(each))]
-                if not asked or await self._ask_ledger(asked):
-                    return
-            for each in asked:
-                if not await self._queue(each):
-                    self._settle(each, None)
+            with self._asking.handled(len(asked)):
+                await self._answer(asked)
         finally:
             del self._under_way[number]
+
+    async def _answer(self, asked: Sequence[Asked]) -> None:
+        if self._decides_now:
+            # What is to be queued, and cannot be, is decided like the rest.
+            asked = [each for each in asked if not (each.respond_async and await self._queue(each))]
+            if not asked or await self._ask_ledger(asked):
+                return
+        for each in asked:
+            if not await self._queue(each):
+                self._settle(each, None)
 
     @property
     def _decides_now(self) -> bool:
