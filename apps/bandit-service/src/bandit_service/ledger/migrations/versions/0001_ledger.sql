@@ -130,7 +130,8 @@ CREATE TABLE exposures (
     decision_id   text NOT NULL,
     decision_time timestamptz NOT NULL,
     stratum       text NOT NULL,
-    PRIMARY KEY (experiment_id, unit_hash)
+    -- Units of an experiment are counted by stratum from the index alone.
+    PRIMARY KEY (experiment_id, unit_hash) INCLUDE (stratum)
 );
 
 -- Decisions, and direct rewards, under ids of their callers.
