@@ -89,14 +89,15 @@ CREATE INDEX bandit_events_by_recorded_at ON bandit_events USING brin (recorded_
 CREATE INDEX bandit_events_by_turn ON bandit_events (experiment_id, batch) WHERE kind = 'outcome';
 
 -- Sums of what bandit_events holds, raised by the statement that inserts the events. `slot` spreads one key over the
--- processes that write it. Segment '' is that of an experiment without segments.
+-- processes that write it and over time; older slots are merged into slot 0. Segment '' is that of an experiment without
+-- segments.
 CREATE TABLE arm_totals (
     experiment_id   text NOT NULL,
     arm_index       int NOT NULL,
     stratum         text NOT NULL,
     segment         text NOT NULL,
     weights_version bigint NOT NULL,
-    slot            smallint NOT NULL,
+    slot            bigint NOT NULL,
     decisions       bigint NOT NULL DEFAULT 0,
     rewards         bigint NOT NULL DEFAULT 0,
     reward_micro    bigint NOT NULL DEFAULT 0,
@@ -159,7 +160,7 @@ CREATE TABLE unsettled (
 CREATE TABLE open_buckets (
     experiment_id text NOT NULL,
     bucket        timestamptz NOT NULL,
-    slot          smallint NOT NULL,
+    slot          bigint NOT NULL,
     events        bigint NOT NULL,
     PRIMARY KEY (experiment_id, bucket, slot)
 ) WITH (fillfactor = 50);
