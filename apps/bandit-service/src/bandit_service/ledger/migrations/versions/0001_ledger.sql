@@ -102,7 +102,8 @@ CREATE TABLE arm_totals (
     rewards         bigint NOT NULL DEFAULT 0,
     reward_micro    bigint NOT NULL DEFAULT 0,
     square_micro    numeric NOT NULL DEFAULT 0,     -- squares of rewards in millionths, each rounded half up
-    PRIMARY KEY (experiment_id, arm_index, stratum, segment, weights_version, slot)
+    -- Slots that are read lie together, apart from what is left of those that were merged.
+    PRIMARY KEY (experiment_id, slot, arm_index, stratum, segment, weights_version)
 ) WITH (fillfactor = 50);
 
 -- Sums of events whose partition was dropped: arm_totals = these + the fold of bandit_events.
