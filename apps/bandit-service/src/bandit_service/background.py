@@ -13,6 +13,7 @@ from bandit_service.allocation.leases import Leases
 from bandit_service.allocation.loop import Allocator
 from bandit_service.ledger.errors import PostgresUnavailableError
 from bandit_service.ledger.leases import FencedError
+from bandit_service.ledger.slots import MERGE_EVERY
 from bandit_service.ledger.snapshots import SnapshotsRepository
 from bandit_service.metrics import Metrics
 from bandit_service.mirror.errors import StoreFullError, StoreUnavailableError
@@ -77,6 +78,7 @@ class Background:
                 tasks.create_task(self._every(SECOND, self._sweep))
                 tasks.create_task(self._every(SECOND, self._show))
                 tasks.create_task(self._every(LOOK_EVERY, self._allocator.look))
+                tasks.create_task(self._every(MERGE_EVERY, self._allocator.merge))
                 tasks.create_task(self._every(SNAPSHOTS_DUE_EVERY, self._take_snapshots))
                 tasks.create_task(self._every(PARTITIONS_EVERY, self._partitions.keep_ahead))
                 tasks.create_task(self._every(PARTITIONS_EVERY, self._retention.keep))

@@ -17,6 +17,7 @@ from bandit_service.allocation.compute import beliefs_of, compute, judge, poster
 from bandit_service.allocation.copies import Copies
 from bandit_service.allocation.leases import Leases
 from bandit_service.allocation.linear_models import LinearModels, Models
+from bandit_service.allocation.merged_totals import MergedTotals
 from bandit_service.allocation.settler import Settler
 from bandit_service.allocation.watched import Watched, distance, events_in, follow_at, is_worth_publishing, known
 from bandit_service.domain.allocation import AllocationRecord
@@ -24,7 +25,6 @@ from bandit_service.domain.experiment import Experiment
 from bandit_service.domain.totals import Totals
 from bandit_service.ledger.errors import PostgresUnavailableError
 from bandit_service.ledger.leases import FencedError, Lease, LeasesRepository
-from bandit_service.ledger.totals import TotalsRepository
 from bandit_service.ledger.weights import WeightsRepository
 from bandit_service.metrics import Metrics
 from bandit_service.mirror.publication import Publish
@@ -71,7 +71,7 @@ class Allocator:
         repository: LeasesRepository,
         settler: Settler,
         linear: LinearModels,
-        totals: TotalsRepository,
+        totals: MergedTotals,
         weights: WeightsRepository,
         copies: Copies,
         cache: ExperimentCache,
@@ -134,6 +134,10 @@ class Allocator:
             if served is None or served.experiment.status == "archived":
                 self._metrics.forget(name)
 
+    async def merge(self) -> None:
+        """Keep reading of totals cheap; to be called every few seconds."""
+        self.touched(await self._totals.merge())
+
     async def judge(self) -> None:
         """Conclude experiments whose stopping rule is met, and find windows that end; to be called each second."""
         await self._find_due(lambda experiment: experiment.missing_reward == "zero")
@@ -170,6 +174,7 @@ class Allocator:
         for names in (self._touched, self._closing, self._moved):
             names.discard(experiment_id)
         self._settler.forget(experiment_id)
+        self._totals.forget(experiment_id)
         self._linear.forget(experiment_id)
         self._metrics.forget(experiment_id)
 

@@ -152,13 +152,16 @@ class LedgerWriter:
             if found != timeline:
                 raise OtherTimelineError(found)
             wanted = await self._as_claimed(connection, events)
+            times = [event.decision_ms for event in wanted]
             parameters = {
+                "first_ms": min(times, default=0),
+                "last_ms": max(times, default=0),
                 "experiment_id": packed(TEXT, [event.experiment_id for event in wanted]),
                 "decision_id": packed(TEXT, [event.decision_id for event in wanted]),
                 "kind": packed(TEXT, [event.kind for event in wanted]),
                 "position": packed(SMALLINT, [event.position for event in wanted]),
                 "part": packed(TEXT, [event.part for event in wanted]),
-                "decision_time": packed(MILLISECONDS, [event.decision_ms for event in wanted]),
+                "decision_time": packed(MILLISECONDS, times),
             }
             cursor = await connection.execute(statement("stored_events"), parameters)
             found_at = {place: rest for place, *rest in await cursor.fetchall()}

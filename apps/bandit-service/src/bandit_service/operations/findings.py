@@ -133,7 +133,7 @@ def _memory(facts: StoreFacts) -> Finding:
     used = f"{facts.memory_used / 2**20:.0f} MiB"
     if facts.memory_limit == 0:
         what = f"{used} are in use, without a limit: the system may kill it"
-        return Finding("Redis memory", "warn", what, "set maxmemory; how much: docs/operations.md, Capacity")
+        return Finding("Redis memory", "warn", what, "set maxmemory; how much: docs/capacity.md")
     share = facts.memory_used / facts.memory_limit
     what = f"{used} of {facts.memory_limit / 2**20:.0f} MiB are in use ({share:.0%})"
     if share > MEMORY_WARNING:

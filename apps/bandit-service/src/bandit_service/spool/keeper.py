@@ -13,7 +13,8 @@ from bandit_service.domain.clock import AnchoredClock
 from bandit_service.domain.event import Batch, batches_of
 from bandit_service.ledger.errors import PostgresUnavailableError
 from bandit_service.ledger.producers import Beat, Producers
-from bandit_service.ledger.writer import LedgerWriter, OtherTimelineError
+from bandit_service.ledger.slots import slot_at
+from bandit_service.ledger.writer import OtherTimelineError
 from bandit_service.spool.pending import place
 from bandit_service.spool.pickup import Pickup
 from bandit_service.spool.recorder import Recorder
@@ -45,6 +46,7 @@ class Keeper:
     Args:
         new_name: Returns a name that no process has ever had.
         on_named: Called with each name that the process gets.
+        on_slot: Called with the slot whose sums the process raises, whenever that may have changed.
         dead_after: Seconds without a heartbeat after which others take a process for dead.
     """
 
@@ -52,7 +54,6 @@ class Keeper:
         self,
         *,
         recorder: Recorder,
-        writer: LedgerWriter,
         producers: Producers,
         streams: Streams,
         pickup: Pickup,
@@ -60,10 +61,12 @@ class Keeper:
         monotonic: Callable[[], float],
         new_name: Callable[[], str],
         on_named: Callable[[str], None],
+        on_slot: Callable[[int], None],
         dead_after: float,
     ) -> None:
         self._recorder = recorder
-        self._writer = writer
+        self._on_slot = on_slot
+        self._place = 0
         self._producers = producers
         self._streams = streams
         self._pickup = pickup
@@ -221,6 +224,7 @@ class Keeper:
             self.name, self._recorder.stream = None, None
             return
         self._clock.observe(beat.now_ms, asked, self._clock.local())
+        self._on_slot(slot_at(self._place, beat.now_ms))
         self._beaten_at = self._monotonic()
         if self._reached_since is None:
             self._reached_since = self._beaten_at
@@ -259,7 +263,8 @@ class Keeper:
         self._clock.observe(registered.now_ms, asked, self._clock.local())
         self._beaten_at = self._monotonic()
         self.name = name
-        self._writer.slot = registered.slot
+        self._place = registered.slot
+        self._on_slot(slot_at(self._place, registered.now_ms))
         self._on_named(name)
         if not self._written_again_on:
             self._recorder.writing.timeline = self._written_again_on = registered.timeline
