@@ -7,13 +7,14 @@ import os
 import re
 import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import cache
 from importlib.resources import files
 from typing import Any, LiteralString, NamedTuple
 
 import psycopg
 from psycopg import AsyncConnection, errors
+from psycopg.errors import Diagnostic
 from psycopg.pq import TransactionStatus
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
@@ -35,7 +36,9 @@ CONNECT_TIMEOUT = 2
 PREPARE_AFTER = 2
 STATEMENT_TIMEOUT = 5.0
 RECONNECT_TIMEOUT = 5.0
-_GRACE = 0.5
+# How long after its time a transaction is cancelled, and cut off.
+_CANCEL_AFTER = 0.2
+_CUT_AFTER = 0.5
 _PAGE = 5_000
 # What a server answers that is no primary (any more). Sessions outlive a failover behind a proxy or a service address,
 # so one that answers this is given up: the next one may reach the primary.
@@ -143,7 +146,7 @@ async def connected(
         async with (
             pool.connection() as connection,
             _given_up(connection),
-            _cut_after(connection, timeout + _GRACE),
+            _stopped_after(connection, timeout),
             _transaction(connection, round(timeout * 1_000)),
         ):
             yield connection
@@ -170,7 +173,27 @@ async def _transaction(connection: AsyncConnection[Any], timeout_ms: int) -> Asy
         if connection.info.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
             await connection.execute("ROLLBACK")
         raise
-    await connection.execute("COMMIT")
+    await _commit(connection)
+
+
+async def _commit(connection: AsyncConnection[Any]) -> None:
+    """Commit; a commit whose wait for a synchronous standby was cancelled is none that one may rely on.
+
+    Postgres has committed it by itself then, and says so in nothing but a warning. A commit warns of nothing else.
+    """
+    severities: list[str | None] = []
+
+    def note(notice: Diagnostic) -> None:
+        # A notice can be read only while it is being handled.
+        severities.append(notice.severity_nonlocalized)
+
+    connection.add_notice_handler(note)
+    try:
+        await connection.execute("COMMIT")
+    finally:
+        connection.remove_notice_handler(note)
+    if "WARNING" in severities:
+        raise PostgresUnavailableError("a synchronous standby has not confirmed the commit")
 
 
 async def pages(
@@ -212,13 +235,36 @@ async def _given_up(connection: AsyncConnection[Any]) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _cut_after(connection: AsyncConnection[Any], seconds: float) -> AsyncIterator[None]:
-    """Shut the connection's socket down after that long, for a server that no longer answers even to a cancel."""
-    handle = asyncio.get_running_loop().call_later(seconds, _shut_down, connection)
+async def _stopped_after(connection: AsyncConnection[Any], seconds: float) -> AsyncIterator[None]:
+    """Cancel what the server still does after that long, and shut the socket down if it does not even hear that.
+
+    The server stops a statement by itself, but not a commit that waits for a synchronous standby. Left to itself its
+    session would wait on, and each new attempt would take another one.
+    """
+    loop = asyncio.get_running_loop()
+    cancelling: list[asyncio.Task[None]] = []
+
+    def cancel() -> None:
+        cancelling.append(loop.create_task(_cancel(connection)))
+
+    handles = [
+        loop.call_later(seconds + _CANCEL_AFTER, cancel),
+        loop.call_later(seconds + _CUT_AFTER, _shut_down, connection),
+    ]
     try:
         yield
     finally:
-        handle.cancel()
+        for handle in handles:
+            handle.cancel()
+        for task in cancelling:
+            task.cancel()
+            # The request may reach the server late, and must not meet the next one who uses the session.
+            await connection.close()
+
+
+async def _cancel(connection: AsyncConnection[Any]) -> None:
+    with suppress(psycopg.Error):
+        await connection.cancel_safe(timeout=_CUT_AFTER)
 
 
 def _shut_down(connection: AsyncConnection[Any]) -> None:
