@@ -93,6 +93,10 @@ class Service:
         found: list[str] = answer.json()["degraded"]
         return found if answer.is_success else [*found, "serving"]
 
+    def complaints(self) -> list[str]:
+        """Return the lines of its log that say that something is wrong, and what stands there without being a line."""
+        return [line for line in self.log_file.read_text().splitlines() if '"level": "info"' not in line]
+
     def _is_ready(self) -> bool:
         return not self.degraded()
 

@@ -19,7 +19,7 @@ from psycopg.pq import TransactionStatus
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
 from bandit_service.ledger import arrays
-from bandit_service.ledger.errors import MissingSchemaError, PostgresUnavailableError
+from bandit_service.ledger.errors import MissingSchemaError, PostgresFullError, PostgresUnavailableError
 
 __all__ = [
     "MissingSchemaError",
@@ -282,5 +282,7 @@ def _translated() -> Iterator[None]:
         raise MissingSchemaError("the database lacks migrations: run `bandit-service migrate`") from error
     except (PoolTimeout, PoolClosed, TooManyRequests) as error:
         raise PostgresUnavailableError("no connection to Postgres is free") from error
+    except errors.DiskFull as error:
+        raise PostgresFullError("the disk of Postgres is full") from error
     except (psycopg.OperationalError, psycopg.InterfaceError, *_INTERRUPTIONS) as error:
         raise PostgresUnavailableError(f"Postgres: {type(error).__name__}") from error

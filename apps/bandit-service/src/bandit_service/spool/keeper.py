@@ -118,7 +118,8 @@ class Keeper:
             self._reached_since = None
         health.spool = await self._reaches_spool()
         # Only now: who answers from the ledger is in the set of streams, where a failover does not lose its name.
-        health.ledger = health.beats
+        # Where there was no room the batches that wait find out when there is some; without any a reward has to.
+        health.ledger = health.beats and (health.room or self._recorder.is_idle)
 
     async def _reaches_ledger(self) -> bool:
         try:

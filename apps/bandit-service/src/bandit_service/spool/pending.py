@@ -52,11 +52,16 @@ class Asked:
 
 @dataclass(slots=True)
 class Health:
-    """What the process last saw of the two stores. `beats`: its last heartbeat reached the ledger."""
+    """What the process last saw of the two stores.
+
+    `beats`: its last heartbeat reached the ledger. `room`: the ledger has not refused a batch for want of room since it
+    last took one; a heartbeat, which changes a row, finds room for that when there is none for a batch.
+    """
 
     spool: bool = False
     ledger: bool = False
     beats: bool = False
+    room: bool = True
 
 
 @dataclass(frozen=True, slots=True)

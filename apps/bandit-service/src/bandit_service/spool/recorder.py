@@ -16,7 +16,7 @@ from typing import Final
 import structlog
 
 from bandit_service.domain.event import Batch, Event
-from bandit_service.ledger.errors import PostgresUnavailableError
+from bandit_service.ledger.errors import PostgresFullError, PostgresUnavailableError
 from bandit_service.ledger.writer import LedgerWriter, OtherTimelineError
 from bandit_service.spool.answers import Answer, Duplicate, Queued, TooManyWaitingError, UnrecordedError
 from bandit_service.spool.pending import Asked, Health, Limits, Pending, Stream, UnderWay, place
@@ -280,20 +280,31 @@ class Recorder:
         try:
             answers = await self.writing.write(rows, seconds=self._limits.patience, is_answered=True)
         except (PostgresUnavailableError, OtherTimelineError) as error:
-            if self.health.ledger:
-                log.warning("ledger_unavailable", reason=str(error) or type(error).__name__)
-            self.health.ledger = False
+            self._lose_ledger(error)
             return False
         except Exception:
             # Whatever it is: the callers must not wait for ever.
             log.exception("asking_failed")
             return False
+        self._find_ledger()
         start = 0
         for each in asked:
             end = start + len(each.batch.events)
             self._settle(each, answers[start:end])
             start = end
         return True
+
+    def _lose_ledger(self, error: Exception) -> None:
+        """Go on without the ledger until a heartbeat, or a batch where there was no room for one, says otherwise."""
+        if self.health.ledger:
+            log.warning("ledger_unavailable", reason=str(error) or type(error).__name__)
+        self.health.ledger = False
+        self.health.room = self.health.room and not isinstance(error, PostgresFullError)
+
+    def _find_ledger(self) -> None:
+        """Go on with a ledger that has just taken a batch for which it had no room."""
+        if not self.health.room:
+            self.health.room, self.health.ledger = True, self.health.beats
 
     def _settle(self, asked: Asked, answers: list[Answer] | None) -> None:
         """Tell a caller what became of its events; None: nothing is promised about them."""
@@ -345,9 +356,11 @@ class Recorder:
             await self.writing.write(rows, entry=max(entries, key=place, default=None))
         except (PostgresUnavailableError, OtherTimelineError) as error:
             log.debug("waiting_for_ledger", reason=str(error))
-            self.health.ledger = self.health.ledger and not isinstance(error, OtherTimelineError)
+            if isinstance(error, PostgresFullError | OtherTimelineError):
+                self._lose_ledger(error)
             await asyncio.sleep(_RETRY)
             return
+        self._find_ledger()
         self._take_off(ready)
         self._waiting -= len(rows)
         for pending in ready:
