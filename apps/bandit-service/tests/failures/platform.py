@@ -21,7 +21,7 @@ import psycopg
 import redis
 
 from bandit_local.servers import PostgresServer, RedisServer
-from bandit_local.servers.local_server import HOST, free_port
+from bandit_local.servers.local_server import HOST, LocalServer, free_port
 from bandit_local.servers.process import ChildProcess
 
 from .proxy import Proxy
@@ -104,14 +104,18 @@ class Service:
 class Platform:
     """What runs, and what a test may do to it.
 
-    `redis` and `postgres` are the servers that a failover leads from, `dsn` leads a test past the proxies.
+    `redis` and `postgres` are the servers that a failover leads from, `dsn` leads a test past the proxies. `pooler`
+    stands between the services and Postgres, if there is one.
     """
 
-    def __init__(self, redis: RedisServer, postgres: PostgresServer, services: list[Service]) -> None:
+    def __init__(
+        self, redis: RedisServer, postgres: PostgresServer, services: list[Service], pooler: LocalServer | None = None
+    ) -> None:
         self.redis = redis
         self.postgres = postgres
         self.dsn = postgres.dsn
         self.services = services
+        self._pooler = pooler
         self._store_url = redis.url
 
     @property
@@ -135,7 +139,7 @@ class Platform:
                 server.start()
         self._store_url = self.redis.url
         led = [(proxy, self.redis.port) for proxy in self.proxies]
-        led += [(proxy, self.postgres.port) for proxy in self.postgres_proxies]
+        led += [(proxy, (self._pooler or self.postgres).port) for proxy in self.postgres_proxies]
         for proxy, port in led:
             was_elsewhere = proxy.target != port
             proxy.mend(port)
@@ -234,12 +238,19 @@ class Platform:
 
 @contextmanager
 def running_platform(
-    folder: Path, redis: RedisServer, postgres: PostgresServer, signing_key: str, *, services: int = 2, **settings: str
+    folder: Path,
+    redis: RedisServer,
+    postgres: PostgresServer,
+    signing_key: str,
+    *,
+    services: int = 2,
+    pooler: LocalServer | None = None,
+    **settings: str,
 ) -> Iterator[Platform]:
     """Run processes of the service on a Redis and a Postgres; `settings` are further ones of theirs, by their names."""
     started = []
     for number in range(1, services + 1):
-        to_redis, to_postgres = Proxy(redis.port), Proxy(postgres.port)
+        to_redis, to_postgres = Proxy(redis.port), Proxy((pooler or postgres).port)
         environment = {
             "BANDIT_REDIS_URL": led_through(to_redis, redis.url),
             "BANDIT_POSTGRES_DSN": led_through(to_postgres, postgres.dsn),
@@ -247,7 +258,7 @@ def running_platform(
             "BANDIT_LEASE_SECONDS": str(LEASE_SECONDS),
         }
         started.append(Service(folder / f"service-{number}.log", environment | settings, to_redis, to_postgres))
-    platform = Platform(redis, postgres, started)
+    platform = Platform(redis, postgres, started, pooler)
     try:
         yield platform
     finally:

@@ -31,15 +31,14 @@ OPTIONS = {"fsync": "off", "min_wal_size": "32MB", "max_wal_size": "64MB"}
 def small_disk(folder: Path) -> Iterator[Path]:
     """A disk of its own below a folder; skip where none may be mounted."""
     folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={SIZE},mode=0700", "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    if mounted.returncode:
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={SIZE},mode=0700", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("a small disk cannot be mounted here")
     try:
         yield folder
     finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+        umount = ["umount", "--lazy", str(folder)]
+        subprocess.run(umount, check=True)
 
 
 @contextmanager

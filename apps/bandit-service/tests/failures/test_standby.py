@@ -7,23 +7,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psycopg
 import pytest
 
-from bandit_local.servers import PostgresServer, RedisServer
+from bandit_local.servers import RedisServer
 from bandit_local.testing.standby import Standby
-from bandit_service.ledger import migrations
 
 from .crowd import Crowd
 from .drill import survives
 from .platform import Platform, running_platform
+from .standby import running_pair, wait_for_standby
 
 if TYPE_CHECKING:
     from .conftest import Report
 
-OPTIONS = {"fsync": "off", "wal_level": "replica", "max_wal_senders": "4", "wal_keep_size": "1GB"}
-# As a standby calls itself unless told otherwise.
-STANDBY = "walreceiver"
 # Longer than a process keeps what a commit has confirmed.
 LONG = 75.0
 
@@ -45,21 +41,13 @@ class Pair:
 
 @pytest.fixture
 def pair(tmp_path: Path, signing_key: str) -> Iterator[Pair]:
-    with PostgresServer(tmp_path / "primary", options=OPTIONS) as primary, RedisServer(tmp_path / "redis") as redis:
-        migrations.upgrade(primary.dsn)
-        standby = Standby(tmp_path / "standby", options=OPTIONS)
-        standby.follow(primary)
-        with standby, running_platform(tmp_path, redis, primary, signing_key) as platform:
-            wait_for_standby(primary, STANDBY)
-            platform.mend()
-            yield Pair(platform, standby)
-
-
-def wait_for_standby(server: PostgresServer, name: str) -> None:
-    """Have commits wait for the standby of that name; for none if it is empty."""
-    with psycopg.connect(server.dsn, autocommit=True) as connection:
-        connection.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{name}'".encode())
-        connection.execute("SELECT pg_reload_conf()")
+    with (
+        running_pair(tmp_path) as (primary, standby),
+        RedisServer(tmp_path / "redis") as redis,
+        running_platform(tmp_path, redis, primary, signing_key) as platform,
+    ):
+        platform.mend()
+        yield Pair(platform, standby)
 
 
 def is_missing(platform: Platform, crowd: Crowd, seconds: float) -> None:

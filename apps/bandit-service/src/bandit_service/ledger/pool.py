@@ -145,7 +145,6 @@ async def connected(
     with _translated():
         async with (
             pool.connection() as connection,
-            _given_up(connection),
             _stopped_after(connection, timeout),
             _transaction(connection, round(timeout * 1_000)),
         ):
@@ -168,6 +167,11 @@ async def _transaction(connection: AsyncConnection[Any], timeout_ms: int) -> Asy
     await connection.execute(_begin(timeout_ms))
     try:
         yield
+    except _NOT_PRIMARY:
+        # The pool replaces it. PgBouncer in transaction mode does so with its session as well, but only because this
+        # one ends within a transaction: otherwise the next one would get the same session.
+        await connection.close()
+        raise
     except BaseException:
         # In any other state the connection is broken or busy, and the pool closes it.
         if connection.info.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
@@ -222,16 +226,6 @@ async def ping(pool: Pool) -> None:
     """
     async with connected(pool, timeout=CONNECT_TIMEOUT) as connection:
         await connection.execute("SELECT 1")
-
-
-@asynccontextmanager
-async def _given_up(connection: AsyncConnection[Any]) -> AsyncIterator[None]:
-    """Close a connection to a server that is no primary, so that the pool replaces it."""
-    try:
-        yield
-    except _NOT_PRIMARY:
-        await connection.close()
-        raise
 
 
 @asynccontextmanager
