@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 
 from bandit_local.servers import PostgresServer, RedisServer
 from bandit_local.testing.standby import Standby
+from bandit_service.ledger.errors import PostgresUnavailableError
+from bandit_service.ledger.pool import PREPARE_AFTER, Pool, connected, make_pool
 
 from .crowd import Crowd
 from .drill import survives
@@ -40,16 +43,14 @@ class Pooled:
 
 
 @contextmanager
-def pooled(folder: Path, signing_key: str, *, prepare: str) -> Iterator[Pooled]:
+def pooled(folder: Path, signing_key: str, **settings: str) -> Iterator[Pooled]:
     with running_pair(folder) as (primary, standby), RedisServer(folder / "redis") as redis:
         address = Proxy(primary.port)
         address.start()
         try:
             with (
                 PgBouncer(folder / "pgbouncer", primary.dsn, address.port) as pooler,
-                running_platform(
-                    folder, redis, primary, signing_key, pooler=pooler, BANDIT_POSTGRES_PREPARE=prepare
-                ) as platform,
+                running_platform(folder, redis, primary, signing_key, pooler=pooler, **settings) as platform,
             ):
                 platform.mend()
                 yield Pooled(platform, address, standby)
@@ -80,14 +81,45 @@ def the_pool_stays_on_the_old_primary(pooled: Pooled) -> None:
 
 @pytest.mark.needs("pgbouncer")
 @pytest.mark.verify
-@pytest.mark.parametrize("prepare", ["true", "false"])
-@pytest.mark.parametrize("failure", [nothing_breaks, postgres_is_restarted, the_pool_stays_on_the_old_primary])
+@pytest.mark.parametrize(
+    ("failure", "settings"),
+    [
+        (nothing_breaks, {}),
+        (nothing_breaks, {"BANDIT_POSTGRES_PREPARE": "false"}),
+        (postgres_is_restarted, {}),
+        (the_pool_stays_on_the_old_primary, {}),
+    ],
+)
 async def test_everything_works_through_pgbouncer(
-    tmp_path: Path, signing_key: str, prepare: str, failure: Callable[[Pooled], None], report: Report
+    tmp_path: Path, signing_key: str, failure: Callable[[Pooled], None], settings: dict[str, str], report: Report
 ) -> None:
-    with pooled(tmp_path, signing_key, prepare=prepare) as through:
+    with pooled(tmp_path, signing_key, **settings) as through:
 
         def broken(_: Platform, __: Crowd) -> None:
             failure(through)
 
         await survives(through.platform, 10_000, broken, report)
+
+
+@pytest.mark.needs("pgbouncer")
+async def test_statements_are_not_prepared_through_a_pooler_unless_that_is_asked_for(
+    tmp_path: Path, postgres_dsn: str
+) -> None:
+    """This PgBouncer gives each transaction a session in which other clients have prepared theirs."""
+    port = urlsplit(postgres_dsn).port or 0
+    with PgBouncer(tmp_path / "pgbouncer", postgres_dsn, port) as pooler:
+        parts = urlsplit(postgres_dsn)
+        dsn = parts._replace(netloc=f"{parts.netloc.rpartition(':')[0]}:{pooler.port}").geturl()
+        async with make_pool(dsn, prepare=None) as one, make_pool(dsn, prepare=None) as other:
+            for pool in (one, other) * 5:
+                await _ask_again(pool)
+        async with make_pool(dsn, prepare=True) as one, make_pool(dsn, prepare=True) as other:
+            with pytest.raises(PostgresUnavailableError, match="BANDIT_POSTGRES_PREPARE"):
+                for pool in (one, other) * 5:
+                    await _ask_again(pool)
+
+
+async def _ask_again(pool: Pool) -> None:
+    for _ in range(PREPARE_AFTER + 1):
+        async with connected(pool) as connection:
+            await connection.execute("SELECT 1")

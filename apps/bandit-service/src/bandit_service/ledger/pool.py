@@ -45,6 +45,8 @@ _PAGE = 5_000
 _NOT_PRIMARY = (errors.ReadOnlySqlTransaction, errors.ObjectNotInPrerequisiteState)
 # Errors that say nothing about the statement, although they are none of the client library's operational ones.
 _INTERRUPTIONS = (errors.ReadOnlySqlTransaction, errors.IdleInTransactionSessionTimeout)
+# What a pooler answers that does not know of prepared statements, where they were asked for all the same.
+_UNPREPARED = (errors.InvalidSqlStatementName, errors.DuplicatePreparedStatement)
 
 type Pool = AsyncConnectionPool[AsyncConnection[Any]]
 
@@ -55,7 +57,7 @@ def make_pool(
     min_size: int = 1,
     max_size: int = 8,
     application_name: str = "bandit-service",
-    prepare: bool = False,
+    prepare: bool | None = False,
 ) -> Pool:
     """Return a closed pool; `await pool.open()` returns at once, whether or not Postgres is there.
 
@@ -66,8 +68,15 @@ def make_pool(
         min_size: Connections that are kept open.
         max_size: Connections at most.
         application_name: As Postgres shows the sessions.
-        prepare: Prepare statements that are used again. A pooler in transaction mode has to support that.
+        prepare: Prepare statements that are used again; None: unless a pooler stands between, of which not every one
+            supports that.
     """
+
+    async def configure(connection: AsyncConnection[Any]) -> None:
+        arrays.register(connection)
+        if prepare is None and await _is_pooled(connection):
+            connection.prepare_threshold = None
+
     return AsyncConnectionPool(
         dsn,
         min_size=min_size,
@@ -82,15 +91,17 @@ def make_pool(
             "connect_timeout": CONNECT_TIMEOUT,
             # Without this a transaction costs a round trip more.
             "autocommit": True,
-            "prepare_threshold": PREPARE_AFTER if prepare else None,
+            "prepare_threshold": None if prepare is False else PREPARE_AFTER,
         },
         name=application_name,
-        configure=_configure,
+        configure=configure,
     )
 
 
-async def _configure(connection: AsyncConnection[Any]) -> None:
-    arrays.register(connection)
+async def _is_pooled(connection: AsyncConnection[Any]) -> bool:
+    """Return whether another process answers than the one that greeted: a pooler greets with a number of its own."""
+    cursor = await connection.execute("SELECT pg_backend_pid()")
+    return await cursor.fetchone() != (connection.info.backend_pid,)
 
 
 @cache
@@ -276,6 +287,8 @@ def _translated() -> Iterator[None]:
         raise MissingSchemaError("the database lacks migrations: run `bandit-service migrate`") from error
     except (PoolTimeout, PoolClosed, TooManyRequests) as error:
         raise PostgresUnavailableError("no connection to Postgres is free") from error
+    except _UNPREPARED as error:
+        raise PostgresUnavailableError("a pooler mixes prepared statements up: BANDIT_POSTGRES_PREPARE") from error
     except errors.DiskFull as error:
         raise PostgresFullError("the disk of Postgres is full") from error
     except (psycopg.OperationalError, psycopg.InterfaceError, *_INTERRUPTIONS) as error:

@@ -24,6 +24,10 @@ class SpoolUnavailableError(Exception):
     """The store could not be reached, did not answer in time, or refused the command."""
 
 
+class ClusterError(SpoolUnavailableError):
+    """The store is one node of several, and has only some of the keys. This service knows one server, not several."""
+
+
 class StreamLostError(Exception):
     """The stream is not there any more: the store lost its data, or another process has taken the stream over."""
 
@@ -50,8 +54,13 @@ class Streams:
         await self._redis.aclose()
 
     async def create(self, name: str) -> None:
-        """Begin the stream of a process that the ledger knows. Its name comes first, so that it is found if need be."""
+        """Begin the stream of a process that the ledger knows. Its name comes first, so that it is found if need be.
+
+        Raises:
+            ClusterError: the store is a cluster's.
+        """
         with _translated():
+            await refuse_cluster(self._redis)
             await cast("Any", self._redis.sadd(STREAMS, name))
             await self._redis.xadd(stream_key(name), {_OPENED: b""})
 
@@ -125,6 +134,17 @@ class Streams:
             await self._redis.xadd("bandit:probe", {_OPENED: b""}, maxlen=1, approximate=False)
             if not await self._redis.exists(stream_key(name)):
                 raise StreamLostError(name)
+
+
+async def refuse_cluster(client: redis.asyncio.Redis) -> None:
+    """Raise ClusterError if other nodes have some of the keys. A cluster of one node is like any other server."""
+    try:
+        info: dict[str, Any] = await client.execute_command("CLUSTER INFO")
+    except ResponseError:
+        # It is no cluster, or it does not say.
+        return
+    if int(info["cluster_size"]) > 1:
+        raise ClusterError(f"it is one of {info['cluster_size']} nodes of a cluster")
 
 
 def _decoded(data: bytes) -> Batch | bytes:
