@@ -111,15 +111,13 @@ async def test_statements_are_not_prepared_through_a_pooler_unless_that_is_asked
         parts = urlsplit(postgres_dsn)
         dsn = parts._replace(netloc=f"{parts.netloc.rpartition(':')[0]}:{pooler.port}").geturl()
         async with make_pool(dsn, prepare=None) as one, make_pool(dsn, prepare=None) as other:
-            for pool in (one, other) * 5:
-                await _ask_again(pool)
+            await _ask_again(one, other)
         async with make_pool(dsn, prepare=True) as one, make_pool(dsn, prepare=True) as other:
             with pytest.raises(PostgresUnavailableError, match="BANDIT_POSTGRES_PREPARE"):
-                for pool in (one, other) * 5:
-                    await _ask_again(pool)
+                await _ask_again(one, other)
 
 
-async def _ask_again(pool: Pool) -> None:
-    for _ in range(PREPARE_AFTER + 1):
+async def _ask_again(*pools: Pool) -> None:
+    for pool in pools * 5 * (PREPARE_AFTER + 1):
         async with connected(pool) as connection:
             await connection.execute("SELECT 1")

@@ -20,7 +20,7 @@ from bandit_service.operations.doctor import Examination, examine
 from bandit_service.settings import Settings
 
 if TYPE_CHECKING:
-    from ..conftest import RunReplica
+    from conftest import RunReplica
 
 NODES = 3
 SLOTS = 16_384
