@@ -121,7 +121,7 @@ class Replica:
             writer=writer,
             monotonic=time.monotonic,
             first_number=secrets.randbits(61),
-            limits=Limits(patience=PATIENCE),
+            limits=Limits(memory=settings.waiting_memory * 2**20, patience=PATIENCE),
             # The background is wired later, since it needs the recorder.
             on_written=lambda names: self._background.written(names),  # noqa: PLW0108
         )

@@ -59,6 +59,10 @@ class Settings(BaseSettings):
         description="Prepare statements in sessions; None: unless a pooler stands between, which may not support it",
     )
 
+    waiting_memory: int = Field(
+        default=384, ge=1, le=1_048_576, description="MiB of events that a process keeps until Postgres has them"
+    )
+
     banditdb_door: bool = Field(default=True, description="BanditDB's API at /banditdb")
     mcp_door: bool = Field(default=True, description="Tools for agents at /mcp")
     export_dir: Path = Field(default=Path(".local/export"), description="Where a checkpoint of /banditdb writes")

@@ -9,10 +9,11 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, LiteralString
 from urllib.parse import urlsplit
 
@@ -245,7 +246,7 @@ def running_platform(
     *,
     services: int = 2,
     pooler: LocalServer | None = None,
-    **settings: str,
+    settings: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Platform]:
     """Run processes of the service on a Redis and a Postgres; `settings` are further ones of theirs, by their names."""
     started = []
@@ -257,7 +258,7 @@ def running_platform(
             "BANDIT_SIGNING_KEYS": signing_key,
             "BANDIT_LEASE_SECONDS": str(LEASE_SECONDS),
         }
-        started.append(Service(folder / f"service-{number}.log", environment | settings, to_redis, to_postgres))
+        started.append(Service(folder / f"service-{number}.log", environment | dict(settings), to_redis, to_postgres))
     platform = Platform(redis, postgres, started, pooler)
     try:
         yield platform

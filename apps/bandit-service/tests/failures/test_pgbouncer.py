@@ -43,14 +43,14 @@ class Pooled:
 
 
 @contextmanager
-def pooled(folder: Path, signing_key: str, **settings: str) -> Iterator[Pooled]:
+def pooled(folder: Path, signing_key: str, settings: dict[str, str]) -> Iterator[Pooled]:
     with running_pair(folder) as (primary, standby), RedisServer(folder / "redis") as redis:
         address = Proxy(primary.port)
         address.start()
         try:
             with (
                 PgBouncer(folder / "pgbouncer", primary.dsn, address.port) as pooler,
-                running_platform(folder, redis, primary, signing_key, pooler=pooler, **settings) as platform,
+                running_platform(folder, redis, primary, signing_key, pooler=pooler, settings=settings) as platform,
             ):
                 platform.mend()
                 yield Pooled(platform, address, standby)
@@ -93,7 +93,7 @@ def the_pool_stays_on_the_old_primary(pooled: Pooled) -> None:
 async def test_everything_works_through_pgbouncer(
     tmp_path: Path, signing_key: str, failure: Callable[[Pooled], None], settings: dict[str, str], report: Report
 ) -> None:
-    with pooled(tmp_path, signing_key, **settings) as through:
+    with pooled(tmp_path, signing_key, settings) as through:
 
         def broken(_: Platform, __: Crowd) -> None:
             failure(through)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, cast
 
@@ -76,6 +76,21 @@ class Streams:
             raise StreamLostError(name)
         return cast("bytes", entry).decode()
 
+    async def append_all(self, name: str, batches: Sequence[Batch]) -> list[str]:
+        """Append batches and return the ids of their entries.
+
+        Raises:
+            StreamLostError: there is no such stream any more.
+        """
+        with _translated():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for batch in batches:
+                    pipe.xadd(stream_key(name), {_BATCH: encode_batch(batch)}, nomkstream=True)
+                entries: list[bytes | None] = await pipe.execute()
+        if None in entries:
+            raise StreamLostError(name)
+        return [cast("bytes", entry).decode() for entry in entries]
+
     async def trim(self, name: str, first: str) -> None:
         """Drop the entries before one."""
         with _translated():
@@ -139,7 +154,7 @@ class Streams:
 async def refuse_cluster(client: redis.asyncio.Redis) -> None:
     """Raise ClusterError if other nodes have some of the keys. A cluster of one node is like any other server."""
     try:
-        info: dict[str, Any] = await client.execute_command("CLUSTER INFO")
+        info: dict[str, Any] = await cast("Any", client).execute_command("CLUSTER INFO")
     except ResponseError:
         # It is no cluster, or it does not say.
         return
