@@ -123,7 +123,7 @@ class Replica:
             writer=writer,
             monotonic=time.monotonic,
             first_number=secrets.randbits(61),
-            limits=Limits(patience=settings.postgres_timeout),
+            limits=Limits(memory=settings.waiting_memory * 2**20, patience=settings.postgres_timeout),
             # The background is wired later, since it needs the recorder.
             on_written=lambda names: self._background.written(names),  # noqa: PLW0108
         )

@@ -236,17 +236,17 @@ async def test_a_process_that_is_frozen_in_a_transaction_does_not_hold_its_locks
     assert await count(pool) == 1
 
 
-@pytest.mark.parametrize("prepare", [False, True])
+@pytest.mark.parametrize("prepare", [False, True, None])
 async def test_connections_carry_the_program_s_name_and_prepare_if_they_may(
     postgres_dsn: str,
-    prepare: bool,  # noqa: FBT001 (a parameter of the test)
+    prepare: bool | None,  # noqa: FBT001 (a parameter of the test)
 ) -> None:
     async with make_pool(postgres_dsn, max_size=1, prepare=prepare) as pool, connected(pool) as connection:
         for _ in range(10):
             cursor = await connection.execute("SELECT current_setting('application_name')")
             assert await cursor.fetchone() == ("bandit-service",)
         cursor = await connection.execute("SELECT count(*) > 0 FROM pg_prepared_statements")
-        assert await cursor.fetchone() == (prepare,)
+        assert await cursor.fetchone() == (prepare is not False,)
 
 
 def test_every_statement_is_a_named_file_that_is_used() -> None:

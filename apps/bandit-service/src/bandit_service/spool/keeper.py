@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -121,7 +121,8 @@ class Keeper:
             self._reached_since = None
         health.spool = await self._reaches_spool()
         # Only now: who answers from the ledger is in the set of streams, where a failover does not lose its name.
-        health.ledger = health.beats
+        # Where there was no room the batches that wait find out when there is some; without any a reward has to.
+        health.ledger = health.beats and (health.room or self._recorder.is_idle)
 
     async def _reaches_ledger(self) -> bool:
         try:
@@ -250,7 +251,7 @@ class Keeper:
 
     async def _trim(self, newest: str) -> None:
         """Drop the entries that are forgotten, but none that holds what the ledger does not have."""
-        first = self._recorder.first_entry()
+        first = self._recorder.backlog.first_entry()
         try:
             await self._streams.trim(self.name or "", newest if first is None else min(newest, first, key=place))
         except SpoolUnavailableError as error:
@@ -288,7 +289,17 @@ class Keeper:
         await self._beat_ledger()
         if self.name != name:
             return
-        stream = OwnStream(self._streams, name)
-        for pending in self._recorder.unwritten():
-            pending.entry = await stream.append(pending.batch)
-        self._recorder.stream = stream
+        try:
+            await self._recorder.backlog.append_again(lambda batches: self._append_all(name, batches))
+        except StreamLostError:
+            # It was declared dead meanwhile, or the store has lost its data again.
+            return
+        self._recorder.stream = OwnStream(self._streams, name)
+
+    async def _append_all(self, name: str, batches: Sequence[Batch]) -> list[str]:
+        # A long backlog takes longer than others wait for a beat.
+        if self.silent_for > BEAT_EVERY:
+            await self._beat_ledger()
+        if self.name != name:
+            raise StreamLostError(name)
+        return await self._streams.append_all(name, batches)
