@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
@@ -197,7 +198,7 @@ def _read(draw: st.DrawFn) -> Call:
             await ledger.weights.explained(ids),
             sorted(await ledger.served.read(ids), key=lambda stored: stored.experiment.id),
             [page async for page in ledger.served.pages()],
-            (await ledger.served.changes(0.0)).versions,
+            [(await ledger.served.changes(since)).versions for since in (0.0, math.inf)],
             [await ledger.producers.have_written(START_MS, name) for name in ids],
             [await ledger.experiments.changes(name, limit=2) for name in ids],
             await ledger.experiments.search(Page(limit=3)),

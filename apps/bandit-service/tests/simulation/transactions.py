@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
+
+import psycopg
 
 from bandit_service.domain.event import Event, Row
 from bandit_service.ledger.pool import LedgerConnection, statement
@@ -40,7 +42,7 @@ class Transaction:
 
 @asynccontextmanager
 async def begun(ledger: Ledger, *, seconds: float = 10.0, idle_seconds: float = 10.0) -> AsyncIterator[Transaction]:
-    """Begin a transaction; what is left of it at the end is rolled back."""
+    """Begin a transaction; what is left of it at the end is rolled back, if the server is still there."""
     async with ledger.pool.connection() as connection:
         settings = (round(seconds * 1_000), round(idle_seconds * 1_000))
         await connection.execute(
@@ -50,7 +52,8 @@ async def begun(ledger: Ledger, *, seconds: float = 10.0, idle_seconds: float = 
             yield Transaction(ledger, connection)
         finally:
             if not connection.closed:
-                await connection.execute("ROLLBACK")
+                with suppress(psycopg.OperationalError):
+                    await connection.execute("ROLLBACK")
 
 
 @asynccontextmanager
