@@ -332,3 +332,22 @@ async def test_the_same_seed_gives_the_same_rows() -> None:
             server.start()
             found.append([server.rows(name) for name in server.database.tables])
     assert found[0] == found[1]
+
+
+async def test_a_statement_sees_what_was_committed_when_it_began(world: World) -> None:
+    world.server.moment = lambda: 0.3
+    named = Row(1, 0, event("a", unit_hash="00" * 16))
+    async with meanwhile(world.ledger.writer.write([named], TIMELINE)) as writing:
+        world.server.moment = lambda: 0.0
+        await world.ledger.units.bury(["00" * 16])
+        await writing
+    assert [row["unit_hash"] for row in world.server.rows("bandit_events")] == [bytes(16)]
+
+
+async def test_who_waits_for_a_frozen_server_that_is_killed_gets_an_error(world: World) -> None:
+    await ping(world.ledger.pool)
+    world.server.freeze()
+    async with meanwhile(world.write("a")) as writing:
+        world.server.kill()
+        with pytest.raises(PostgresUnavailableError):
+            await writing
