@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -86,6 +87,29 @@ class Ledger:
                 f" RETURN '{number:08X}'".encode()
             )
 
+    async def hold_commits(self) -> None:
+        """Let commits wait for a standby that is away."""
+        if self.simulated is not None:
+            self.simulated.hold_commits()
+        else:
+            await self._wait_for_standbys("nobody")
+
+    async def release_commits(self) -> None:
+        if self.simulated is not None:
+            self.simulated.release_commits()
+        else:
+            await self._wait_for_standbys("")
+
+    async def _wait_for_standbys(self, names: str) -> None:
+        """Name the standbys that commits wait for, and return once sessions have heard of it."""
+        async with self.pool.connection() as connection:
+            await connection.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'".encode())
+            await connection.execute("SELECT pg_reload_conf()")
+            shown = None
+            while shown != (names,):
+                await asyncio.sleep(0.05)
+                shown = await (await connection.execute("SHOW synchronous_standby_names")).fetchone()
+
     async def tables(self) -> Tables:
         """Return every row of every table that is modelled."""
         if self.simulated is not None:
@@ -162,9 +186,10 @@ async def restore(pool: Pool) -> None:
     """Make a real ledger what it was when it was saved. In one round trip, since TRUNCATE takes long."""
     cleared = [f"DELETE FROM {each.name}" for each in reversed(DEFINITIONS)]  # noqa: S608 (names of tables)
     filled = [f"INSERT INTO {each.name} OVERRIDING SYSTEM VALUE TABLE saved_{each.name}" for each in DEFINITIONS]
+    beats = "UPDATE producers SET heartbeat_at = clock_timestamp(), drained_to = clock_timestamp()"
     timeline = f"CREATE OR REPLACE FUNCTION ledger_timeline() RETURNS text LANGUAGE sql STABLE RETURN '{TIMELINE}'"
     async with pool.connection() as connection:
-        await connection.execute("; ".join([*cleared, *filled, timeline]).encode())
+        await connection.execute("; ".join([*cleared, *filled, beats, timeline]).encode())
 
 
 @asynccontextmanager

@@ -147,6 +147,39 @@ async def test_a_lock_is_waited_for_as_what_is_written_is(ledger: Ledger) -> Non
             await outliving
 
 
+async def test_a_commit_that_waits_for_a_standby_is_not_seen(ledger: Ledger) -> None:
+    async with begun(ledger) as first:
+        await first.insert(event())
+        await ledger.hold_commits()
+        try:
+            async with meanwhile(first.commit()) as committing:
+                assert await decisions_counted(ledger) == 0
+                await ledger.release_commits()
+                await committing
+        finally:
+            await ledger.release_commits()
+    assert await decisions_counted(ledger) == 1
+
+
+async def test_a_commit_under_way_is_waited_for_as_its_statement_was(ledger: Ledger) -> None:
+    async with begun(ledger) as first, begun(ledger) as second:
+        await first.insert(event("a"))
+        async with meanwhile(second.insert(event("a"), event("b", unit_hash=UNITS[0]), batch=2)) as waiting:
+            buried = await ledger.units.bury([UNITS[0]])
+            await first.commit()
+            await waiting
+        await ledger.hold_commits()
+        try:
+            outlive = ledger.units.outlive(buried, patience=5.0)
+            async with meanwhile(second.commit()) as committing, meanwhile(outlive) as outliving:
+                await ledger.release_commits()
+                await committing
+                await outliving
+        finally:
+            await ledger.release_commits()
+    assert (await ledger.units.sweep([EXPERIMENT.id], [UNITS[0]])).events == 1
+
+
 async def test_an_insert_waits_for_the_change_of_a_row_and_not_for_its_lock(ledger: Ledger) -> None:
     async with begun(ledger) as first, begun(ledger) as second:
         await first.do("lock_lease", **HELD)
