@@ -55,6 +55,7 @@ class Ledger:
     simulated: SimulatedPostgres | None = None
     slot: int = 0
     writer: LedgerWriter = field(init=False)
+    _held: asyncio.Task[None] | None = None
 
     def __post_init__(self) -> None:
         pool = self.pool
@@ -91,24 +92,32 @@ class Ledger:
         """Let commits wait for a standby that is away."""
         if self.simulated is not None:
             self.simulated.hold_commits()
-        else:
-            await self._wait_for_standbys("nobody")
+            return
+        await self._wait_for_standbys("nobody")
+        # A process of the server's own has to hear of it: until then commits do not wait.
+        while self._held is None:
+            task = asyncio.create_task(self._commit())
+            done, _ = await asyncio.wait([task], timeout=0.3)
+            self._held = None if done else task
 
     async def release_commits(self) -> None:
         if self.simulated is not None:
             self.simulated.release_commits()
-        else:
+        elif self._held is not None:
             await self._wait_for_standbys("")
+            await self._held
+            self._held = None
 
     async def _wait_for_standbys(self, names: str) -> None:
-        """Name the standbys that commits wait for, and return once sessions have heard of it."""
         async with self.pool.connection() as connection:
             await connection.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'".encode())
             await connection.execute("SELECT pg_reload_conf()")
-            shown = None
-            while shown != (names,):
-                await asyncio.sleep(0.05)
-                shown = await (await connection.execute("SHOW synchronous_standby_names")).fetchone()
+
+    async def _commit(self) -> None:
+        async with self.pool.connection() as connection:
+            await connection.execute("SET synchronous_commit = on")
+            await connection.execute("SELECT pg_logical_emit_message(true, 'a test', '')")
+            await connection.execute("SET synchronous_commit = off")
 
     async def tables(self) -> Tables:
         """Return every row of every table that is modelled."""

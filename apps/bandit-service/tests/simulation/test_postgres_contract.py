@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 
 import pytest
@@ -27,7 +26,7 @@ async def pool(postgres_dsn: str) -> AsyncIterator[Pool]:
 
 
 @settings(
-    max_examples=int(os.environ.get("N", "40")),
+    max_examples=25,
     deadline=None,
     phases=[Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

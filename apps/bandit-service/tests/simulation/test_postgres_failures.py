@@ -120,7 +120,7 @@ class _LosesTheAnswerToCommit(Wire):
 async def test_a_commit_whose_answer_is_lost_is_made(world: World) -> None:
     wire = _LosesTheAnswerToCommit(world.server)
     async with world.server.pool(wire) as pool:
-        process = World(world.clock, wire, world.server, Ledger(pool))  # type: ignore[arg-type]
+        process = World(world.clock, wire, world.server, Ledger(pool, world.server))  # type: ignore[arg-type]
         with pytest.raises(PostgresUnavailableError):
             await process.write("a")
         assert world.written() == ["a"]
@@ -138,7 +138,7 @@ async def test_what_a_lost_connection_has_not_committed_is_rolled_back(world: Wo
 
 async def test_a_half_open_session_keeps_its_locks_until_it_has_been_idle_for_too_long(world: World) -> None:
     async with world.server.pool(Wire()) as pool:
-        other = World(world.clock, Wire(), world.server, Ledger(pool))  # type: ignore[arg-type]
+        other = World(world.clock, Wire(), world.server, Ledger(pool, world.server))  # type: ignore[arg-type]
         async with begun(world.ledger, idle_seconds=5.0) as first:
             await first.insert(event("a"))
             world.wire.is_partitioned = True
@@ -159,7 +159,7 @@ async def test_a_process_that_is_killed_lets_go_of_everything(world: World) -> N
         pool.cut()
     assert world.written() == []
     async with world.server.pool(Wire()) as other:
-        assert await World(world.clock, Wire(), world.server, Ledger(other)).write("a") == 1  # type: ignore[arg-type]
+        assert await World(world.clock, Wire(), world.server, Ledger(other, world.server)).write("a") == 1  # type: ignore[arg-type]
 
 
 # Its life.

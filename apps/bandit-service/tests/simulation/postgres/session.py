@@ -149,8 +149,6 @@ class Session:
     def _commit(self) -> Outcome | asyncio.Future[Outcome]:
         transaction = self._transaction
         if transaction is not None and transaction.xid is not None and self.server.holds_commits:
-            # It has no snapshot any more, but is not seen to have ended either.
-            transaction.snapshot_xmin = None
             answer = self._answer = self._new_answer()
             self.server.hold(self)
             return answer
