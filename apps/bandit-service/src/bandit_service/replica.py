@@ -110,7 +110,10 @@ class Replica:
         self._announcer = Announcer(self._redis)
         self._producers = Producers(self._pool)
         self.keyring = KeyRing(
-            ApiKeysRepository(self._pool), MirroredApiKeys(self._redis), required=settings.authenticates
+            ApiKeysRepository(self._pool),
+            MirroredApiKeys(self._redis),
+            required=settings.authenticates,
+            monotonic=time.monotonic,
         )
 
     def _wire_recording(self, settings: Settings) -> None:
