@@ -42,6 +42,14 @@ async def test_slots_and_versions_are_added_up_for_each_experiment(pool: Pool) -
     assert {each.as_of for each in found.values()} == {totals.as_of}
 
 
+@pytest.mark.parametrize("micro", [0, -1, 707, 708, 999_999_999_999, -123_456_789_012_345, 2**62 + 12_345])
+async def test_the_square_of_a_reward_of_any_size_is_exact(pool: Pool, micro: int) -> None:
+    world = await World.of(pool, new_experiment())
+    await world.write(Decision(1, reward=micro).events(world.experiment))
+    totals = (await TotalsRepository(pool).read([world.experiment.id]))[world.experiment.id]
+    assert totals.square_micro == {0: (micro * micro + 500_000) // 1_000_000}
+
+
 async def test_a_change_of_any_stratum_shows(pool: Pool) -> None:
     world = await World.of(pool, new_experiment())
     totals, name = TotalsRepository(pool), world.experiment.id

@@ -51,7 +51,23 @@ _INTERRUPTIONS = (errors.ReadOnlySqlTransaction, errors.IdleInTransactionSession
 # What a pooler answers that does not know of prepared statements, where they were asked for all the same.
 _UNPREPARED = (errors.InvalidSqlStatementName, errors.DuplicatePreparedStatement)
 
-type Pool = AsyncConnectionPool[AsyncConnection[Any]]
+
+class LedgerConnection(AsyncConnection[Any]):
+    """A connection to the ledger."""
+
+    def raw_cursor(self) -> AsyncRawCursor[Any]:
+        """Return a cursor that takes statements with numbered placeholders."""
+        return AsyncRawCursor(self)
+
+    def shut_down(self) -> None:
+        """Shut the socket down: whoever waits for the server gets an error, and the connection is closed by that."""
+        if self.closed:
+            return
+        with socket.socket(fileno=os.dup(self.fileno())) as duplicate:
+            duplicate.shutdown(socket.SHUT_RDWR)
+
+
+type Pool = AsyncConnectionPool[LedgerConnection]
 
 
 def make_pool(
@@ -82,6 +98,7 @@ def make_pool(
 
     return AsyncConnectionPool(
         dsn,
+        connection_class=LedgerConnection,
         min_size=min_size,
         max_size=max_size,
         open=False,
@@ -145,7 +162,7 @@ async def connected(
     pool: Pool,
     *,
     timeout: float = STATEMENT_TIMEOUT,  # noqa: ASYNC109 (the server enforces it too, so a caller cannot do it alone)
-) -> AsyncIterator[AsyncConnection[Any]]:
+) -> AsyncIterator[LedgerConnection]:
     """Lend a connection with a transaction open, committed at the end and rolled back by an exception.
 
     Args:
@@ -237,10 +254,10 @@ async def in_one_trip(
     """
     with _translated():
         async with pool.connection() as connection, _stopped_after(connection, timeout):
-            cursor = AsyncRawCursor(connection)
+            cursor = connection.raw_cursor()
             try:
                 async with _confirmed(connection), connection.pipeline():
-                    await AsyncRawCursor(connection).execute(_LIMITS, [f"{round(timeout * 1_000)}"])
+                    await connection.raw_cursor().execute(_LIMITS, [f"{round(timeout * 1_000)}"])
                     await cursor.execute(numbered.text, [parameters[name] for name in numbered.names])
             except _NOT_PRIMARY:
                 await _give_up(connection)
@@ -284,7 +301,7 @@ async def ping(pool: Pool) -> None:
 
 
 @asynccontextmanager
-async def _stopped_after(connection: AsyncConnection[Any], seconds: float) -> AsyncIterator[None]:
+async def _stopped_after(connection: LedgerConnection, seconds: float) -> AsyncIterator[None]:
     """Cancel what the server still does after that long, and shut the socket down if it does not even hear that.
 
     The server stops a statement by itself, but not a commit that waits for a synchronous standby. Left to itself its
@@ -298,7 +315,7 @@ async def _stopped_after(connection: AsyncConnection[Any], seconds: float) -> As
 
     handles = [
         loop.call_later(seconds + _CANCEL_AFTER, cancel),
-        loop.call_later(seconds + _CUT_AFTER, _shut_down, connection),
+        loop.call_later(seconds + _CUT_AFTER, connection.shut_down),
     ]
     try:
         yield
@@ -314,13 +331,6 @@ async def _stopped_after(connection: AsyncConnection[Any], seconds: float) -> As
 async def _cancel(connection: AsyncConnection[Any]) -> None:
     with suppress(psycopg.Error):
         await connection.cancel_safe(timeout=_CUT_AFTER)
-
-
-def _shut_down(connection: AsyncConnection[Any]) -> None:
-    if connection.closed:
-        return
-    with socket.socket(fileno=os.dup(connection.fileno())) as duplicate:
-        duplicate.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager

@@ -301,9 +301,10 @@ CREATE FUNCTION ledger_is_whole() RETURNS boolean LANGUAGE sql STABLE
 CREATE FUNCTION timeline_base() RETURNS bigint LANGUAGE sql STABLE
     RETURN (('x' || ledger_timeline())::bit(32)::bigint - 1) * 1000000000;
 
--- The square of a number of millionths in millionths, rounded half up.
+-- The square of a number of millionths in millionths, rounded half up. The quotient of two numerics has 16 digits or so;
+-- div() is exact.
 CREATE FUNCTION square_micro(micro bigint) RETURNS numeric LANGUAGE sql IMMUTABLE
-    RETURN floor((micro::numeric * micro + 500000) / 1000000);
+    RETURN div(micro::numeric * micro + 500000, 1000000);
 
 -- What a fold of the events gives for arm_totals, all slots together.
 CREATE VIEW folded_events AS
