@@ -14,7 +14,7 @@ SOURCES := $(addsuffix /src,$(APPS))
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.12 --generate-hashes \
 	--no-emit-index-url --no-annotate --no-header --quiet
 SPACE := $(subst ,, )
-MYPYPATH := $(subst $(SPACE),:,$(SOURCES))
+MYPYPATH := $(subst $(SPACE),:,$(SOURCES) docs)
 ARGS ?=
 APP ?=
 # Coverage of a part of the tests says nothing: it is measured where all of them run, and in the workflows.
@@ -44,7 +44,7 @@ test-fast: $(READY) ## Lint, and the tests of what changed since the last commit
 lint: $(READY) ## Check style, format, and which layer imports which
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@PYTHONPATH=$(ROUTER)/src $(BIN)/lint-imports --no-logo
+	@PYTHONPATH=$(ROUTER)/src:docs $(BIN)/lint-imports --no-logo
 
 # Tests are checked app by app: each has a conftest.py of its own, and mypy wants one module of a name.
 # What a test waits for changes behind the type checker's back: it would call the lines after it unreachable.
@@ -52,13 +52,14 @@ types: $(READY) ## Check types strictly
 	@MYPYPATH=$(MYPYPATH) $(BIN)/mypy $(SOURCES)
 	@$(foreach app,$(APPS),MYPYPATH=$(MYPYPATH):$(app)/tests $(BIN)/mypy --no-warn-unreachable $(app)/tests &&) true
 	@MYPYPATH=$(MYPYPATH):grafana:grafana/tests $(BIN)/mypy --no-warn-unreachable grafana
+	@MYPYPATH=$(MYPYPATH) $(BIN)/mypy --no-warn-unreachable docs/studies
 	@MYPYPATH=$(MYPYPATH):k8s/tests $(BIN)/mypy --no-warn-unreachable k8s
 
 check: lint types test ## Everything a change has to pass: lint, types, test
 
 verify: $(READY) ## Run the long simulations and write their tables into docs/
 	@$(BIN)/pytest -m verify $(ARGS)
-	@$(BIN)/python apps/bandit-core/tests/verify/write_tables.py
+	@$(BIN)/python docs/studies/write_tables.py
 
 bench: $(READY) ## Measure speed against named references in one run (options: ARGS="--help")
 	@PYTHONPATH=apps/bandit-service $(BIN)/python -m benchmarks $(ARGS)
