@@ -6,14 +6,14 @@ from hypothesis import strategies as st
 
 from bandit_router.messages import Default, branch_of, context_of, decision_id, select_options
 from bandit_sdk import Selection
-from bandit_service.api.decisions.schemas import OWN_DECISION_ID
 from bandit_service.domain.decision_id import is_signed
+from bandit_service.domain.names import OWN_ID
 
 
 @given(st.text(min_size=1, max_size=200) | st.text(max_size=9).map("d1.".__add__))
 def test_every_prediction_id_becomes_one_that_the_service_takes(puid: str) -> None:
     found = decision_id(puid)
-    assert re.search(OWN_DECISION_ID, found)
+    assert re.search(OWN_ID.python_pattern, found)
     assert not is_signed(found)
     assert found == decision_id(puid)
 
