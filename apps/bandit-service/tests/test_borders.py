@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _OURS = re.compile(r"/(bandit_(?:core|service|sdk|pipeline|router)/.*)")
 TRIES = 40
-MOST = {"select": 53, "reward": 116}
+MOST = {"select": 64, "reward": 82}
 
 
 @contextmanager

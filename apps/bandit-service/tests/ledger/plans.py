@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
 import pytest
-from psycopg import AsyncCursor
+from psycopg import AsyncConnection, AsyncCursor
 from psycopg.rows import tuple_row
 
 from bandit_service.ledger.pool import numbered_statement, statement
@@ -63,7 +63,20 @@ def explaining(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Touched]]:
 
     with monkeypatch.context() as patched:
         patched.setattr(AsyncCursor, "execute", explain_and_execute)
+        # Within a pipeline nothing can be asked in between.
+        patched.setattr(AsyncConnection, "pipeline", _transaction)
         yield found
+
+
+@asynccontextmanager
+async def _transaction(connection: AsyncConnection[Any]) -> AsyncIterator[None]:
+    await connection.execute("BEGIN")
+    try:
+        yield
+    except BaseException:
+        await connection.execute("ROLLBACK")
+        raise
+    await connection.execute("COMMIT")
 
 
 @cache

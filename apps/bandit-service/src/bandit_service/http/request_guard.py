@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import lru_cache, partial
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -12,6 +13,8 @@ from bandit_service.domain.problems import Forbidden, Problem, Unreadable
 from bandit_service.http.problems import problem_response
 from bandit_service.settings import is_loopback
 
+# Clients use few names.
+_REMEMBERED: Final = 64
 _READING: Final = ("GET", "HEAD", "OPTIONS")
 
 
@@ -30,6 +33,7 @@ class RequestGuard:
     def __init__(self, app: ASGIApp, host_names: Collection[str] | None) -> None:
         self._app = app
         self._host_names = host_names
+        self._is_own = lru_cache(_REMEMBERED)(partial(_is_one_of, host_names or ()))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         problem = self._problem(scope) if scope["type"] == "http" else None
@@ -60,9 +64,11 @@ class RequestGuard:
             return Forbidden("the request comes from a web page of another site")
         return None
 
-    def _is_own(self, url: str) -> bool:
-        try:
-            name = urlsplit(url).hostname or ""
-        except ValueError:
-            return False
-        return is_loopback(name) or name.endswith(".localhost") or name in (self._host_names or ())
+
+def _is_one_of(host_names: Collection[str], url: str) -> bool:
+    """Return whether a URL leads to loopback or to one of these hosts."""
+    try:
+        name = urlsplit(url).hostname or ""
+    except ValueError:
+        return False
+    return is_loopback(name) or name.endswith(".localhost") or name in host_names
