@@ -113,15 +113,15 @@ class Client:
         `decision` is a selection or its `decision_id`, which names the experiment too, so that any process can send it.
         For a selection that was the default, which has no id, nothing is sent: the answer's status is "not_sent".
         """
-        return self._settle(requests.reward(decision, options, self._new_id))
+        return self._answered(requests.reward(decision, options, self._new_id))
 
     def reward_batch(self, items: Sequence[RewardItem]) -> list[BatchItem[RewardResult]]:
         """Send up to 1,000 rewards at once; one item that is refused does not touch the others."""
-        return self._settle(requests.reward_batch(items, self._new_id))
+        return self._answered(requests.reward_batch(items, self._new_id))
 
     def activate(self, decision: Selection | str | None, *, experiment_id: str | None = None) -> Activation:
         """Say that a decision asked for with `defer_activation` was shown."""
-        return self._settle(requests.activate(decision, experiment_id))
+        return self._answered(requests.activate(decision, experiment_id))
 
     def posterior(self, experiment_id: str) -> Posterior:
         """Return what is believed of each arm."""
@@ -151,7 +151,7 @@ class Client:
     ) -> None:
         self.close()
 
-    def _settle[T](self, call: Call[T] | T) -> T:
+    def _answered[T](self, call: Call[T] | T) -> T:
         return self.send(call) if isinstance(call, Call) else call
 
     def send[T](self, call: Call[T]) -> T:
@@ -208,15 +208,15 @@ class AsyncClient:
 
     async def reward(self, decision: Selection | str | None = None, **options: Unpack[RewardOptions]) -> RewardResult:
         """As `Client.reward`."""
-        return await self._settle(requests.reward(decision, options, self._new_id))
+        return await self._answered(requests.reward(decision, options, self._new_id))
 
     async def reward_batch(self, items: Sequence[RewardItem]) -> list[BatchItem[RewardResult]]:
         """As `Client.reward_batch`."""
-        return await self._settle(requests.reward_batch(items, self._new_id))
+        return await self._answered(requests.reward_batch(items, self._new_id))
 
     async def activate(self, decision: Selection | str | None, *, experiment_id: str | None = None) -> Activation:
         """As `Client.activate`."""
-        return await self._settle(requests.activate(decision, experiment_id))
+        return await self._answered(requests.activate(decision, experiment_id))
 
     async def posterior(self, experiment_id: str) -> Posterior:
         """As `Client.posterior`."""
@@ -246,7 +246,7 @@ class AsyncClient:
     ) -> None:
         await self.close()
 
-    async def _settle[T](self, call: Call[T] | T) -> T:
+    async def _answered[T](self, call: Call[T] | T) -> T:
         return await self.send(call) if isinstance(call, Call) else call
 
     async def send[T](self, call: Call[T]) -> T:

@@ -108,6 +108,19 @@ def test_errors_are_one_sentence_and_a_status(service: Service, ctl: Ctl) -> Non
     assert "BANDIT_URL" in away.output
 
 
+@pytest.mark.parametrize(("option", "value"), [("--url", "secret"), ("--api-key", "secret\n")])
+def test_what_can_never_work_is_refused_unseen(option: str, value: str) -> None:
+    done = CliRunner().invoke(app, [option, value, "select", "x"])
+    assert done.exit_code == 2
+    assert "BANDIT_URL" in done.output
+    assert "secret" not in done.output
+
+
+def test_an_export_says_where_the_files_are(ctl: Ctl) -> None:
+    assert "export_dir" in ctl.json("export")
+    assert "Checkpoint written" in ctl("export").output
+
+
 @pytest.mark.parametrize("text", ["[1, 2]", "arms: [a, b]", "a: [b"])
 def test_a_file_that_is_no_experiment_is_refused(ctl: Ctl, tmp_path: Path, text: str) -> None:
     file = tmp_path / "experiment.yaml"
