@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 END = "<!-- end of table -->"
-DOCUMENTS = [Path("docs", name) for name in ("statistics.md", "off-policy-evaluation.md", "contextual.md")]
+NAMES = ("statistics.md", "off-policy-evaluation.md", "contextual.md", "slates-and-segments.md")
+DOCUMENTS = [Path("docs", name) for name in NAMES]
 
 
 def read_tables(results: Path) -> dict[str, list[str]]:

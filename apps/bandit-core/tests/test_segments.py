@@ -1,96 +1,20 @@
-"""Segments that share what they have in common: less error than apart or all together, and the laws of it."""
-
-from dataclasses import dataclass
+"""Segments that share what they have in common: the laws of it. docs/studies measures what it is worth."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from scipy.special import betaincinv
 
 from bandit_core.segments import ALIKE, CAP, Shrunk, shrink
 
 type Array = NDArray[np.float64]
 
-SEGMENTS, DATA_SETS, MEAN = 20, 400, 0.1
 UNIFORM = (1.0, 1.0)
-
-
-@dataclass(frozen=True)
-class Errors:
-    """Total squared error of each way to estimate the rates of all segments, a mean over data sets; and coverage.
-
-    `coverage` is how often a segment's 95% interval holds its rate.
-    """
-
-    shrunk: float
-    apart: float
-    together: float
-    coverage: float
-
-
-def errors(strength: float, segments: int = SEGMENTS, data_sets: int = DATA_SETS) -> Errors:
-    """Rates of the segments are Beta(MEAN κ, (1 − MEAN) κ) with κ = `strength`, all alike where that is infinite.
-
-    Segments have 50 to 5,000 decisions. Every arm is a data set of its own, since arms share nothing. The estimates
-    beside ours are posterior means, from a uniform prior, of each segment by itself and of all of them together.
-    """
-    rng = np.random.default_rng(1)
-    shape = (segments, data_sets)
-    tried = np.exp(rng.uniform(np.log(50), np.log(5_000), shape)).round()
-    rates = np.full(shape, MEAN)
-    if np.isfinite(strength):
-        rates = rng.beta(MEAN * strength, (1.0 - MEAN) * strength, shape)
-    won = rng.binomial(tried.astype(np.int64), rates)
-    shrunk = shrink(won, tried, [UNIFORM] * data_sets)
-    apart, together = (won + 1.0) / (tried + 2.0), (won.sum(axis=0) + 1.0) / (tried.sum(axis=0) + 2.0)
-    ours, none, complete = (
-        float(((each - rates) ** 2).sum(axis=0).mean()) for each in (means(shrunk), apart, together)
-    )
-    low, high = betaincinv(shrunk.alpha, shrunk.beta, 0.025), betaincinv(shrunk.alpha, shrunk.beta, 0.975)
-    return Errors(ours, none, complete, coverage=float(((low <= rates) & (rates <= high)).mean()))
 
 
 def means(shrunk: Shrunk) -> Array:
     return np.asarray(shrunk.alpha / (shrunk.alpha + shrunk.beta))
-
-
-@pytest.mark.parametrize(("strength", "least_gain"), [(5.0, 0.95), (20.0, 0.9), (50.0, 0.75), (200.0, 0.5)])
-def test_segments_that_differ_have_less_error_than_apart_or_together(strength: float, least_gain: float) -> None:
-    found = errors(strength)
-    assert found.shrunk < least_gain * found.apart
-    assert found.shrunk < least_gain * found.together
-    assert 0.9 < found.coverage < 0.97
-
-
-def test_segments_that_are_alike_come_within_5_percent_of_complete_pooling() -> None:
-    found = errors(np.inf)
-    assert found.shrunk < 1.05 * found.together < found.apart
-    assert 0.93 < found.coverage < 0.99
-
-
-@pytest.mark.verify
-@pytest.mark.parametrize("segments", [2, 3, 5, 10, 20, 100])
-def test_however_many_segments_are_alike_they_come_within_5_percent_of_complete_pooling(segments: int) -> None:
-    found = errors(np.inf, segments, data_sets=6_000)
-    assert found.shrunk < 1.05 * found.together < found.apart
-
-
-@pytest.mark.verify
-@pytest.mark.parametrize("segments", [10, 20, 100])
-@pytest.mark.parametrize("strength", [5.0, 20.0, 50.0, 200.0, 1_000.0])
-def test_from_ten_segments_on_differences_of_any_size_are_shrunk_with_profit(segments: int, strength: float) -> None:
-    found = errors(strength, segments, data_sets=2_000)
-    assert found.shrunk < min(found.apart, found.together)
-
-
-@pytest.mark.parametrize("segments", [2, 3])
-def test_two_or_three_segments_that_differ_much_lose_less_than_by_pooling(segments: int) -> None:
-    """So few say little of how much they differ: keeping them apart would have been better, by this much at most."""
-    found = errors(20.0, segments)
-    assert found.shrunk < 0.25 * found.together
-    assert found.shrunk < 1.8 * found.apart
 
 
 def test_the_shared_distribution_is_found() -> None:

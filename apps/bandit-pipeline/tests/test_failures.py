@@ -1,14 +1,16 @@
 """A failure names the asset, the cause and what to do."""
 
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import polars as pl
 import pytest
 
 from bandit_local.servers.local_server import free_port
-from bandit_pipeline.obd.store import raw_key
+from bandit_pipeline.obd.store import raw_key, rounds_key
 from bandit_pipeline.resources import BanditService, Bucket, Postgres, Tracking
 from bandit_pipeline.resources import service as service_module
 from bandit_sdk import Retries
@@ -52,11 +54,21 @@ def test_raw_files_that_are_not_there(execute: Execute) -> None:
     assert said.endswith("silver/obp/random/men/rounds.parquet is not there; materialize the asset that writes it.")
 
 
+def test_a_log_without_rounds(execute: Execute, bucket: Bucket) -> None:
+    columns = {"round": [], "timestamp": [], "arm": [], "position": [], "reward": [], "propensity": []}
+    bucket.put_frame(rounds_key("men", "random"), pl.DataFrame(columns))
+    assert fail(execute, "compute_regret", "men").endswith(
+        "holds no rounds; materialize obd_rounds from a log that has some."
+    )
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
         (b",timestamp,item_id\n0,2019-11-24 00:03", "men.csv is cut short: its last line holds 2 of 3 fields"),
         (b",timestamp,item_id\n0,2019-11-24 00:03:24+00:00,1\n", "men.csv has another schema"),
+        (b",timestamp,item_id\n", "men.csv has a header and no rows"),
+        (gzip.compress(b",timestamp,item_id\n0,2019-11-24,1\n"), "men.csv is compressed with gzip: unpack it"),
     ],
 )
 def test_a_truncated_csv_and_a_wrong_schema(
