@@ -1,0 +1,30 @@
+"""How much shorter things last in the simulation than in production, so that a schedule is short.
+
+Only how long things last is changed, and not which of two things lasts longer.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bandit_service import background
+from bandit_service.ledger import producers
+from bandit_service.spool import keeper, kept, recorder
+
+# Seconds. What stands behind is the production value.
+KEPT: Final = 12.0  # 60
+DEAD_AFTER: Final = 3.0  # 5
+WINDOW: Final = 10.0  # 86,400
+REDIS_TIMEOUT: Final = 0.5  # 0.5
+PATIENCE: Final = 1.0  # 1
+
+
+def shorten() -> None:
+    """Set what the product's modules wait for."""
+    kept.KEPT_SECONDS = KEPT  # type: ignore[misc]
+    background.TICK_EVERY = 0.2  # type: ignore[misc]  # 0.05
+    background.LOOK_EVERY = 3.0  # type: ignore[misc]  # 5
+    keeper.PICK_UP_EVERY = 1.0  # type: ignore[misc]  # 2
+    keeper._PROBE_EVERY = 0.2  # type: ignore[misc]  # 0.1
+    producers._BEAT_TIMEOUT = 1.0  # 2
+    recorder.MOST_ROWS = 40  # 500: so that a backlog is several statements
