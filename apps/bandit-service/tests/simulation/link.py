@@ -6,19 +6,11 @@ from typing import Protocol
 
 
 class ConnectionLostError(Exception):
-    """The connection of a client to a store has broken.
-
-    Args:
-        is_known_to_server: False if the server does not hear of it: its session stays until a timeout ends it.
-    """
-
-    def __init__(self, *, is_known_to_server: bool = True) -> None:
-        super().__init__("the connection is lost")
-        self.is_known_to_server = is_known_to_server
+    """The connection of a client to a store has broken."""
 
 
 class Link(Protocol):
-    """Carries messages. Both methods take as long as the message does."""
+    """Carries messages. `request` and `reply` take as long as the message does."""
 
     async def request(self) -> None:
         """Carry a message to the store.
@@ -34,6 +26,9 @@ class Link(Protocol):
             ConnectionLostError: the answer never arrives.
         """
 
+    def passes(self) -> bool:
+        """Say whether messages pass now: if not, the store does not hear of a connection that its client gives up."""
+
 
 class DirectLink:
     """Carries everything at once."""
@@ -43,3 +38,6 @@ class DirectLink:
 
     async def reply(self) -> None:
         return
+
+    def passes(self) -> bool:
+        return True

@@ -62,7 +62,7 @@ class NetworkLink:
             drawn -= share
 
     async def _give_up(self) -> None:
-        """Find out: soon where the connection is reset, which the server hears of too, else when patience ends."""
+        """Find out: soon where the connection is reset, else when patience ends."""
         is_reset = not self.is_cut and self._random() < 0.5
         await asyncio.sleep(self._longest * (0.02 if is_reset else 1.0))
-        raise ConnectionLostError(is_known_to_server=is_reset)
+        raise ConnectionLostError

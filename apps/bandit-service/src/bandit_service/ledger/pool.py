@@ -13,7 +13,7 @@ from importlib.resources import files
 from typing import Any, LiteralString, NamedTuple
 
 import psycopg
-from psycopg import AsyncConnection, errors
+from psycopg import AsyncConnection, AsyncRawCursor, errors
 from psycopg.pq import TransactionStatus
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
@@ -43,7 +43,23 @@ _NOT_PRIMARY = (errors.ReadOnlySqlTransaction, errors.ObjectNotInPrerequisiteSta
 # Errors that say nothing about the statement, although they are none of the client library's operational ones.
 _INTERRUPTIONS = (errors.ReadOnlySqlTransaction, errors.IdleInTransactionSessionTimeout)
 
-type Pool = AsyncConnectionPool[AsyncConnection[Any]]
+
+class LedgerConnection(AsyncConnection[Any]):
+    """A connection to the ledger."""
+
+    def raw_cursor(self) -> AsyncRawCursor[Any]:
+        """Return a cursor that takes statements with numbered placeholders."""
+        return AsyncRawCursor(self)
+
+    def shut_down(self) -> None:
+        """Shut the socket down: whoever waits for the server gets an error, and the connection is closed by that."""
+        if self.closed:
+            return
+        with socket.socket(fileno=os.dup(self.fileno())) as duplicate:
+            duplicate.shutdown(socket.SHUT_RDWR)
+
+
+type Pool = AsyncConnectionPool[LedgerConnection]
 
 
 def make_pool(
@@ -67,6 +83,7 @@ def make_pool(
     """
     return AsyncConnectionPool(
         dsn,
+        connection_class=LedgerConnection,
         min_size=min_size,
         max_size=max_size,
         open=False,
@@ -128,7 +145,7 @@ async def connected(
     pool: Pool,
     *,
     timeout: float = STATEMENT_TIMEOUT,  # noqa: ASYNC109 (the server enforces it too, so a caller cannot do it alone)
-) -> AsyncIterator[AsyncConnection[Any]]:
+) -> AsyncIterator[LedgerConnection]:
     """Lend a connection with a transaction open, committed at the end and rolled back by an exception.
 
     Args:
@@ -212,20 +229,13 @@ async def _given_up(connection: AsyncConnection[Any]) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _cut_after(connection: AsyncConnection[Any], seconds: float) -> AsyncIterator[None]:
-    """Shut the connection's socket down after that long, for a server that no longer answers even to a cancel."""
-    handle = asyncio.get_running_loop().call_later(seconds, _shut_down, connection)
+async def _cut_after(connection: LedgerConnection, seconds: float) -> AsyncIterator[None]:
+    """Shut the connection down after that long, for a server that no longer answers even to a cancel."""
+    handle = asyncio.get_running_loop().call_later(seconds, connection.shut_down)
     try:
         yield
     finally:
         handle.cancel()
-
-
-def _shut_down(connection: AsyncConnection[Any]) -> None:
-    if connection.closed:
-        return
-    with socket.socket(fileno=os.dup(connection.fileno())) as duplicate:
-        duplicate.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 import psycopg
 from msgspec.structs import replace
-from psycopg import AsyncConnection, AsyncRawCursor
+from psycopg import AsyncConnection
 
 from bandit_service.domain.event import Event, Row
 from bandit_service.ledger.arrays import (
@@ -26,7 +26,7 @@ from bandit_service.ledger.arrays import (
     Packed,
     packed,
 )
-from bandit_service.ledger.pool import Pool, connected, numbered_statement, statement
+from bandit_service.ledger.pool import LedgerConnection, Pool, connected, numbered_statement, statement
 
 WRITE_TIMEOUT: Final = 10.0
 _COLUMNS: Final[tuple[tuple[str, ElementType, Callable[[Event], Any]], ...]] = (
@@ -198,10 +198,10 @@ class LedgerWriter:
             await cursor.executemany(statement("refuse_event"), rows)
 
     async def _insert(
-        self, connection: AsyncConnection[Any], rows: Sequence[Row], timeline: str
+        self, connection: LedgerConnection, rows: Sequence[Row], timeline: str
     ) -> tuple[frozenset[int], frozenset[int]]:
         insert, parameters = numbered_statement("insert_batch"), self._parameters(rows, timeline)
-        cursor = AsyncRawCursor(connection)
+        cursor = connection.raw_cursor()
         await cursor.execute(insert.text, [parameters[name] for name in insert.names])
         found, batches, ords, given = await cursor.fetchone() or ("", None, None, ())
         if found != timeline:

@@ -1,0 +1,144 @@
+"""What a primary holds: the tables, the log of its commits, and its timeline."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from psycopg import errors
+
+from .schema import DEFINITIONS, KeptFrom, Key, TimelineRow
+from .table import Table
+
+if TYPE_CHECKING:
+    from .transaction import Transaction
+
+# The key of a table of one row.
+ONLY_ROW = True
+# How many values of a sequence the log runs ahead, and how many are skipped at most after a crash or a failover.
+SKIPPED_IDS = 32
+
+
+class _Commit(NamedTuple):
+    """A commit in the log: when it was, what to put back to take it out, and the counters before it."""
+
+    at: float
+    before: list[tuple[Table, Key, Any]]
+    xid: int
+    ids: dict[str, int]
+
+
+class Database:
+    """The data of one server.
+
+    Args:
+        now_us: Its clock, which gives no time twice.
+        kept: Seconds for which commits can be taken out of it again.
+    """
+
+    def __init__(self, now_us: Callable[[], int], kept: float) -> None:
+        self.now_us = now_us
+        self.tables = {definition.name: Table(definition) for definition in DEFINITIONS}
+        table = self.tables.__getitem__
+        self.namespaces = table("namespaces")
+        self.api_keys = table("api_keys")
+        self.experiments = table("experiments")
+        self.experiment_arms = table("experiment_arms")
+        self.experiment_changes = table("experiment_changes")
+        self.bandit_events = table("bandit_events")
+        self.arm_totals = table("arm_totals")
+        self.exposures = table("exposures")
+        self.own_ids = table("own_ids")
+        self.unsettled = table("unsettled")
+        self.open_buckets = table("open_buckets")
+        self.producers = table("producers")
+        self.timelines = table("timelines")
+        self.leases = table("leases")
+        self.weights = table("weights")
+        self.linear_checkpoints = table("linear_checkpoints")
+        self.allocations = table("allocations")
+        self.refused_events = table("refused_events")
+        self.erased_units = table("erased_units")
+        self.kept_from = table("kept_from")
+        self.is_read_only = False
+        self.is_in_recovery = False
+        self.timeline_number = 1
+        self.running: dict[Transaction, None] = {}
+        self._kept = kept
+        self._xid = 1_000
+        self._ids: dict[str, int] = {}
+        self._log: deque[_Commit] = deque()
+        self.timelines.put(self.timeline(), TimelineRow(self.timeline(), now_us()))
+        self.kept_from.put(ONLY_ROW, KeptFrom(ONLY_ROW, float("-inf")))
+
+    def timeline(self) -> str:
+        """Return ledger_timeline()."""
+        if self.is_in_recovery:
+            raise errors.ObjectNotInPrerequisiteState("recovery is in progress")
+        return f"{self.timeline_number:08X}"
+
+    def timeline_base(self) -> int:
+        self.timeline()
+        return (self.timeline_number - 1) * 1_000_000_000
+
+    def is_whole(self, transaction: Transaction) -> bool:
+        """Return ledger_is_whole() as of the beginning of a statement."""
+        timeline = self.timeline()
+        found = transaction.get(self.timelines, timeline)
+        return (
+            found is not None
+            and found.settled_at <= self.now_us()
+            and all(each.dead or each.timeline == timeline for each in transaction.rows(self.producers))
+        )
+
+    def next_xid(self) -> int:
+        self._xid += 1
+        return self._xid
+
+    def oldest_xid(self) -> int:
+        """Return the xmin of a snapshot that is taken now."""
+        return min((each.xid for each in self.running if each.xid is not None), default=self._xid + 1)
+
+    def next_id(self, table: str) -> int:
+        """Return the next value of a table's identity column; one that is rolled back is not given again."""
+        found = self._ids[table] = self._ids.get(table, 0) + 1
+        return found
+
+    def commit(self, transaction: Transaction, at: float) -> None:
+        """Make a transaction's writes visible."""
+        before = []
+        for table, key, row in transaction.written():
+            before.append((table, key, table.rows.get(key)))
+            table.put(key, row)
+        if before:
+            self._log.append(_Commit(at, before, transaction.xid or 0, dict(self._ids)))
+        while self._log and self._log[0].at < at - self._kept:
+            self._log.popleft()
+
+    def lose(self, since: float, skip: Callable[[int], int]) -> int:
+        """Take out every commit after a time; return how many they were.
+
+        Args:
+            since: From when on.
+            skip: Returns a number below its argument: how many ids are passed over.
+        """
+        lost = 0
+        while self._log and self._log[-1].at > since:
+            commit = self._log.pop()
+            for table, key, row in reversed(commit.before):
+                table.put(key, row)
+            self._xid = min(self._xid, commit.xid)
+            self._ids = commit.ids
+            lost += 1
+        self.skip_ids(skip)
+        return lost
+
+    def skip_ids(self, skip: Callable[[int], int]) -> None:
+        self._ids = {name: last + skip(SKIPPED_IDS + 1) for name, last in self._ids.items()}
+
+    def copy_of(self, other: Database) -> None:
+        """Take over the committed rows of another database, and its timeline."""
+        for name, table in other.tables.items():
+            self.tables[name].copy_of(table)
+        self.timeline_number = other.timeline_number
