@@ -203,7 +203,8 @@ class Replica:
         return self._loop.time() + self._started_at
 
     def _wire(self, client: SimulatedClient) -> None:
-        redis, pool = client.as_redis(), self.pool.as_pool()
+        redis: Any = client
+        pool: Any = self.pool
         self._clock = AnchoredClock(self._monotonic, now=self._epoch + self._loop.time())
         streams, subscription = Streams(_NOWHERE, timeout=1.0), Subscription(_NOWHERE, timeout=1.0)
         streams._redis = subscription._redis = redis

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from random import Random
-from typing import Final
+from typing import Final, cast
 
 from bandit_service.ledger.experiments import ExperimentsRepository, Reason
+from bandit_service.ledger.pool import Pool
 from bandit_service.ledger.units import UnitsRepository
 from bandit_service.operations.erasure import Erasure
 
@@ -111,7 +112,7 @@ class World:
     async def _create_experiments(self) -> None:
         pool = self.postgres.pool(NetworkLink(self._rng, longest=2.0))
         await pool.open()
-        repository = ExperimentsRepository(pool.as_pool())
+        repository = ExperimentsRepository(cast("Pool", pool))
         for name in NAMES:
             await repository.create(definition(name, EPOCH), Reason("simulation", "a schedule", EPOCH), unit_salt=SALT)
         await pool.close()
@@ -138,7 +139,7 @@ class World:
         link = NetworkLink(self._rng, longest=2.0)
         pool = self.postgres.pool(link)
         await pool.open()
-        erasure = Erasure(UnitsRepository(pool.as_pool()), patience=60.0)
+        erasure = Erasure(UnitsRepository(cast("Pool", pool)), patience=60.0)
         for _ in range(60):
             try:
                 await erasure.erase("default", [unit])
