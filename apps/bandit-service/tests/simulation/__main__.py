@@ -36,7 +36,7 @@ def _options() -> argparse.Namespace:
 
 
 def _again(arguments: list[str]) -> list[str]:
-    return [sys.executable, "-m", __spec__.parent, *arguments]
+    return [sys.executable, "-m", __package__ or "", *arguments]
 
 
 def _spread(options: argparse.Namespace) -> int:
@@ -72,7 +72,7 @@ def _run(options: argparse.Namespace) -> int:
         nonlocal lasted
         lasted += outcome.lasted
         if options.digest:
-            print(seed, outcome.digest, len(outcome.told), flush=True)
+            _say(seed, outcome.digest, len(outcome.told))
 
     found = 0
     done = 0
@@ -81,21 +81,25 @@ def _run(options: argparse.Namespace) -> int:
             continue
         found += 1
         done = failure.seed - options.seed + 1
-        print(f"\nseed {failure.seed}: {len(failure.wrong)} wrong", *failure.wrong[:10], sep="\n  ", flush=True)
+        _say(f"\nseed {failure.seed}: {len(failure.wrong)} wrong", *failure.wrong[:10], sep="\n  ")
         if not options.whole:
             shorter = shortened(make_schedule(failure.seed))
-            print(shorter, *run(shorter).wrong[:5], sep="\n", flush=True)
+            _say(shorter, *run(shorter).wrong[:5], sep="\n")
         if options.stop:
             break
     else:
         done = options.count
-    print(
+    _say(
         f"{done} schedules of {lasted / max(1, done):.1f} s from seed {options.seed}: {found} went wrong; "
         f"{time.perf_counter() - begun:.1f} s, {(time.process_time() - used) / max(1, done) * 1_000:.0f} ms of "
-        "processor time each",
-        flush=True,
+        "processor time each"
     )
     return 1 if found else 0
+
+
+def _say(*words: object, sep: str = " ") -> None:
+    sys.stdout.write(sep.join(str(word) for word in words) + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -73,9 +73,7 @@ class Clients:
         )
 
         async def attempt(replica: Replica) -> Outcome:
-            answer = await replica.call(
-                lambda: replica.rewards.reward(request, ANONYMOUS, respond_async=asked.queued)
-            )
+            answer = await replica.call(lambda: replica.rewards.reward(request, ANONYMOUS, respond_async=asked.queued))
             micro = None if answer.reward is None else round(answer.reward * MICRO)
             assert answer.status != "ignored"
             return answer.status, shown, micro
@@ -128,13 +126,11 @@ class Clients:
         except Problem as problem:
             self.surprises.append(f"{asked}: {problem.status} {problem.detail}")
             return "unavailable", None, None
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (whatever it is, no client should see it)
             self.surprises.append(f"{asked}: {error!r}")
             return "silent", None, None
 
 
 def _shown(answer: SelectResponse) -> Shown:
     places = tuple((place.arm_index, place.propensity) for place in answer.slate or ())
-    return Shown(
-        answer.decision_id, places or ((answer.arm_index, answer.propensity),), answer.weights_version
-    )
+    return Shown(answer.decision_id, places or ((answer.arm_index, answer.propensity),), answer.weights_version)

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar, copy_context
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, cast
 
 # So that a schedule that never ends is a failure, not a test that hangs.
 MOST_CALLBACKS: Final = 3_000_000
@@ -43,10 +43,12 @@ class Owner:
 OWNER: Final[ContextVar[Owner]] = ContextVar("owner")
 
 
-class SimulatedLoop(asyncio.AbstractEventLoop):
+class SimulatedLoop:
     """Runs callbacks; `owners` are the processes, the first is the world outside them."""
 
     def __init__(self, rng: Random) -> None:
+        # It has what asyncio asks of a loop for futures, tasks and timers, and nothing else.
+        self._as_loop = cast("asyncio.AbstractEventLoop", self)
         self._random = rng.random
         self._now = 0.0
         self._number = 0
@@ -67,18 +69,10 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     def get_debug(self) -> bool:
         return False
 
-    def is_running(self) -> bool:
-        return asyncio._get_running_loop() is self
-
-    def is_closed(self) -> bool:
-        return False
-
-    def call_soon(
-        self, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> asyncio.Handle:
+    def call_soon(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> asyncio.Handle:
         if context is None:
             context = copy_context()
-        handle = asyncio.Handle(callback, args, self, context)
+        handle = asyncio.Handle(callback, args, self._as_loop, context)
         context.get(OWNER, self.world).ready.append(handle)
         return handle
 
@@ -95,29 +89,27 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     def call_at(
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        handle = asyncio.TimerHandle(when, callback, args, self, context or copy_context())
+        handle = asyncio.TimerHandle(when, callback, args, self._as_loop, context or copy_context())
         self._number += 1
         heapq.heappush(self._timers, (max(when, self._now) + _LATE * self._random(), self._number, handle))
         return handle
 
     def create_future(self) -> asyncio.Future[Any]:
-        return asyncio.Future(loop=self)
+        return asyncio.Future(loop=self._as_loop)
 
     def create_task(
         self, coro: Coroutine[Any, Any, Any], *, name: str | None = None, context: Context | None = None
     ) -> asyncio.Task[Any]:
         if context is None:
             context = copy_context()
-        task = asyncio.Task(coro, loop=self, name=name, context=context)
+        task = asyncio.Task(coro, loop=self._as_loop, name=name, context=context)
         owner = context.get(OWNER, self.world)
         owner.tasks.append(task)
         if len(owner.tasks) >= _CLEANED:
             owner.tasks = [each for each in owner.tasks if not each.done()]
         return task
 
-    def run_in_executor(  # type: ignore[override]  # a future, as in asyncio itself
-        self, executor: object, func: Callable[..., object], *args: Any
-    ) -> asyncio.Future[Any]:
+    def run_in_executor(self, _: object, func: Callable[..., object], *args: Any) -> asyncio.Future[Any]:
         """Do the work of a thread at a later turn: there are no threads here."""
         future = self.create_future()
 
@@ -126,7 +118,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
                 return
             try:
                 future.set_result(func(*args))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 (it is for whoever waits)
                 future.set_exception(error)
 
         self.call_soon(work)
@@ -141,9 +133,9 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
     # -- what the simulation does with it
 
-    def run_until_complete[Result](self, future: Coroutine[Any, Any, Result]) -> Result:  # type: ignore[override]
+    def run_until_complete[Result](self, future: Coroutine[Any, Any, Result]) -> Result:
         task = self.create_task(future, context=Context())
-        asyncio._set_running_loop(self)
+        asyncio._set_running_loop(self._as_loop)
         try:
             while not task.done():
                 self._turn()
@@ -160,7 +152,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
     def end(self) -> None:
         """Cancel everything, also what was killed or is frozen: what is collected half done would clean up anywhere."""
-        asyncio._set_running_loop(self)
+        asyncio._set_running_loop(self._as_loop)
         try:
             self.owners += self._killed
             for owner in self.owners:

@@ -87,7 +87,7 @@ def _faults(rng: Random, replicas: int) -> list[Fault]:
 
 
 def _may_meet(fault: Fault, others: Iterable[Fault]) -> bool:
-    """Whether nothing acknowledged may be lost: what only a process holds, and a store that loses something, are two."""
+    """Whether nothing acknowledged may be lost: it may if a process and a store lose what they hold."""
     return not any(
         (_is_losing(one) and other.what in _LOSES_STORE) or (one.what == other.what and one.replica == other.replica)
         for each in others

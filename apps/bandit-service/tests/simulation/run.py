@@ -62,7 +62,7 @@ def _kind(sentence: str) -> str:
 
 
 def shortened(schedule: Schedule, *, most_runs: int = 300) -> Schedule:
-    """Return the shortest part of a schedule, found by leaving parts out, that goes wrong in a way that the whole does."""
+    """Leave parts of a schedule out as long as it goes wrong in a way in which the whole does."""
     wanted = kinds(run(schedule).wrong)
     runs = 0
     size = max(1, len(schedule.steps) // 2)

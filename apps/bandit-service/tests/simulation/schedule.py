@@ -1,4 +1,4 @@
-"""A schedule: what clients ask and what fails, each at its time. It is data, so that it can be shortened and printed."""
+"""A schedule: what clients ask and what fails, each at its time, as data that can be shortened and printed."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 from typing import Final, cast
@@ -117,7 +118,7 @@ class World:
             await repository.create(definition(name, EPOCH), Reason("simulation", "a schedule", EPOCH), unit_salt=SALT)
         await pool.close()
 
-    def _prepared(self, step: Step) -> tuple[float, object] | None:
+    def _prepared(self, step: Step) -> tuple[float, Callable[[], None]] | None:
         return self._disturbances.prepare(step) if isinstance(step, Fault) else None
 
     async def _step(self, step: Step, begun: float) -> None:

@@ -46,7 +46,7 @@ class Found:
     units: Mapping[str, bytes]
     erased: frozenset[str]
     tables: Mapping[str, Sequence[Row]]
-    mirror: Mapping[str, bytes | int | Mapping[bytes, bytes]]
+    mirror: Mapping[str, bytes | Mapping[bytes, bytes]]
     streams: Sequence[str]
     health: Sequence[Health]
     redis_losses: int

@@ -40,10 +40,7 @@ def _outcomes(found: Found) -> Iterator[str]:
         if source is None:
             continue
         shown = is_shown(found, source, place)
-        if place[0] == "zero":
-            wanted = shown
-        else:
-            wanted = bool(source["deferred"]) and shown and reward is not None
+        wanted = shown and (place[0] == "zero" or (bool(source["deferred"]) and reward is not None))
         if wanted and outcome is None:
             yield f"OUTCOME MISSING of {place}"
         if outcome is not None and not shown:
@@ -96,7 +93,7 @@ def _mirror(found: Found) -> Iterator[str]:
             sums = {"alpha": _MICRO + micro, "beta": _MICRO + rewards * _MICRO - micro}
             for name, value in sums.items():
                 there = found.mirror.get(f"{prefix}arm:{arm}:{name}")
-                if there is None or isinstance(there, dict) or int(there) != value:  # type: ignore[call-overload]
+                if not isinstance(there, bytes) or int(there) != value:
                     yield f"MIRROR {name} of {experiment}'s arm {arm} is {there!r}, not {value}"
         weights = found.mirror.get(f"{prefix}weights")
         ledger = [row["version"] for row in found.tables["weights"] if row["experiment_id"] == experiment]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Any, Self, cast
+from typing import Any, Final, Self, cast
 
 import redis.asyncio
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -14,11 +14,12 @@ from ..link import ConnectionLostError
 from ..network import NetworkLink
 from .server import Command, Replies, SimulatedRedis
 
-_COMMANDS = frozenset(
-    """
-    set get mget delete exists renamenx sadd srem smembers hset hget hdel hgetall xadd xtrim xrange publish ping
-    script_load execute_command
-    """.split()
+_COMMANDS: Final = frozenset(
+    {
+        *("set", "get", "mget", "delete", "exists", "renamenx"),
+        *("sadd", "srem", "smembers", "hset", "hget", "hdel", "hgetall"),
+        *("xadd", "xtrim", "xrange", "publish", "ping", "script_load", "execute_command"),
+    }
 )
 
 

@@ -143,7 +143,11 @@ class Commands:
         return before - len(stream.entries)
 
     def xrange(
-        self, key: Argument, *, min: str = "-", count: int | None = None
+        self,
+        key: Argument,
+        *,
+        min: str = "-",  # noqa: A002 (the library's own name)
+        count: int | None = None,
     ) -> list[tuple[bytes, dict[bytes, bytes]]]:
         stream = self._stream(key)
         if stream is None:
