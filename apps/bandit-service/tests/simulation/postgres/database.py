@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from psycopg import errors
 
-from .schema import DEFINITIONS, KeptFrom, Key, TimelineRow
+from .schema import DEFINITIONS, KeptFrom, Key, TableDefinition, TimelineRow
 from .table import Table
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class Database:
         self.refused_events = table("refused_events")
         self.erased_units = table("erased_units")
         self.kept_from = table("kept_from")
+        self.advisory_locks = Table(TableDefinition("advisory locks", tuple))
         self.is_read_only = False
         self.is_in_recovery = False
         self.timeline_number = 1
@@ -83,14 +84,16 @@ class Database:
         return (self.timeline_number - 1) * 1_000_000_000
 
     def is_whole(self, transaction: Transaction) -> bool:
-        """Return ledger_is_whole() as of the beginning of a statement."""
+        """Return ledger_is_whole()."""
+        since = self.whole_from(transaction)
+        return since is not None and since <= self.now_us()
+
+    def whole_from(self, transaction: Transaction) -> int | None:
+        """Return since when the ledger is whole by what is there now; None if it is not."""
         timeline = self.timeline()
         found = transaction.get(self.timelines, timeline)
-        return (
-            found is not None
-            and found.settled_at <= self.now_us()
-            and all(each.dead or each.timeline == timeline for each in transaction.rows(self.producers))
-        )
+        follow = all(each.dead or each.timeline == timeline for each in transaction.rows(self.producers))
+        return found.settled_at if found is not None and follow else None
 
     def next_xid(self) -> int:
         self._xid += 1

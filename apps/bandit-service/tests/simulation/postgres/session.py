@@ -204,6 +204,7 @@ class Session:
         if outcome is not None:
             return outcome
         answer = self._answer = self._new_answer()
+        transaction.snapshot_xmin = self.database.oldest_xid()
         if self._limits is not None and self._limits.statement > 0:
             self._statements += 1
             time_out = partial(self._time_out, self._statements)
@@ -303,6 +304,8 @@ class Session:
     def _finish(self, outcome: Outcome) -> None:
         answer, self._answer = self._answer, None
         self._stop_waiting()
+        if self._transaction is not None:
+            self._transaction.snapshot_xmin = None
         if answer is not None and not answer.done():
             answer.set_result(outcome)
         self._end_if_gone()

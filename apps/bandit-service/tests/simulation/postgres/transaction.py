@@ -21,7 +21,18 @@ type Steps[T] = Generator[Transaction | None, None, T]
 class Transaction:
     """A transaction of a session. Its writes are seen by nobody else before it is committed."""
 
-    __slots__ = ("_locks", "_shares", "_writes", "began_us", "database", "has_ended", "session", "waiters", "xid")
+    __slots__ = (
+        "_locks",
+        "_shares",
+        "_writes",
+        "began_us",
+        "database",
+        "has_ended",
+        "session",
+        "snapshot_xmin",
+        "waiters",
+        "xid",
+    )
 
     def __init__(self, session: Session, database: Database) -> None:
         self.session = session
@@ -29,6 +40,8 @@ class Transaction:
         self.began_us = database.now_us()
         self.has_ended = False
         self.xid: int | None = None
+        # Of the statement that runs, while it waits.
+        self.snapshot_xmin: int | None = None
         self.waiters: list[Callable[[], None]] = []
         self._writes: dict[Table, dict[Key, Any]] = {}
         self._locks: list[tuple[Table, Key]] = []
@@ -137,6 +150,12 @@ class Transaction:
                     table.strong[key] = self
             return found
 
+    def take(self, table: Table, key: Key) -> Steps[None]:
+        """Take a lock that belongs to no row."""
+        while (holder := table.locks.get(key)) not in (None, self):
+            yield holder
+        self._lock(table, key)
+
     def refer(self, table: Table, key: Key) -> Steps[None]:
         """Check a foreign key, and keep its row from being deleted until the transaction ends.
 
@@ -155,6 +174,9 @@ class Transaction:
 
     def is_free(self, table: Table, key: Key) -> bool:
         """Return whether nobody else has locked a row; SKIP LOCKED passes over one that somebody has."""
+        holder = table.locks.get(key)
+        if holder is not None and holder is not self:
+            holder.session.end_if_expired()
         return table.locks.get(key) in (None, self)
 
     def has_written(self, table: Table, key: Key) -> bool:

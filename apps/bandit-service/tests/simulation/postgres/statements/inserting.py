@@ -1,0 +1,69 @@
+"""What statements that insert events have in common: the events, and the totals that they raise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from psycopg import errors
+
+from ..schema import EventRow, TotalsRow
+from ..transaction import Steps, Transaction
+
+_KINDS: Final = frozenset({"decision", "activation", "reward", "outcome", "late"})
+_STRATA: Final = frozenset({"bandit", "holdout", "paused", "concluded", "direct"})
+SHOWN: Final = ("decision", "activation")
+REWARDED: Final = ("reward", "outcome")
+
+
+def square_micro(micro: int) -> int:
+    """Return the square of a number of millionths in millionths, rounded half up."""
+    return (micro * micro + 500_000) // 1_000_000
+
+
+def insert_events(transaction: Transaction, rows: Iterable[EventRow]) -> Steps[list[EventRow]]:
+    """Insert events ON CONFLICT DO NOTHING; return those that were inserted.
+
+    Raises:
+        errors.CheckViolation: a kind or a stratum that there is none of.
+    """
+    events, inserted = transaction.database.bandit_events, []
+    for row in rows:
+        if row.kind not in _KINDS or row.stratum not in _STRATA:
+            raise errors.CheckViolation("new row for relation bandit_events violates a check constraint")
+        key = (row.experiment_id, row.decision_id, row.kind, row.position, row.part, row.decision_time)
+        if (yield from transaction.insert(events, key, row)):
+            inserted.append(row)
+    return inserted
+
+
+def folded(rows: Iterable[EventRow]) -> dict[tuple[str, int, str, str, int], list[int]]:
+    """Return decisions, rewards, their sum and that of their squares, by the key of arm_totals without the slot."""
+    sums: dict[tuple[str, int, str, str, int], list[int]] = {}
+    for row in rows:
+        if not row.counted:
+            continue
+        key = (row.experiment_id, row.arm_index, row.stratum, row.segment or "", row.weights_version or 0)
+        found = sums.get(key)
+        if found is None:
+            found = sums[key] = [0, 0, 0, 0]
+        if row.kind in SHOWN:
+            found[0] += 1
+        elif row.kind in REWARDED:
+            found[1] += 1
+            if row.reward_micro is not None:
+                found[2] += row.reward_micro
+                found[3] += square_micro(row.reward_micro)
+    return sums
+
+
+def raise_totals(transaction: Transaction, inserted: Iterable[EventRow], slot: int) -> Steps[None]:
+    """Raise arm_totals by what was inserted."""
+    table = transaction.database.arm_totals
+    for key, sums in sorted(folded(inserted).items()):
+        row = TotalsRow(*key, slot, *sums)
+
+        def merged(there: TotalsRow, more: Any = sums) -> TotalsRow:
+            return TotalsRow(*there[:6], *(old + new for old, new in zip(there[6:], more, strict=True)))
+
+        yield from transaction.upsert(table, (*key, slot), row, merged)
