@@ -11,7 +11,7 @@ from bandit_service.api.decisions.schemas import ActivateRequest, SelectRequest,
 from bandit_service.api.rewards.schemas import RewardRequest
 from bandit_service.domain.api_key import ANONYMOUS
 from bandit_service.domain.experiment import MICRO
-from bandit_service.domain.problems import Expired, NotFound, Problem, TooMany, Unavailable
+from bandit_service.domain.problems import Conflict, Expired, NotFound, Problem, TooMany, Unavailable
 
 from .replica import Replica
 from .schedule import Activate, Reward, Select
@@ -121,6 +121,8 @@ class Clients:
             return "unavailable", None, None
         except Expired:
             return "late", None, None
+        except Conflict:
+            return "refused", None, None
         except NotFound:
             return "unknown", None, None
         except Problem as problem:

@@ -127,11 +127,15 @@ class Disturbances:
         if fault.lasts > 0.2:
             postgres.kill()
             await asyncio.sleep(fault.lasts)
-            postgres.failover(fault.lag + fault.lasts)
+            postgres.failover(self._lag(fault.lag + fault.lasts))
         else:
-            postgres.failover(fault.lag, old=self._rng.choice(("ended", "ended", "read only", "in recovery")))
+            postgres.failover(self._lag(fault.lag), old=self._rng.choice(("ended", "ended", "read only", "in recovery")))
         if self._rng.random() < 0.3:
             self._world.set_ledger_clock(self._rng.uniform(-0.5, 0.5))
+
+    def _lag(self, lag: float) -> float:
+        """Return how much a standby lacks: not the experiments themselves, which were there long before."""
+        return min(lag, asyncio.get_running_loop().time() - self._world.created_at)
 
     async def _over(self, what: object, lasts: float, mend: Callable[[], None]) -> None:
         now = asyncio.get_running_loop().time()

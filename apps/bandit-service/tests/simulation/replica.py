@@ -94,6 +94,7 @@ class Replica:
         self.to_redis = NetworkLink(rng, longest=REDIS_TIMEOUT)
         self._started_at = rng.uniform(0.0, 1_000.0)
         self._epoch = around.epoch + clock_ahead
+        self._running: list[asyncio.Task[None]] = []
         self._calls: dict[asyncio.Task[Any], asyncio.Future[Any]] = {}
         self.pool: SimulatedPool = around.postgres.pool(self.to_postgres)
         self._wire(SimulatedClient(around.redis, self.to_redis, timeout=REDIS_TIMEOUT))
@@ -182,6 +183,8 @@ class Replica:
         await asyncio.wait(self._running)
 
     async def _drain(self) -> None:
+        if not self._running:
+            return
         recording, _, turning = self._running
         self.background.stop()
         self.recorder.close()

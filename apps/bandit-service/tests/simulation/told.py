@@ -8,7 +8,7 @@ from typing import Literal
 from .schedule import Activate, Erase, Reward, Select
 
 # `silent`: no answer came, so nothing is promised. `unavailable`: the same, said with 503. `unknown`: there is no such
-# decision. `late`: refused with 410.
+# decision. `late`: refused with 410. `refused`: with 409, because it does not fit.
 type Result = Literal[
     "recorded",
     "unrecorded",
@@ -18,6 +18,7 @@ type Result = Literal[
     "activated",
     "erased",
     "late",
+    "refused",
     "unknown",
     "unavailable",
     "silent",

@@ -35,6 +35,8 @@ _MENDED_BY: Final = WINDOW + KEPT + 6 * DEAD_AFTER
 _LOOK_EVERY: Final = 1.0
 # Half a round trip of the slowest message that still sets a clock, and what the product allows itself.
 _CLOCKS_DIFFER: Final = 0.7
+# After any other fault a process may do without Redis for a while.
+_WITHOUT_REDIS: Final = frozenset({"sessions_ended", "postgres_clock"})
 _TABLES: Final = ("bandit_events", "arm_totals", "exposures", "unsettled", "open_buckets", "producers", "weights")
 
 
@@ -65,6 +67,7 @@ class World:
         self._disturbances = Disturbances(self, self._rng)
         self._erased: set[str] = set()
         self._clock_moved = 0.0
+        self.created_at = 0.0
         self._log = Log()
 
     def run(self) -> Outcome:
@@ -95,6 +98,7 @@ class World:
 
     async def _run(self) -> list[str]:
         await self._create_experiments()
+        self.created_at = self._loop.time()
         for _ in range(self._schedule.replicas):
             self.start_replica()
         await self._started_up()
@@ -108,6 +112,10 @@ class World:
         for each in steps:
             each.result()
         self._disturbances.mend_everything()
+        if any(isinstance(step, Fault) and step.what == "postgres_fails_over" for step in self._schedule.steps):
+            # As operators are told to: a failover may have lost that units were erased.
+            for unit in sorted(self._erased):
+                await self._erase(unit)
         return await self._mended()
 
     async def _create_experiments(self) -> None:
@@ -187,9 +195,13 @@ class World:
             health=[
                 Health(replica.name, tuple(replica.parts_away), replica.recorder.waiting) for replica in self.replicas
             ],
-            redis_losses=self.redis.losses,
+            keeps_request_ids=self._keeps_request_ids(),
             notes=[*self._clients.surprises, *self._log.failures, *self._loop.failures, *self._monitor.wrong],
         )
+
+    def _keeps_request_ids(self) -> bool:
+        faults = {step.what for step in self._schedule.steps if isinstance(step, Fault)}
+        return faults <= _WITHOUT_REDIS
 
     def _units(self) -> set[str]:
         return {step.unit for step in self._schedule.steps if isinstance(step, Select | Erase)}

@@ -63,7 +63,7 @@ def _own_ids(found: Found) -> Iterator[str]:
 
 def _request_ids(found: Found) -> Iterator[str]:
     """A retry gets the first answer, while Redis keeps it; without Redis nothing is promised."""
-    if found.redis_losses:
+    if not found.keeps_request_ids:
         return
     told: dict[str, set[str]] = defaultdict(set)
     for each in found.told:

@@ -35,6 +35,7 @@ class Found:
     erased: Units whose erasure was confirmed.
     tables: The rows of Postgres's tables, by column; times in microseconds.
     mirror: By key, what Redis holds.
+    keeps_request_ids: Every process had Redis all the time.
     """
 
     told: Sequence[Told]
@@ -49,7 +50,7 @@ class Found:
     mirror: Mapping[str, bytes | Mapping[bytes, bytes]]
     streams: Sequence[str]
     health: Sequence[Health]
-    redis_losses: int
+    keeps_request_ids: bool
     notes: Sequence[str] = field(default_factory=list)
 
     @cached_property

@@ -49,21 +49,29 @@ class DecisionResolver:
         return claims_of(own, experiment_id), await self._lookup.with_arm(served, own.arm_index)
 
     async def _own(self, own_id: str, served: ServedExperiment) -> OwnDecision:
-        """Read the claim on an own id, first from the store, which may have forgotten it, then from the ledger."""
+        """Read the claim on an own id from the ledger; from the store if the ledger does not have it yet, or is away.
+
+        The store may hold the claim of a decision that has lost the id, until the ledger's winner overwrites it.
+        """
         experiment_id = served.experiment.id
         try:
-            [found] = await self._claims.read([ExperimentKeys(experiment_id).own(own_id)])
-        except StoreUnavailableError:
-            found = None
-        claim = None if found is None else decode_event(found).claim
+            claim, is_known = await self._repository.read(experiment_id, own_id), True
+        except PostgresUnavailableError:
+            claim, is_known = None, False
         if claim is None:
-            try:
-                claim = await self._repository.read(experiment_id, own_id)
-            except PostgresUnavailableError:
-                raise Unavailable("whether there is such a decision cannot be said now", retry_after=1) from None
+            claim = await self._in_store(experiment_id, own_id)
+        if claim is None and not is_known:
+            raise Unavailable("whether there is such a decision cannot be said now", retry_after=1)
         if claim is None:
             raise NotFound(f"there is no decision {own_id!r} in experiment {experiment_id!r}")
         return decode_own_decision(claim)
+
+    async def _in_store(self, experiment_id: str, own_id: str) -> str | None:
+        try:
+            [found] = await self._claims.read([ExperimentKeys(experiment_id).own(own_id)])
+        except StoreUnavailableError:
+            return None
+        return None if found is None else decode_event(found).claim
 
     def _signed(self, decision_id: str) -> DecisionClaims:
         try:
