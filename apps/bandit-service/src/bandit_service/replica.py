@@ -78,8 +78,6 @@ from bandit_service.spool.recorder import Recorder
 from bandit_service.spool.stream import Streams
 
 DRAIN_SECONDS: Final = 5.0
-# How long a client waits for a store before its event goes another way.
-PATIENCE: Final = 1.0
 log = structlog.get_logger(__name__)
 
 
@@ -121,7 +119,7 @@ class Replica:
             writer=writer,
             monotonic=time.monotonic,
             first_number=secrets.randbits(61),
-            limits=Limits(patience=PATIENCE),
+            limits=Limits(patience=settings.postgres_timeout),
             # The background is wired later, since it needs the recorder.
             on_written=lambda names: self._background.written(names),  # noqa: PLW0108
         )

@@ -50,6 +50,9 @@ class Settings(BaseSettings):
     rate_limit_burst: float | None = Field(default=None, ge=1, le=1e7, description="None: those of two seconds")
 
     redis_timeout: Seconds = 0.5
+    postgres_timeout: Seconds = Field(
+        default=1.0, description="How long a reward waits for Postgres before it is queued in Redis"
+    )
     lease_seconds: Seconds = 5.0
     keyring_refresh: Seconds = 30.0
     postgres_pool_min: int = Field(default=1, ge=0, le=100)

@@ -66,6 +66,8 @@ def two_replicas(
                 "BANDIT_POSTGRES_DSN": breakable_postgres.dsn,
                 "BANDIT_SIGNING_KEYS": signing_key,
                 "BANDIT_LEASE_SECONDS": str(LEASE_SECONDS),
+                # The proxies run in this process, so a busy client delays what they forward.
+                "BANDIT_REDIS_TIMEOUT": "1",
             }
             services.append(Service(folder / f"service-{number}.log", environment, proxy))
         platform = Platform(redis, breakable_postgres, services)

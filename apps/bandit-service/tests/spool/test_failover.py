@@ -252,6 +252,22 @@ async def test_a_process_that_ended_before_the_failover_holds_the_others_up_only
     assert await rewards(ledger) == {"d": 5}
 
 
+async def test_a_process_that_ended_in_order_before_the_failover_loses_nothing(
+    pair: Pair, ledger: Pool, processes: Processes
+) -> None:
+    a, ended = await processes.start(), await processes.start()
+    await all_follow(a, ended)
+    await asyncio.to_thread(pair.freeze_standby)
+    assert await ended.recorder.record([event("d")])
+    assert await ended.recorder.decide([event("d", "reward", reward_micro=5)]) == [Inserted()]
+    await ended.stop()
+    await asyncio.to_thread(pair.fail_over)
+    await until(lambda: is_alone(ledger))
+    assert await events_in(ledger) == ["d"]
+    assert await rewards(ledger) == {"d": 5}
+    await assert_totals_equal_events(ledger)
+
+
 async def is_alone(pool: Pool) -> bool:
     return len(await query(pool, "SELECT name FROM producers")) == 1
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, cast
 
@@ -66,6 +66,25 @@ class Streams:
         if entry is None:
             raise StreamLostError(name)
         return cast("bytes", entry).decode()
+
+    async def replace(self, name: str, batches: Sequence[Batch]) -> None:
+        """Append batches, and drop what was in the stream before them.
+
+        Raises:
+            StreamLostError: there is no such stream any more.
+        """
+        first: bytes | None = None
+        for start in range(0, len(batches), _PAGE):
+            with _translated():
+                async with self._redis.pipeline(transaction=False) as pipeline:
+                    for batch in batches[start : start + _PAGE]:
+                        pipeline.xadd(stream_key(name), {_BATCH: encode_batch(batch)}, nomkstream=True)
+                    entries = await pipeline.execute()
+            if None in entries:
+                raise StreamLostError(name)
+            first = first or entries[0]
+        if first is not None:
+            await self.trim(name, first.decode())
 
     async def trim(self, name: str, first: str) -> None:
         """Drop the entries before one."""
