@@ -66,6 +66,7 @@ class Database:
         self.is_in_recovery = False
         self.timeline_number = 1
         self.running: dict[Transaction, None] = {}
+        self._with_xid: dict[Transaction, None] = {}
         self._kept = kept
         self._xid = 1_000
         self._ids: dict[str, int] = {}
@@ -95,13 +96,20 @@ class Database:
         follow = all(each.dead or each.timeline == timeline for each in transaction.rows(self.producers))
         return found.settled_at if found is not None and follow else None
 
-    def next_xid(self) -> int:
+    def take_xid(self, transaction: Transaction) -> int:
+        """Give a transaction that writes or locks its id."""
         self._xid += 1
+        self._with_xid[transaction] = None
         return self._xid
 
     def oldest_xid(self) -> int:
-        """Return the xmin of a snapshot that is taken now."""
-        return min((each.xid for each in self.running if each.xid is not None), default=self._xid + 1)
+        """Return the xmin of a snapshot that is taken now: ids are given in their order."""
+        oldest = next(iter(self._with_xid), None)
+        return self._xid + 1 if oldest is None else oldest.xid or 0
+
+    def ended(self, transaction: Transaction) -> None:
+        self.running.pop(transaction, None)
+        self._with_xid.pop(transaction, None)
 
     def next_id(self, table: str) -> int:
         """Return the next value of a table's identity column; one that is rolled back is not given again."""

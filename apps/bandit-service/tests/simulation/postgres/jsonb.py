@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Never
@@ -25,12 +26,12 @@ def checked(text: str) -> str:
         errors.InvalidTextRepresentation, errors.UntranslatableCharacter: it cannot.
     """
     try:
-        _decode(text)
-        text.encode()
+        value = _decode(text)
     except (ValueError, RecursionError):
         raise errors.InvalidTextRepresentation("invalid input syntax for type json") from None
     if "\\u" in text:
-        _check_escapes(text)
+        for string in _strings(value):
+            _check(string)
     return text
 
 
@@ -63,11 +64,22 @@ def _string(value: str) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _check_escapes(text: str) -> None:
-    whole = json.dumps(_decode(text), default=str, ensure_ascii=False)
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for each in value:
+            yield from _strings(each)
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            yield key
+            yield from _strings(each)
+
+
+def _check(string: str) -> None:
     try:
-        whole.encode()
+        string.encode()
     except UnicodeEncodeError:
-        raise errors.InvalidTextRepresentation("invalid input syntax for type json: half a surrogate pair") from None
-    if "\\u0000" in whole:
-        raise errors.UntranslatableCharacter("unsupported Unicode escape sequence: \\u0000 cannot be converted to text")
+        raise errors.InvalidTextRepresentation("invalid input syntax for type json") from None
+    if "\0" in string:
+        raise errors.UntranslatableCharacter("unsupported Unicode escape sequence")

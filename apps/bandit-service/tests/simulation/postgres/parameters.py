@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -100,9 +101,9 @@ def ms(us: int) -> int:
     return (us + 500) // 1_000 if us >= 0 else -((-us + 500) // 1_000)
 
 
-def seconds_us(seconds: float) -> int:
-    """Return to_timestamp() in microseconds."""
-    return round(seconds * 1_000_000)
+def seconds_us(seconds: float) -> float:
+    """Return to_timestamp() in microseconds, which may be infinite."""
+    return seconds if math.isinf(seconds) else round(seconds * 1_000_000)
 
 
 def as_datetime(us: int) -> datetime:

@@ -195,32 +195,44 @@ class KeptFrom(NamedTuple):
 
 
 class TableDefinition(NamedTuple):
-    """A table; rows with the same group are found together."""
+    """A table.
+
+    Attributes:
+        name: Of the table.
+        row: What a row consists of.
+        group_of: Rows with the same group are found together.
+        json: Its columns of jsonb. They hold the text that was given.
+    """
 
     name: str
     row: type
     group_of: Callable[[Key], Any] | None = None
+    json: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(self.row.__annotations__)
 
 
 DEFINITIONS = (
     TableDefinition("namespaces", Namespace),
     TableDefinition("api_keys", ApiKeyRow),
-    TableDefinition("experiments", ExperimentRow),
+    TableDefinition("experiments", ExperimentRow, json=("definition",)),
     TableDefinition("experiment_arms", ArmRow),
-    TableDefinition("experiment_changes", ChangeRow),
-    TableDefinition("bandit_events", EventRow, lambda key: (key[0], key[1], key[5])),
+    TableDefinition("experiment_changes", ChangeRow, json=("change",)),
+    TableDefinition("bandit_events", EventRow, lambda key: (key[0], key[1], key[5]), json=("context",)),
     TableDefinition("arm_totals", TotalsRow, lambda key: key[0]),
     TableDefinition("exposures", Exposure),
-    TableDefinition("own_ids", OwnId),
+    TableDefinition("own_ids", OwnId, json=("claim",)),
     TableDefinition("unsettled", Unsettled, lambda key: key[0]),
     TableDefinition("open_buckets", OpenBucket, lambda key: key[0]),
     TableDefinition("producers", ProducerRow),
     TableDefinition("timelines", TimelineRow),
     TableDefinition("leases", LeaseRow),
-    TableDefinition("weights", WeightsRow),
+    TableDefinition("weights", WeightsRow, json=("record", "explanation")),
     TableDefinition("linear_checkpoints", Checkpoint),
-    TableDefinition("allocations", AllocationRow),
-    TableDefinition("refused_events", RefusedEvent),
+    TableDefinition("allocations", AllocationRow, json=("weights", "prob_best", "expected_loss", "explanation")),
+    TableDefinition("refused_events", RefusedEvent, json=("event",)),
     TableDefinition("erased_units", ErasedUnit),
     TableDefinition("kept_from", KeptFrom),
 )

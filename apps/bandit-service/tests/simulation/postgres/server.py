@@ -13,6 +13,7 @@ import psycopg
 from psycopg import errors
 
 from ..link import Link
+from . import jsonb
 from .database import Database
 from .pool import SimulatedPool
 from .session import Session
@@ -188,9 +189,17 @@ class SimulatedPostgres:
     # For those who look at it.
 
     def rows(self, table: str) -> list[dict[str, Any]]:
-        """Return the committed rows of a table in the order of their keys. Times are microseconds since the epoch."""
-        found = self.database.tables[table].rows
-        return [found[key]._asdict() for key in sorted(found)]
+        """Return the committed rows of a table in the order of their keys.
+
+        Times are microseconds since the epoch, and JSON is the text that Postgres would show.
+        """
+        found = self.database.tables[table]
+        rows = [found.rows[key]._asdict() for key in sorted(found.rows)]
+        for row in rows:
+            for column in found.json:
+                if row[column] is not None:
+                    row[column] = jsonb.canonical(row[column])
+        return rows
 
     def _leave_behind(self, old: Old) -> None:
         """Give the sessions a copy of the data, which nobody can write to."""

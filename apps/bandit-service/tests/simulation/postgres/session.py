@@ -184,7 +184,7 @@ class Session:
             self._running = None
         transaction, self._transaction = self._transaction, None
         if transaction is not None:
-            self.database.running.pop(transaction, None)
+            self.database.ended(transaction)
             for waiter in transaction.end():
                 self.server.soon(waiter)
 
@@ -196,6 +196,8 @@ class Session:
         transaction = self._transaction or self._open()
         if model.writes and self.database.is_read_only:
             raise errors.ReadOnlySqlTransaction(f"cannot execute {model.name} in a read-only transaction")
+        # A statement with parameters keeps its snapshot until the next one: its portal stays open that long.
+        transaction.snapshot_xmin = self.database.oldest_xid() if parameters else None
         found = model.run(transaction, model.named(parameters))
         if not isinstance(found, Generator):
             return self._succeeded(model, found)
@@ -204,7 +206,6 @@ class Session:
         if outcome is not None:
             return outcome
         answer = self._answer = self._new_answer()
-        transaction.snapshot_xmin = self.database.oldest_xid()
         if self._limits is not None and self._limits.statement > 0:
             self._statements += 1
             time_out = partial(self._time_out, self._statements)
@@ -304,8 +305,6 @@ class Session:
     def _finish(self, outcome: Outcome) -> None:
         answer, self._answer = self._answer, None
         self._stop_waiting()
-        if self._transaction is not None:
-            self._transaction.snapshot_xmin = None
         if answer is not None and not answer.done():
             answer.set_result(outcome)
         self._end_if_gone()

@@ -21,11 +21,12 @@ class Table:
         shares: Whose foreign keys point to a row since they have begun: FOR KEY SHARE.
     """
 
-    __slots__ = ("_group_of", "_groups", "locks", "name", "row", "rows", "shares", "strong")
+    __slots__ = ("_group_of", "_groups", "json", "locks", "name", "row", "rows", "shares", "strong")
 
     def __init__(self, definition: TableDefinition) -> None:
         self.name = definition.name
         self.row = definition.row
+        self.json = definition.json
         self.rows: dict[Key, Any] = {}
         self.locks: dict[Key, Transaction] = {}
         self.strong: dict[Key, Transaction] = {}

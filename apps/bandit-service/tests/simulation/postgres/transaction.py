@@ -40,7 +40,7 @@ class Transaction:
         self.began_us = database.now_us()
         self.has_ended = False
         self.xid: int | None = None
-        # Of the statement that runs, while it waits.
+        # Of the snapshot of its last statement.
         self.snapshot_xmin: int | None = None
         self.waiters: list[Callable[[], None]] = []
         self._writes: dict[Table, dict[Key, Any]] = {}
@@ -76,8 +76,6 @@ class Transaction:
 
     def write(self, table: Table, key: Key, row: Any) -> None:
         """Write a row that this transaction has locked; None deletes it."""
-        if self.xid is None:
-            self.xid = self.database.next_xid()
         self._writes.setdefault(table, {})[key] = row
 
     def insert(self, table: Table, key: Key, row: Any) -> Steps[bool]:
@@ -154,7 +152,7 @@ class Transaction:
         """Take a lock that belongs to no row."""
         while (holder := table.locks.get(key)) not in (None, self):
             yield holder
-        self._lock(table, key)
+        self._hold(table, key)
 
     def refer(self, table: Table, key: Key) -> Steps[None]:
         """Check a foreign key, and keep its row from being deleted until the transaction ends.
@@ -169,6 +167,7 @@ class Transaction:
             yield holder
         if self.get(table, key) is None:
             raise errors.ForeignKeyViolation(f"insert or update violates foreign key constraint to {table.name}")
+        self._take_xid()
         table.shares.setdefault(key, []).append(self)
         self._shares.append((table, key))
 
@@ -204,6 +203,14 @@ class Transaction:
         return waiters
 
     def _lock(self, table: Table, key: Key) -> None:
+        self._take_xid()
+        self._hold(table, key)
+
+    def _take_xid(self) -> None:
+        if self.xid is None:
+            self.xid = self.database.take_xid(self)
+
+    def _hold(self, table: Table, key: Key) -> None:
         if key not in table.locks:
             table.locks[key] = self
             self._locks.append((table, key))

@@ -44,7 +44,7 @@ def insert_experiment(transaction: Transaction, parameters: _Parameters) -> Step
         parameters["revision"],
         parameters["winner"],
         jsonb.checked(parameters["definition"]),
-        seconds_us(parameters["at"]),
+        round(seconds_us(parameters["at"])),
         database.now_us(),
     )
     inserted = yield from transaction.insert(database.experiments, row.id, row)
@@ -70,7 +70,7 @@ def put_arm(transaction: Transaction, parameters: _Parameters) -> Steps[int]:
 @models("insert_change", writes=True)
 def insert_change(transaction: Transaction, parameters: _Parameters) -> Steps[int]:
     database, change = transaction.database, json.dumps(parameters["change"].obj)
-    at = seconds_us(parameters["at"])
+    at = round(seconds_us(parameters["at"]))
     row = ChangeRow(
         parameters["experiment_id"], parameters["revision"], at, parameters["who"], parameters["why"], change
     )

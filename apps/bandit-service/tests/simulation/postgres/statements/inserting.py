@@ -29,12 +29,20 @@ def insert_events(transaction: Transaction, rows: Iterable[EventRow]) -> Steps[l
     """
     events, inserted = transaction.database.bandit_events, []
     for row in rows:
-        if row.kind not in _KINDS or row.stratum not in _STRATA:
-            raise errors.CheckViolation("new row for relation bandit_events violates a check constraint")
+        if row.kind not in _KINDS:
+            raise _violates("kind")
+        if row.stratum not in _STRATA:
+            raise _violates("stratum")
         key = (row.experiment_id, row.decision_id, row.kind, row.position, row.part, row.decision_time)
         if (yield from transaction.insert(events, key, row)):
             inserted.append(row)
     return inserted
+
+
+def _violates(column: str) -> errors.CheckViolation:
+    return errors.CheckViolation(
+        f'new row for relation "bandit_events_default" violates check constraint "bandit_events_{column}_check"'
+    )
 
 
 def folded(rows: Iterable[EventRow]) -> dict[tuple[str, int, str, str, int], list[int]]:

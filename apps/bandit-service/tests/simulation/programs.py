@@ -1,0 +1,357 @@
+"""Random sequences of calls to a ledger."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from bandit_core.allocation import ArmState, allocate
+from bandit_core.guardrails import Guardrails
+from bandit_core.policies import make_policy
+from bandit_service.domain import outcome as rules
+from bandit_service.domain.allocation import AllocationRecord
+from bandit_service.domain.event import Event, Row, Stratum
+from bandit_service.domain.experiment import ArmDefinition, Experiment, FeaturesDefinition, PolicyDefinition
+from bandit_service.ledger.experiments import Page, Reason
+from bandit_service.ledger.leases import Lease
+from bandit_service.ledger.linear_outcomes import Checkpoint
+from bandit_service.ledger.pool import connected, statement
+
+from .ledgers import TIMELINE, Ledger, without
+
+# Decisions are made from here on; their windows are long over.
+START_MS: Final = 1_700_000_000_000
+END_MS: Final = START_MS + 1_000_000
+ARMS: Final = tuple(ArmDefinition(index, name) for index, name in enumerate("abc"))
+CONTEXTUAL: Final = {"policy": PolicyDefinition("linear_thompson"), "context": FeaturesDefinition(dimension=2)}
+EXPERIMENTS: Final = tuple(
+    Experiment(
+        id=f"e{number}",
+        namespace="default",
+        status="running",
+        revision=1,
+        arms=ARMS,
+        default_arm="a",
+        created_at=START_MS / 1_000,
+        reward_window=100.0,
+        missing_reward="zero" if number % 2 else "ignore",
+        **(CONTEXTUAL if number > 1 else {}),  # type: ignore[arg-type]
+    )
+    for number in range(4)
+)
+ALLOCATION: Final = allocate(
+    arms=[ArmState("a", 3.0, 5.0, 6), ArmState("b", 4.0, 4.0, 6)],
+    policy=make_policy("thompson", {}),
+    guardrails=Guardrails(min_trials=0, max_step=1.0, min_weight=0.05, cooldown=0.0),
+    previous=None,
+    seconds_since_change=None,
+)
+UNITS: Final = tuple(f"{number:032x}" for number in range(3))
+_STRATA: Final[tuple[Stratum, ...]] = ("bandit", "bandit", "bandit", "holdout", "paused", "concluded", "direct")
+_HOLDERS: Final = ("p0", "p1", "p2")
+# The ids of decisions are few, so that they meet.
+_DECISIONS: Final = 5
+
+
+class Call(NamedTuple):
+    """A call; `run` returns what can be compared."""
+
+    name: str
+    run: Callable[[Ledger], Awaitable[Any]]
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+@st.composite
+def _events(draw: st.DrawFn, experiment: Experiment) -> list[Event]:
+    """The events of a decision, as the service would write them, and now and then one that is unusual."""
+    stratum = draw(st.sampled_from(_STRATA))
+    is_direct = stratum == "direct"
+    deferred = not is_direct and draw(st.booleans())
+    context = draw(st.sampled_from([None, "[0.5, -1e-7]", "[1.0,2.0]"]))
+    at_ms = START_MS + 700 * draw(st.integers(0, 3))
+    bare = Event(
+        experiment.id,
+        f"d{draw(st.integers(0, _DECISIONS))}",
+        "decision",
+        at_ms,
+        at_ms,
+        draw(st.integers(0, 2)),
+        stratum,
+        counted=False,
+        deferred=deferred,
+        propensity=0.5,
+        weights_version=draw(st.integers(1, 2)),
+        segment=draw(st.sampled_from([None, "de"])),
+    )
+    found = []
+    if not is_direct and draw(st.integers(0, 4)) > 0:
+        treatment = rules.treat_decision(experiment, stratum, at_ms, deferred=deferred)
+        unit = draw(st.sampled_from([None, *UNITS]))
+        found.append(replace(bare, unit_hash=unit, context=context, **treatment._asdict()))
+    if deferred and draw(st.booleans()):
+        treatment = rules.treat_activation(experiment, stratum, at_ms)
+        found.append(replace(bare, kind="activation", event_ms=at_ms + 5_000, **treatment._asdict()))
+    if is_direct or draw(st.booleans()):
+        micro = draw(st.integers(-2_000_000, 2_000_000))
+        has_context = is_direct and context is not None
+        treatment = rules.treat_reward(experiment, stratum, at_ms, micro, deferred=deferred, has_context=has_context)
+        reward = replace(bare, kind="reward", event_ms=at_ms + 9_000, reward_micro=micro, **treatment._asdict())
+        found.append(replace(reward, context=context) if has_context else reward)
+    return [draw(_changed(event)) for event in found]
+
+
+# What is unusual about an event. The last ones no column can hold.
+_CHANGES: Final[tuple[dict[str, Any], ...]] = (
+    {},
+    {},
+    {},
+    {"position": 1, "slate_propensity": 0.25},
+    {"kind": "late", "counted": False},
+    {"reward_micro": None},
+    {"arm_index": 2, "vector": "subset", "revision": 7},
+    {"decision_id": "own-1", "claim": '{"arm": "a", "n": 1.50}'},
+    {"decision_id": "own-1", "claim": '{"arm": "b"}'},
+    {"decision_ms": 1_000, "event_ms": 1_000},
+    {"context": '{"bb": 1, "a": [1e3, -0.0, 1.10], "ü": "\\u00e9\\n"}'},
+    {"bucket_ms": START_MS - START_MS % 1_000},
+    {"decision_id": "a\0b"},
+    {"context": "no JSON"},
+    {"context": '["\\u0000"]'},
+    {"kind": "unheard of"},
+    {"stratum": "unheard of"},
+)
+
+
+@st.composite
+def _changed(draw: st.DrawFn, event: Event) -> Event:
+    changes = draw(st.sampled_from(_CHANGES))
+    if "decision_id" in changes and event.kind not in ("decision", "reward"):
+        return event
+    return replace(event, **changes)
+
+
+_slots = st.integers(0, 2)
+_experiments = st.sampled_from(EXPERIMENTS)
+
+
+@st.composite
+def _write(draw: st.DrawFn) -> Call:
+    events = [event for _ in range(draw(st.integers(1, 4))) for event in draw(_experiments.flatmap(_events))]
+    events += draw(st.lists(st.sampled_from(events), max_size=2)) if events else []
+    batch, slot = draw(st.integers(1, 3)), draw(_slots)
+    timeline = draw(st.sampled_from([TIMELINE] * 7 + ["0000000A"]))
+    rows = [Row(batch, place, event) for place, event in enumerate(events)]
+
+    async def run(ledger: Ledger) -> Any:
+        ledger.writer.slot = slot
+        written = await ledger.writer.write(rows, timeline)
+        rest = [event for place, event in enumerate(events) if place not in written.inserted | written.refused.keys()]
+        return written, await ledger.writer.first(rest, timeline)
+
+    return Call(f"write {rows} on {timeline} from slot {slot}", run)
+
+
+@st.composite
+def _settle(draw: st.DrawFn) -> Call:
+    experiment = draw(_experiments)
+    lease = Lease(experiment.id, "p0", draw(st.sampled_from([1, 1, 1, 2])))
+
+    async def run(ledger: Ledger) -> Any:
+        return await ledger.settling.settle(lease, experiment)
+
+    return Call(f"settle {lease}", run)
+
+
+@st.composite
+def _close(draw: st.DrawFn) -> Call:
+    experiment = draw(_experiments)
+    lease = Lease(experiment.id, "p0", draw(st.sampled_from([1, 1, 1, 2])))
+
+    async def run(ledger: Ledger) -> Any:
+        return [await ledger.settling.close(lease, experiment, END_MS) for _ in range(4)]
+
+    return Call(f"close {lease}", run)
+
+
+@st.composite
+def _read(draw: st.DrawFn) -> Call:
+    ids = draw(st.lists(_experiments.map(lambda experiment: experiment.id), unique=True))
+    windows = dict.fromkeys(ids, draw(st.sampled_from([1.0, 1e9])))
+
+    async def run(ledger: Ledger) -> Any:
+        return (
+            {name: without(totals, as_of=0) for name, totals in (await ledger.totals.read(ids)).items()},
+            await ledger.totals.changed(ids),
+            await ledger.agreement.differences(),
+            await ledger.leases["p0"].unsettled(ids),
+            await ledger.leases["p0"].due(windows),
+            [await ledger.own_ids.read(name, "own-1") for name in ids],
+            [await ledger.traffic.unit_counts(name) for name in ids],
+            await ledger.weights.explained(ids),
+            sorted(await ledger.served.read(ids), key=lambda stored: stored.experiment.id),
+            [page async for page in ledger.served.pages()],
+            [(await ledger.served.changes(since)).versions for since in (0.0, math.inf)],
+            [await ledger.producers.have_written(START_MS, name) for name in ids],
+            [await ledger.experiments.changes(name, limit=2) for name in ids],
+            await ledger.experiments.search(Page(limit=3)),
+            await ledger.experiments.revisions(),
+            [await ledger.linear.checkpoint(name) for name in ids],
+            [[page async for page in ledger.linear.pages(name, 0, 99)] for name in ids],
+        )
+
+    return Call(f"read {ids}", run)
+
+
+@st.composite
+def _process(draw: st.DrawFn) -> Call:
+    """A process registers, beats, is declared dead, or leaves."""
+    name = draw(st.sampled_from(_HOLDERS))
+    action = draw(st.sampled_from(["register", "beat", "beat", "die", "leave", "enter"]))
+    timeline = draw(st.sampled_from(["", TIMELINE, TIMELINE, "0000000A"]))
+    drained_to_ms = draw(st.sampled_from([START_MS, END_MS * 2, END_MS * 2]))
+
+    async def run(ledger: Ledger) -> Any:
+        producers = ledger.producers
+        match action:
+            case "register":
+                return without(await producers.register(name, timeline=timeline), now_ms=0)
+            case "beat":
+                beat = await producers.heartbeat(
+                    name, drained_to_ms=drained_to_ms, timeline=timeline or TIMELINE, dead_after=0.0
+                )
+                return without(beat, now_ms=0)
+            case "die":
+                found = [each for each in await producers.all() if each.name == name]
+                return [await producers.mark_dead(each) for each in found]
+            case "leave":
+                return await producers.remove(name)
+            case _:
+                return await producers.enter_lost([name])
+
+    return Call(f"{name} {action} {timeline!r} {drained_to_ms}", run)
+
+
+@st.composite
+def _lease(draw: st.DrawFn) -> Call:
+    holder, experiment = draw(st.sampled_from(_HOLDERS)), draw(_experiments)
+    action = draw(st.sampled_from(["claim", "claim", "take", "release"]))
+    life, most = draw(st.sampled_from([1_000.0, -1_000.0])), draw(st.integers(1, 5))
+
+    async def run(ledger: Ledger) -> Any:
+        leases = ledger.leases[holder]
+        match action:
+            case "claim":
+                return (await leases.claim(life, most=most)).held
+            case "take":
+                return await leases.take(experiment.id, life)
+            case _:
+                return await leases.release()
+
+    return Call(f"{holder} {action} {experiment.id} {life} {most}", run)
+
+
+@st.composite
+def _publish(draw: st.DrawFn) -> Call:
+    lease = Lease(draw(_experiments).id, "p0", draw(st.sampled_from([1, 1, 2])))
+    turn = draw(st.integers(1, 3))
+    weights = {"a": 0.25, "b": 0.75, "ü": 1e-9}
+    record = AllocationRecord(
+        version=0, revision=3, published_at=2.5, changed_at=1.0, weights=weights, prob_best=weights, expected_loss={}
+    )
+
+    async def run(ledger: Ledger) -> Any:
+        await ledger.linear.save(lease, Checkpoint(turn, b"\x00\x01"))
+        published = await ledger.weights.publish(lease, record, ALLOCATION.explanation)
+        return published, await ledger.linear.turn(lease), await ledger.linear.last_turn(lease.experiment_id)
+
+    return Call(f"publish {lease}", run)
+
+
+@st.composite
+def _erase(draw: st.DrawFn) -> Call:
+    hashes = draw(st.lists(st.sampled_from(UNITS), min_size=1, max_size=2, unique=True))
+
+    async def run(ledger: Ledger) -> Any:
+        names = await ledger.units.experiments("default")
+        buried = await ledger.units.bury(hashes)
+        first = await ledger.units.sweep(names, hashes)
+        await ledger.units.outlive(buried, patience=5.0)
+        return names, first, await ledger.units.sweep(names, hashes), await ledger.units.salt("default")
+
+    return Call(f"erase {hashes}", run)
+
+
+@st.composite
+def _refuse(draw: st.DrawFn) -> Call:
+    events = draw(_experiments.flatmap(_events))
+
+    async def run(ledger: Ledger) -> Any:
+        await ledger.writer.refuse(events, "a test")
+        await ledger.writer.refuse_unreadable([b"\x00?"])
+
+    return Call(f"refuse {events}", run)
+
+
+@st.composite
+def _retire(draw: st.DrawFn) -> Call:
+    before_ms = draw(st.sampled_from([2_000, START_MS + 1_000]))
+
+    async def run(ledger: Ledger) -> None:
+        async with connected(ledger.pool) as connection:
+            before = datetime.fromtimestamp(before_ms / 1_000, UTC)
+            await connection.execute(statement("raise_kept_from"), {"before": before})
+
+    return Call(f"retire before {before_ms}", run)
+
+
+@st.composite
+def _change(draw: st.DrawFn) -> Call:
+    experiment, status = draw(_experiments), draw(st.sampled_from(["running", "paused", "archived"]))
+
+    async def run(ledger: Ledger) -> Any:
+        return await ledger.experiments.change(
+            experiment.id,
+            lambda before: msgspec.structs.replace(before, status=status, arms=(*ARMS, ArmDefinition(3, "d"))),
+            lambda before, after: {"from": before.status, "to": after.status},
+            Reason("me", "why not", 2.5),
+        )
+
+    return Call(f"change {experiment.id} to {status}", run)
+
+
+@st.composite
+def _fail_over(draw: st.DrawFn) -> Call:
+    number = draw(st.sampled_from([1, 2, 10]))
+
+    async def run(ledger: Ledger) -> None:
+        await ledger.set_timeline(number)
+
+    return Call(f"fail over to {number}", run)
+
+
+_calls = st.one_of(
+    _write(),
+    _write(),
+    _write(),
+    _settle(),
+    _close(),
+    _read(),
+    _process(),
+    _process(),
+    _lease(),
+    _publish(),
+    _erase(),
+    _refuse(),
+    _retire(),
+    _change(),
+    _fail_over(),
+)
+programs = st.lists(_calls, min_size=1, max_size=20)
