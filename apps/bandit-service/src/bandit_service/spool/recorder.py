@@ -85,11 +85,13 @@ class Recorder:
         self._record_wake.set()
         return future
 
-    def decide(self, events: Sequence[Event], *, respond_async: bool = False) -> asyncio.Future[list[Answer]]:
+    def decide(
+        self, events: Sequence[Event], *, respond_async: bool = False, may_wait: bool = True
+    ) -> asyncio.Future[list[Answer]]:
         """Take events of which the first of a key decides; the future tells what became of each.
 
         The future raises UnrecordedError if no store took them in time; they may have been written all the same.
-        `respond_async` queues them in the spool at once.
+        `respond_async` queues them in the spool at once; without `may_wait` they are never queued.
 
         Raises:
             TooManyWaitingError: nothing was taken.
@@ -98,7 +100,7 @@ class Recorder:
             raise TooManyWaitingError
         self._waiting += len(events)
         answer: asyncio.Future[list[Answer]] = asyncio.get_running_loop().create_future()
-        self._asking.append(Asked(self._batch(events), answer, respond_async))
+        self._asking.append(Asked(self._batch(events), answer, respond_async, may_wait))
         self._ask_wake.set()
         return answer
 
@@ -307,7 +309,7 @@ class Recorder:
 
     async def _queue(self, asked: Asked) -> bool:
         """Write events down in the spool, to be decided when the ledger is back; return whether that was done."""
-        entry = await self._append(asked.batch) if self._may_queue(asked.batch) else None
+        entry = await self._append(asked.batch) if asked.may_wait and await self._may_queue(asked.batch) else None
         if entry is None:
             return False
         self._pend(Pending(asked.batch, entry))
@@ -315,14 +317,24 @@ class Recorder:
             asked.answer.set_result([Queued()] * len(asked.batch.events))
         return True
 
-    def _may_queue(self, batch: Batch) -> bool:
+    async def _may_queue(self, batch: Batch) -> bool:
         """Whether events may be acknowledged before the ledger has decided.
 
         A decision under an own id was claimed in the store: that is enough only while the ledger is away, and if the
         store has not lost what others claimed.
         """
         is_own = any(event.kind == "decision" and event.claim is not None for event in batch.events)
-        return not is_own or not (self.health.beats or self.spool_was_lost)
+        if not is_own:
+            return True
+        if self.health.beats or self.stream is None:
+            return False
+        try:
+            await self.stream.probe()
+        except StreamLostError:
+            self.lose_stream()
+        except SpoolUnavailableError:
+            return False
+        return not self.spool_was_lost
 
     async def _pending_turn(self) -> None:
         ready = self._ready()

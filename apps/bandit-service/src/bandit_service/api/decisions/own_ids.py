@@ -42,7 +42,8 @@ class OwnIdDecisions:
         is_claimed, known = await self._claim(event)
         # A claim may be all that is left of its decision: whoever answers from it records it.
         asked = event if known is None else known
-        [answer] = await self._recording.decided(asked)
+        # Without a claim in the store other processes do not see that the id is taken: then only the ledger can say.
+        [answer] = await self._recording.decided(asked, may_wait=is_claimed)
         if isinstance(answer, Claimed):
             asked = replace(asked, decision_ms=answer.decision_ms, claim=answer.claim)
         if isinstance(answer, Claimed) or not is_claimed:
