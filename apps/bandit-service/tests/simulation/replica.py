@@ -33,13 +33,11 @@ from bandit_service.ledger.producers import Producers
 from bandit_service.ledger.served import ServedRepository
 from bandit_service.ledger.settling import Settling
 from bandit_service.ledger.totals import TotalsRepository
-from bandit_service.ledger.units import UnitsRepository
 from bandit_service.ledger.weights import WeightsRepository
 from bandit_service.ledger.writer import LedgerWriter
 from bandit_service.mirror.own_ids import OwnIds
 from bandit_service.mirror.publication import Mirror
 from bandit_service.mirror.subscription import Announcer, Subscription
-from bandit_service.operations.erasure import Erasure
 from bandit_service.serving.chooser import Chooser
 from bandit_service.serving.entropy import Entropy
 from bandit_service.serving.experiment_cache import ExperimentCache
@@ -215,7 +213,6 @@ class Replica:
         self._wire_recording(streams, pool)
         self._wire_learning(mirror, announcer, subscription, pool)
         self._wire_requests(redis, pool)
-        self.erasure = Erasure(UnitsRepository(pool), patience=60.0)
 
     def _wire_recording(self, streams: Streams, pool: Any) -> None:
         writer = self._writer = LedgerWriter(pool)

@@ -293,6 +293,7 @@ def _command(rng: Random) -> tuple[str, list[Any], dict[str, Any]]:
         lambda: ("delete", [text, members], {}),
         lambda: ("delete", [stream], {}),
         lambda: ("exists", [text, stream], {}),
+        lambda: ("expire", [text, 60], {}),
         lambda: ("renamenx", [stream, f"{key}:taken"], {}),
         lambda: ("renamenx", [text, f"{key}:taken"], {}),
         lambda: ("publish", [key, value], {}),

@@ -112,10 +112,6 @@ class World:
         for each in steps:
             each.result()
         self._disturbances.mend_everything()
-        if any(isinstance(step, Fault) and step.what == "postgres_fails_over" for step in self._schedule.steps):
-            # As operators are told to: a failover may have lost that units were erased.
-            for unit in sorted(self._erased):
-                await self._erase(unit)
         return await self._mended()
 
     async def _create_experiments(self) -> None:
@@ -148,7 +144,7 @@ class World:
         link = NetworkLink(self._rng, longest=2.0)
         pool = self.postgres.pool(link)
         await pool.open()
-        erasure = Erasure(UnitsRepository(cast("Pool", pool)), patience=60.0)
+        erasure = Erasure(UnitsRepository(cast("Pool", pool)), patience=60.0, kept_seconds=KEPT)
         for _ in range(60):
             try:
                 await erasure.erase("default", [unit])

@@ -79,6 +79,13 @@ class Commands:
             self.data.expires[new_name] = self.data.expires.pop(old_name)
         return True
 
+    def expire(self, key: Argument, seconds: int) -> bool:
+        name = raw(key)
+        if self._found(name) is None:
+            return False
+        self.data.expires[name] = self._clock() + seconds
+        return True
+
     # -- sets and hashes
 
     def sadd(self, key: Argument, *members: Argument) -> int:

@@ -70,12 +70,6 @@ def own_claims(transaction: Transaction, parameters: _Parameters) -> _Rows:
     return [(place, ms(own.decision_time), jsonb.canonical(own.claim)) for place, own in found if own is not None]
 
 
-@models("own_claim")
-def own_claim(transaction: Transaction, parameters: _Parameters) -> _Rows:
-    own = transaction.get(transaction.database.own_ids, (parameters["experiment_id"], parameters["own_id"]))
-    return [] if own is None else [(jsonb.canonical(own.claim),)]
-
-
 @models("refuse_event", writes=True)
 def refuse_event(transaction: Transaction, parameters: _Parameters) -> Steps[int]:
     database = transaction.database
