@@ -98,6 +98,7 @@ class World:
 
     async def _run(self) -> list[str]:
         await self._create_experiments()
+        await asyncio.sleep(0.05)
         self.created_at = self._loop.time()
         for _ in range(self._schedule.replicas):
             self.start_replica()

@@ -151,10 +151,7 @@ class Allocator:
         # The former holder may have published what this process has not heard of.
         await self._cache.load(gained)
         for name in gained:
-            served = self._cache.get(name)
-            # What a failover has lost, the mirror may bring back into memory.
-            has_none = served is None or served.allocation is None
-            self._watched.setdefault(name, Watched(held[name], is_uncertain=has_none))
+            self._watched.setdefault(name, Watched(held[name]))
         self._touched.update(gained)
         self._copies.missing(gained)
         self._held = held
