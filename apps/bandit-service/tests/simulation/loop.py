@@ -29,10 +29,11 @@ class EndlessError(Exception):
 class Owner:
     """A process, as the owner of callbacks: frozen, they are held back; killed, they never run."""
 
-    __slots__ = ("is_dead", "is_frozen", "name", "ready", "tasks")
+    __slots__ = ("is_dead", "is_frozen", "name", "number", "ready", "tasks")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, number: int = 0) -> None:
         self.name = name
+        self.number = number
         self.is_frozen = False
         self.is_dead = False
         self.ready: deque[asyncio.Handle] = deque()
@@ -144,6 +145,10 @@ class SimulatedLoop:
         result: Result = task.result()
         return result
 
+    def next_number(self) -> int:
+        """Return a number for another owner."""
+        return len(self.owners) + len(self._killed)
+
     def kill(self, owner: Owner) -> None:
         """Never run anything of a process again, nor clean up after it."""
         owner.is_dead = True
@@ -176,12 +181,13 @@ class SimulatedLoop:
             return
         owner = runnable[0] if len(runnable) == 1 else runnable[int(self._random() * len(runnable))]
         handle = owner.ready.popleft()
-        if not handle.cancelled():
-            self._callbacks += 1
-            if self._callbacks > MOST_CALLBACKS:
-                raise EndlessError(f"more than {MOST_CALLBACKS:,} callbacks by {self._now:.1f} s")
-            self.digest = hash((self.digest, self._now, self.owners.index(owner)))
-            handle._run()
+        if handle._cancelled:  # type: ignore[attr-defined]
+            return
+        self._callbacks += 1
+        if self._callbacks > MOST_CALLBACKS:
+            raise EndlessError(f"more than {MOST_CALLBACKS:,} callbacks by {self._now:.1f} s")
+        self.digest = hash((self.digest, self._now, owner.number))
+        handle._run()
 
     def _jump(self) -> None:
         """Go on to the next timer, and make everything ready that is due then."""

@@ -9,7 +9,7 @@ from typing import Final
 from .link import ConnectionLostError
 
 # Most messages arrive at once, some a little later, few much later: (share of messages, longest delay in seconds).
-_DELAYS: Final = ((0.55, 0.0), (0.40, 0.004), (0.045, 0.05), (0.005, 0.5))
+_DELAYS: Final = ((0.80, 0.0), (0.17, 0.004), (0.027, 0.05), (0.003, 0.5))
 
 
 class NetworkLink:

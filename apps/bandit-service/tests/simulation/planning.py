@@ -10,7 +10,7 @@ from .scale import DEAD_AFTER, WINDOW
 from .schedule import Activate, Erase, ExperimentName, Fault, FaultName, Reward, Schedule, Select, Step
 
 # Requests come, and faults begin, within so many seconds.
-ACTIVE: Final = 16.0
+ACTIVE: Final = 12.0
 _DECISIONS: Final = (14, 26)
 _UNITS: Final = 8
 _EXPERIMENTS: Final[tuple[ExperimentName, ...]] = ("plain", "zero")

@@ -83,7 +83,7 @@ class Replica:
 
     def __init__(self, name: str, around: Surroundings, rng: Random, *, clock_ahead: float = 0.0) -> None:
         self.name = name
-        self.owner = Owner(name)
+        self.owner = Owner(name, around.loop.next_number())
         self._loop = around.loop
         self._context = Context()
         self._context.run(OWNER.set, self.owner)

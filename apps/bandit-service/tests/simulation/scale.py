@@ -13,19 +13,21 @@ from bandit_service.ledger import producers
 from bandit_service.spool import keeper, kept, recorder
 
 # Seconds. What stands behind is the production value.
-KEPT: Final = 12.0  # 60
+KEPT: Final = 9.0  # 60
 DEAD_AFTER: Final = 3.0  # 5
-WINDOW: Final = 10.0  # 86,400
+WINDOW: Final = 8.0  # 86,400
 REDIS_TIMEOUT: Final = 0.5  # 0.5
 PATIENCE: Final = 1.0  # 1
 
 
 _SHORTER: Final[tuple[tuple[ModuleType, str, float], ...]] = (
     (kept, "KEPT_SECONDS", KEPT),
-    (background, "TICK_EVERY", 0.2),  # 0.05
+    (background, "TICK_EVERY", 0.4),  # 0.05
+    (background, "SECOND", 1.5),  # 1
     (background, "LOOK_EVERY", 3.0),  # 5
+    (keeper, "BEAT_EVERY", 0.75),  # 0.5
     (keeper, "PICK_UP_EVERY", 1.0),  # 2
-    (keeper, "_PROBE_EVERY", 0.2),  # 0.1
+    (keeper, "_PROBE_EVERY", 0.3),  # 0.1
     (producers, "_BEAT_TIMEOUT", 1.0),  # 2
     # So that a backlog is written by several statements.
     (recorder, "MOST_ROWS", 40),  # 500
