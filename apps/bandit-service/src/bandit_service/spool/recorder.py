@@ -218,18 +218,21 @@ class Recorder:
 
     async def _append(self, batch: Batch) -> str | None:
         """Append a batch to the process's stream; None if the store does not take it."""
-        if self.stream is None or not self.health.spool:
+        # It may be lost, and another one begun, while this waits.
+        stream = self.stream
+        if stream is None or not self.health.spool:
             return None
         try:
             try:
-                return await self.stream.append(batch)
+                return await stream.append(batch)
             except SpoolUnavailableError:
                 # One slow answer is no outage, and without the ledger nobody else takes the events.
                 if self.health.ledger:
                     raise
-                return await self.stream.append(batch)
+                return await stream.append(batch)
         except StreamLostError:
-            self.lose_stream()
+            if self.stream is stream:
+                self.lose_stream()
         except SpoolUnavailableError as error:
             # Whoever keeps this process registered finds out when the store is back.
             log.warning("spool_unavailable", reason=str(error))
