@@ -142,7 +142,7 @@ class Replica:
         Raises:
             ConnectionRefusedError: the process is not there; ConnectionResetError: it ended before it answered.
         """
-        if self.owner.is_dead:
+        if self.owner.is_dead or not self._running:
             raise ConnectionRefusedError
         answer: asyncio.Future[Answer] = self._loop.create_future()
         task = self._spawn(request())

@@ -84,13 +84,18 @@ class World:
     def start_replica(self, place: int | None = None) -> None:
         """Start a process: one more, or one in the place of a former one."""
         self._started += 1
-        ahead = self._rng.choice((0.0, 0.0, 3.0, -40.0))
+        # Until it has heard Postgres a process goes by its own clock.
+        ahead = self._rng.choice((0.0, 0.0, 3.0, -40.0)) if self.postgres_answers else 0.0
         replica = Replica(f"process-{self._started}", self._around, self._rng, clock_ahead=ahead)
         if place is None:
             self.replicas.append(replica)
         else:
             self.replicas[place] = replica
         replica.start()
+
+    @property
+    def postgres_answers(self) -> bool:
+        return self.postgres.is_up and not self.postgres.is_frozen and not self.postgres.database.is_read_only
 
     def set_ledger_clock(self, ahead: float) -> None:
         self._clock_moved = max(self._clock_moved, abs(ahead))
