@@ -129,7 +129,9 @@ class Disturbances:
             await asyncio.sleep(fault.lasts)
             postgres.failover(self._lag(fault.lag + fault.lasts))
         else:
-            postgres.failover(self._lag(fault.lag), old=self._rng.choice(("ended", "ended", "read only", "in recovery")))
+            postgres.failover(
+                self._lag(fault.lag), old=self._rng.choice(("ended", "ended", "read only", "in recovery"))
+            )
         if self._rng.random() < 0.3:
             self._world.set_ledger_clock(self._rng.uniform(-0.5, 0.5))
 
