@@ -122,7 +122,7 @@ class Disturbances:
                 self._world.set_ledger_clock(self._rng.uniform(-1.5, 1.5))
 
     async def _fail_over(self, fault: Fault) -> None:
-        """The primary goes, and after a while a standby that lagged takes its place; the old one may still be there."""
+        """The primary goes, and a standby that lagged takes its place; the old one may still be there."""
         postgres = self._world.postgres
         if fault.lasts > 0.2:
             postgres.kill()

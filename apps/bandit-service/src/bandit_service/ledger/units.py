@@ -46,7 +46,7 @@ class UnitsRepository:
     async def timeline(self) -> str:
         """Return the timeline that Postgres is on; a failover changes it."""
         async with connected(self._pool) as connection:
-            # On a session that has outlived a failover the old primary still answers: only the new one can be written to.
+            # An old primary still answers on sessions that have outlived a failover, but it takes no write.
             await connection.execute(statement("insert_tombstones"), {"hashes": _bytes([])})
             [timeline] = await (await connection.execute("SELECT ledger_timeline()")).fetchone() or [""]
             return str(timeline)

@@ -66,7 +66,7 @@ class OwnIdDecisions:
         return True, None if known == event else known
 
     async def _mirror(self) -> None:
-        """Let the store say what the ledger says, so that every process answers alike, also while the ledger is away."""
+        """Let the store say what the ledger says: that is what processes go by while the ledger is away."""
         if not self._unmirrored:
             return
         claims = list(self._unmirrored.values())
