@@ -61,8 +61,13 @@ class Settings(BaseSettings):
     keyring_refresh: Seconds = 30.0
     postgres_pool_min: int = Field(default=1, ge=0, le=100)
     postgres_pool_max: int = Field(default=8, ge=1, le=100)
-    postgres_prepare: bool = Field(
-        default=True, description="Prepare statements in sessions; turn off behind a pooler that does not support it"
+    postgres_prepare: bool | None = Field(
+        default=None,
+        description="Prepare statements in sessions; None: unless a pooler stands between, which may not support it",
+    )
+
+    waiting_memory: int = Field(
+        default=384, ge=1, le=1_048_576, description="MiB of events that a process keeps until Postgres has them"
     )
 
     banditdb_door: bool = Field(default=True, description="BanditDB's API at /banditdb")

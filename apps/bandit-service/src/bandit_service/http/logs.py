@@ -17,6 +17,7 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 from structlog.typing import Processor
 
 from bandit_service.http.body_limit import BodyLimit
+from bandit_service.http.log_repetitions import Repetitions
 from bandit_service.http.problems import internal_error
 
 HEADER: Final = "x-request-id"
@@ -27,6 +28,7 @@ QUIET_PATHS: Final = frozenset(
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _RAW_HEADER = HEADER.encode()
 _LONGEST_PATH: Final = 200
+_ALIKE_EVERY: Final = 10.0
 _SERVER_ERROR, _CLIENT_ERROR, _TOO_MANY = 500, 400, 429
 log = structlog.get_logger(__name__)
 
@@ -54,6 +56,7 @@ def configure(log_format: Literal["json", "console"], level: str) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *tracebacks, renderer],
         )
     )
+    handler.addFilter(Repetitions(_ALIKE_EVERY))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
