@@ -41,6 +41,8 @@ from bandit_service.settings import Settings
 
 # On a busy machine an answer may take seconds. Only tests of outages set shorter timeouts.
 _REDIS_TIMEOUT, _POSTGRES_TIMEOUT = 3.0, 5.0
+# What clients call a replica that runs in the test's process.
+IN_PROCESS = "service"
 _experiment_numbers = itertools.count(1)
 
 StartService = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
@@ -133,6 +135,7 @@ def new_settings(redis_url: str, postgres_dsn: str, signing_key: str) -> Setting
         redis_url=SecretStr(redis_url),
         postgres_dsn=SecretStr(postgres_dsn),
         signing_keys=SecretStr(signing_key),
+        host_names=IN_PROCESS,
         redis_timeout=_REDIS_TIMEOUT,
         postgres_timeout=_POSTGRES_TIMEOUT,
         log_level="warning",
@@ -158,7 +161,7 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[httpx.Async
     transport = httpx.ASGITransport(app=app)
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://service") as client,
+        httpx.AsyncClient(transport=transport, base_url=f"http://{IN_PROCESS}") as client,
     ):
         yield client
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -141,7 +140,7 @@ async def is_shown(api: Api, name: tuple[str, frozenset[tuple[str, str]]], *, at
 async def test_decisions_that_a_process_has_no_room_for_are_counted(
     start_api: StartApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bandit_service.replica.Limits", partial(Limits, waiting=0))
+    monkeypatch.setattr("bandit_service.replica.Limits", lambda **_: Limits(memory=0))
     async with start_api() as api:
         live = await api.create()
         assert [decision["recorded"] for decision in await live.select_many(3)] == [False] * 3

@@ -15,6 +15,7 @@ class Traffic:
     """POST requests over connections that stay open, each connection asking again once it is answered.
 
     `bodies` are sent in turn: again from the first after the last if `repeats`, else each must be sent once at most.
+    With wrk, a body that begins with a path and a space is sent there.
     """
 
     url: str

@@ -1,5 +1,6 @@
 -- Sends the bodies of a file, one a line, and reports what was seen as one line of JSON.
 -- Arguments: the file; "repeat" to begin again after its last line, else each is sent once.
+-- A line that begins with a slash begins with the path it is for.
 local threads = {}
 
 function setup(thread)
@@ -21,7 +22,8 @@ function init(arguments)
       at = 1
       if arguments[2] ~= "repeat" then exhausted = 1 end
     end
-    return wrk.format(nil, nil, nil, bodies[at])
+    local path, body = bodies[at]:match("^(/%S+) (.*)$")
+    return wrk.format(nil, path, nil, body or bodies[at])
   end
 end
 

@@ -13,6 +13,7 @@ from bandit_service.allocation.leases import Leases
 from bandit_service.allocation.loop import Allocator
 from bandit_service.ledger.errors import PostgresUnavailableError
 from bandit_service.ledger.leases import FencedError
+from bandit_service.ledger.slots import MERGE_EVERY
 from bandit_service.ledger.snapshots import SnapshotsRepository
 from bandit_service.metrics import Metrics
 from bandit_service.mirror.errors import StoreFullError, StoreUnavailableError
@@ -25,6 +26,7 @@ from bandit_service.spool.recorder import Recorder
 TICK_EVERY: Final = 0.05
 SECOND: Final = 1.0
 LOOK_EVERY: Final = 5.0
+SNAPSHOTS_DUE_EVERY: Final = 20.0
 SNAPSHOT_EVERY: Final = 60.0
 PARTITIONS_EVERY: Final = 600.0
 _AWAY: Final = (StoreUnavailableError, StoreFullError, PostgresUnavailableError, FencedError)
@@ -61,6 +63,7 @@ class Background:
         self._metrics = metrics
         self._clock = clock
         self._stopping = asyncio.Event()
+        self._due = asyncio.Event()
         self._written: set[str] = set()
         self._shown_as_dropped = 0
 
@@ -69,13 +72,14 @@ class Background:
         listening = asyncio.create_task(self._subscription.run(self._on_changed, self._on_touched))
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._every(TICK_EVERY, self._tick))
+                tasks.create_task(self._every(TICK_EVERY, self._tick_when_due))
                 tasks.create_task(self._every(SECOND, self._allocator.claim))
                 tasks.create_task(self._every(SECOND, self._allocator.judge))
                 tasks.create_task(self._every(SECOND, self._sweep))
                 tasks.create_task(self._every(SECOND, self._show))
                 tasks.create_task(self._every(LOOK_EVERY, self._allocator.look))
-                tasks.create_task(self._every(LOOK_EVERY, self._take_snapshots))
+                tasks.create_task(self._every(MERGE_EVERY, self._allocator.merge))
+                tasks.create_task(self._every(SNAPSHOTS_DUE_EVERY, self._take_snapshots))
                 tasks.create_task(self._every(PARTITIONS_EVERY, self._partitions.keep_ahead))
                 tasks.create_task(self._every(PARTITIONS_EVERY, self._retention.keep))
         finally:
@@ -86,6 +90,7 @@ class Background:
         """Note that this process has written events of experiments into the ledger."""
         self._written.update(experiment_ids)
         self._allocator.touched(experiment_ids)
+        self._due.set()
 
     def parts_away(self) -> dict[str, bool]:
         """Return which parts do not do their work at the moment.
@@ -103,6 +108,7 @@ class Background:
 
     def stop(self) -> None:
         self._stopping.set()
+        self._due.set()
 
     async def release(self) -> None:
         """Give the leases back, so that another process can go on at once."""
@@ -118,8 +124,17 @@ class Background:
             except Exception:
                 # A loop that ended would silently stop learning in this process.
                 log.exception("background_step_failed", step=step.__name__)
+            if self._allocator.has_work:
+                self._due.set()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), seconds)
+
+    async def _tick_when_due(self) -> None:
+        """Turn at once if there is something to look after, and each second in any case."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._due.wait(), SECOND)
+        self._due.clear()
+        await self._tick()
 
     async def _tick(self) -> None:
         """Look after experiments of this process, and tell the others of theirs."""
@@ -146,10 +161,15 @@ class Background:
 
     async def _on_changed(self, experiment_ids: list[str]) -> None:
         await self._cache.changed(experiment_ids)
-        self._allocator.touched(experiment_ids)
+        self._touched(experiment_ids)
 
     async def _on_touched(self, experiment_ids: list[str]) -> None:
+        self._touched(experiment_ids)
+
+    def _touched(self, experiment_ids: Iterable[str]) -> None:
         self._allocator.touched(experiment_ids)
+        if self._allocator.has_work:
+            self._due.set()
 
     async def _show(self) -> None:
         recorder, metrics = self._recorder, self._metrics

@@ -18,6 +18,7 @@ from bandit_service.allocation.copies import Copies
 from bandit_service.allocation.leases import Leases
 from bandit_service.allocation.linear_models import LinearModels
 from bandit_service.allocation.loop import Allocator
+from bandit_service.allocation.merged_totals import MergedTotals
 from bandit_service.allocation.publication import Publication
 from bandit_service.allocation.settler import Settler
 from bandit_service.api.decisions.lookup import ExperimentLookup
@@ -110,7 +111,10 @@ class Replica:
         self._announcer = Announcer(self._redis)
         self._producers = Producers(self._pool)
         self.keyring = KeyRing(
-            ApiKeysRepository(self._pool), MirroredApiKeys(self._redis), required=settings.authenticates
+            ApiKeysRepository(self._pool),
+            MirroredApiKeys(self._redis),
+            required=settings.authenticates,
+            monotonic=time.monotonic,
         )
 
     def _wire_recording(self, settings: Settings) -> None:
@@ -119,7 +123,7 @@ class Replica:
             writer=writer,
             monotonic=time.monotonic,
             first_number=secrets.randbits(61),
-            limits=Limits(patience=settings.postgres_timeout),
+            limits=Limits(memory=settings.waiting_memory * 2**20, patience=settings.postgres_timeout),
             # The background is wired later, since it needs the recorder.
             on_written=lambda names: self._background.written(names),  # noqa: PLW0108
         )
@@ -127,7 +131,6 @@ class Replica:
         self._settling = Settling(self._pool)
         self._keeper = Keeper(
             recorder=self._recorder,
-            writer=writer,
             producers=self._producers,
             streams=self._streams,
             pickup=Pickup(
@@ -140,7 +143,8 @@ class Replica:
             clock=self._clock,
             monotonic=time.monotonic,
             new_name=lambda: uuid.uuid4().hex,
-            on_named=self._on_named,
+            on_named=self._leases_repository.rename,
+            on_slot=self._on_slot,
             dead_after=settings.lease_seconds,
         )
 
@@ -155,7 +159,7 @@ class Replica:
             repository=self._leases_repository,
             settler=Settler(self._settling, clock=clock),
             linear=linear,
-            totals=self._totals,
+            totals=MergedTotals(self._totals, clock=clock),
             weights=weights,
             copies=Copies(
                 mirror=self._mirror,
@@ -290,9 +294,8 @@ class Replica:
         await self._keeper.leave()
         log.info("drained", unwritten=self._recorder.waiting)
 
-    def _on_named(self, name: str) -> None:
-        self._leases_repository.rename(name)
-        self._settling.slot = self._writer.slot
+    def _on_slot(self, slot: int) -> None:
+        self._writer.slot = self._settling.slot = slot
 
     async def _caught_up(self, experiment_id: str, seconds: float) -> None:
         """Wait until what this process took of an experiment is written and settled."""

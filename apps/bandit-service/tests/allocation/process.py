@@ -14,6 +14,7 @@ from bandit_service.allocation.copies import Copies
 from bandit_service.allocation.leases import Leases
 from bandit_service.allocation.linear_models import LinearModels
 from bandit_service.allocation.loop import Allocator
+from bandit_service.allocation.merged_totals import MergedTotals
 from bandit_service.allocation.publication import Publication
 from bandit_service.allocation.settler import Settler
 from bandit_service.domain.event import Event, Row
@@ -59,7 +60,7 @@ class Process:
             repository=repository,
             settler=Settler(Settling(pool), clock=clock),
             linear=linear,
-            totals=TotalsRepository(pool),
+            totals=MergedTotals(TotalsRepository(pool), clock=clock),
             weights=self.weights,
             copies=Copies(
                 mirror=self.mirror,

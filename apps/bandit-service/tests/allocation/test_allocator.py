@@ -350,6 +350,23 @@ async def test_a_contextual_experiment_publishes_only_after_an_outcome(
     assert await holder.mirror.linear("x") == served.linear
 
 
+async def test_a_late_row_of_the_totals_is_found_by_merging(
+    pool: Pool, holder: Process, hand: Clock, new_experiment: NewExperiment
+) -> None:
+    """The rows of this test are in slots of long ago, which reading passes over once they were merged."""
+    await new_experiment("x")
+    await holder.start()
+    await settle_down(holder, hand)
+    await holder.allocator.merge()
+    await write(pool, rewards("x", 0, 1_000_000, 60))
+    holder.allocator.touched(["x"])
+    await settle_down(holder, hand)
+    assert weights(holder)["a"] < 0.9
+    await holder.allocator.merge()
+    await settle_down(holder, hand)
+    assert weights(holder)["a"] > 0.9
+
+
 async def test_one_experiment_that_cannot_be_computed_holds_nobody_else_up(
     pool: Pool, holder: Process, hand: Clock, new_experiment: NewExperiment
 ) -> None:

@@ -9,8 +9,7 @@ import pytest
 from bandit_local.servers import PostgresServer, RedisServer
 from bandit_service.ledger import migrations
 
-from .platform import LEASE_SECONDS, Platform, Service
-from .proxy import Proxy
+from .platform import Platform, running_platform
 
 type Report = Callable[[str], None]
 
@@ -25,8 +24,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Report what the failures cost, whichever worker measured it."""
-    done = (each for reports in terminalreporter.stats.values() for each in reports if hasattr(each, "user_properties"))
-    lines = [value for each in done if each.when == "call" for name, value in each.user_properties if name == _REPORT]
+    done = (each for reports in terminalreporter.stats.values() for each in reports)
+    called = (each for each in done if isinstance(each, pytest.TestReport) and each.when == "call")
+    lines = [value for each in called for name, value in each.user_properties if name == _REPORT]
     if lines:
         terminalreporter.section("failures")
         for line in lines:
@@ -56,23 +56,11 @@ def two_replicas(
     breakable_postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory, signing_key: str
 ) -> Iterator[Platform]:
     folder = tmp_path_factory.mktemp("platform")
-    with RedisServer(folder / "redis") as redis:
-        services = []
-        for number in (1, 2):
-            proxy = Proxy(redis.port)
-            proxy.start()
-            environment = {
-                "BANDIT_REDIS_URL": redis.url.replace(f":{redis.port}/", f":{proxy.port}/"),
-                "BANDIT_POSTGRES_DSN": breakable_postgres.dsn,
-                "BANDIT_SIGNING_KEYS": signing_key,
-                "BANDIT_LEASE_SECONDS": str(LEASE_SECONDS),
-                # The proxies run in this process, so a busy client delays what they forward.
-                "BANDIT_REDIS_TIMEOUT": "1",
-            }
-            services.append(Service(folder / f"service-{number}.log", environment, proxy))
-        platform = Platform(redis, breakable_postgres, services)
+    with (
+        RedisServer(folder / "redis") as redis,
+        running_platform(folder, redis, breakable_postgres, signing_key) as platform,
+    ):
         yield platform
-        platform.end()
 
 
 @pytest.fixture

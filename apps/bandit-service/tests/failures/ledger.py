@@ -199,14 +199,17 @@ async def assert_same_weights(platform: Platform, name: str) -> None:
 
 
 async def assert_models_are_the_fold(platform: Platform, name: str) -> None:
-    """The published coefficients are those of a batch ridge regression on every outcome that counts."""
+    """The published coefficients are those of a batch ridge regression on every outcome that counts.
+
+    A model takes the numbers of a context in whole millionths.
+    """
     events = logged(platform, name)
     contexts = {event.place: event.context for event in events if event.kind == "decision"}
     counted = outcomes(events, contextual=True)
     expected = []
     for arm in _ARMS:
         own = [event for event in counted.values() if event.arm == arm]
-        x = np.array([[*(contexts[event.place] or ()), 1.0] for event in own])
+        x = np.rint(np.array([[*(contexts[event.place] or ()), 1.0] for event in own]) * MICRO) / MICRO
         rewards = np.array([event.micro for event in own]) / MICRO
         expected.append(np.linalg.solve(np.eye(x.shape[1]) + x.T @ x, x.T @ rewards))
     for _ in range(100):

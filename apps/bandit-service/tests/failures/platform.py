@@ -9,10 +9,11 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, LiteralString
 from urllib.parse import urlsplit
 
@@ -21,7 +22,7 @@ import psycopg
 import redis
 
 from bandit_local.servers import PostgresServer, RedisServer
-from bandit_local.servers.local_server import HOST, free_port
+from bandit_local.servers.local_server import HOST, LocalServer, free_port
 from bandit_local.servers.process import ChildProcess
 
 from .proxy import Proxy
@@ -35,11 +36,12 @@ _experiment_numbers = itertools.count(1)
 
 @dataclass
 class Service:
-    """One process of the service, started as in a cluster; it reaches Redis through a proxy."""
+    """One process of the service, started as in a cluster; it reaches each store through a proxy."""
 
     log_file: Path
     environment: dict[str, str]
     redis: Proxy
+    postgres: Proxy
     port: int = field(default_factory=free_port)
     process: ChildProcess | None = None
 
@@ -92,18 +94,29 @@ class Service:
         found: list[str] = answer.json()["degraded"]
         return found if answer.is_success else [*found, "serving"]
 
+    def complaints(self) -> list[str]:
+        """Return the lines of its log that say that something is wrong, and what stands there without being a line."""
+        return [line for line in self.log_file.read_text().splitlines() if '"level": "info"' not in line]
+
     def _is_ready(self) -> bool:
         return not self.degraded()
 
 
 class Platform:
-    """What runs, and what a test may do to it. `dsn` is of Postgres, `redis` the server that a failover leads from."""
+    """What runs, and what a test may do to it.
 
-    def __init__(self, redis: RedisServer, postgres: PostgresServer, services: list[Service]) -> None:
+    `redis` and `postgres` are the servers that a failover leads from, `dsn` leads a test past the proxies. `pooler`
+    stands between the services and Postgres, if there is one.
+    """
+
+    def __init__(
+        self, redis: RedisServer, postgres: PostgresServer, services: list[Service], pooler: LocalServer | None = None
+    ) -> None:
         self.redis = redis
         self.postgres = postgres
         self.dsn = postgres.dsn
         self.services = services
+        self._pooler = pooler
         self._store_url = redis.url
 
     @property
@@ -112,18 +125,25 @@ class Platform:
 
     @property
     def proxies(self) -> list[Proxy]:
+        """The links to Redis."""
         return [service.redis for service in self.services]
 
+    @property
+    def postgres_proxies(self) -> list[Proxy]:
+        return [service.postgres for service in self.services]
+
     def mend(self) -> None:
-        """Start whatever an earlier test left lying, and lead every service to the one Redis."""
+        """Start whatever an earlier test left lying, and lead every service to the one Redis and the one Postgres."""
         for server in (self.redis, self.postgres):
             if not server.running:
                 server.kill()
                 server.start()
         self._store_url = self.redis.url
-        for proxy in self.proxies:
-            was_elsewhere = proxy.target != self.redis.port
-            proxy.mend(self.redis.port)
+        led = [(proxy, self.redis.port) for proxy in self.proxies]
+        led += [(proxy, (self._pooler or self.postgres).port) for proxy in self.postgres_proxies]
+        for proxy, port in led:
+            was_elsewhere = proxy.target != port
+            proxy.mend(port)
             if was_elsewhere:
                 proxy.cut()
         for service in self.services:
@@ -138,6 +158,7 @@ class Platform:
             if service.is_running:
                 service.kill()
             service.redis.end()
+            service.postgres.end()
 
     def store(self) -> redis.Redis:
         return redis.Redis.from_url(self._store_url, decode_responses=True)
@@ -214,6 +235,44 @@ class Platform:
         with psycopg.connect(self.dsn) as connection:
             connection.execute("LOCK TABLE bandit_events IN EXCLUSIVE MODE")
             yield
+
+
+@contextmanager
+def running_platform(
+    folder: Path,
+    redis: RedisServer,
+    postgres: PostgresServer,
+    signing_key: str,
+    *,
+    services: int = 2,
+    pooler: LocalServer | None = None,
+    settings: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[Platform]:
+    """Run processes of the service on a Redis and a Postgres; `settings` are further ones of theirs, by their names."""
+    started = []
+    for number in range(1, services + 1):
+        to_redis, to_postgres = Proxy(redis.port), Proxy((pooler or postgres).port)
+        environment = {
+            "BANDIT_REDIS_URL": led_through(to_redis, redis.url),
+            "BANDIT_POSTGRES_DSN": led_through(to_postgres, postgres.dsn),
+            "BANDIT_SIGNING_KEYS": signing_key,
+            "BANDIT_LEASE_SECONDS": str(LEASE_SECONDS),
+            # The proxies run in this process, so a busy client delays what they forward.
+            "BANDIT_REDIS_TIMEOUT": "1",
+        }
+        started.append(Service(folder / f"service-{number}.log", environment | dict(settings), to_redis, to_postgres))
+    platform = Platform(redis, postgres, started, pooler)
+    try:
+        yield platform
+    finally:
+        platform.end()
+
+
+def led_through(proxy: Proxy, url: str) -> str:
+    """Start a proxy and return the URL that leads through it."""
+    proxy.start()
+    parts = urlsplit(url)
+    return parts._replace(netloc=f"{parts.netloc.rpartition(':')[0]}:{proxy.port}").geturl()
 
 
 @contextmanager

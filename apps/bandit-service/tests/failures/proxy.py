@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -17,7 +18,8 @@ class Proxy:
     """Passes everything on in order, after `delay` seconds each way; what was under way even after a hang-up.
 
     It works in a thread of its own, so that it outlives a test and goes on while one waits. `takes` and `answers` say
-    whether it passes anything on to the server, and back.
+    whether it passes anything on to the server, and back. `drop` makes the connections that there are half open: both
+    ends keep them and nothing comes through any more, while new ones work.
     """
 
     def __init__(self, target: int) -> None:
@@ -27,6 +29,8 @@ class Proxy:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
         self._writers: set[asyncio.StreamWriter] = set()
+        self._first_whole = 0
+        self._links = itertools.count()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
@@ -54,6 +58,10 @@ class Proxy:
         """End every connection."""
         self._loop.call_soon_threadsafe(self._cut)
 
+    def drop(self) -> None:
+        """Let nothing more through the connections that there are, and tell neither end."""
+        self._first_whole = next(self._links)
+
     async def _listen(self) -> int:
         self._server = await asyncio.start_server(self._accept, HOST, 0)
         port: int = self._server.sockets[0].getsockname()[1]
@@ -78,8 +86,9 @@ class Proxy:
             writer.transport.abort()
             return
         self._writers |= {writer, back}
-        self._begin(self._pass_on(reader, back, lambda: self.takes))
-        self._begin(self._pass_on(there, writer, lambda: self.answers))
+        link = next(self._links)
+        self._begin(self._pass_on(reader, back, lambda: self.takes and link >= self._first_whole))
+        self._begin(self._pass_on(there, writer, lambda: self.answers and link >= self._first_whole))
 
     def _begin(self, work: Coroutine[None, None, None]) -> None:
         task = self._loop.create_task(work)

@@ -1,4 +1,4 @@
-"""The link of one process to Redis is slow, silent or cut: it answers on, and nothing is lost or counted twice."""
+"""A link of one process to a store is slow, silent, half open or cut: it answers on, nothing is lost or doubled."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from .crowd import Crowd
 from .drill import survives
 from .ledger import assert_nothing_lost_or_doubled, settled
 from .platform import Platform, frozen
+from .proxy import Proxy
 from .test_contexts import LINEAR
 
 if TYPE_CHECKING:
@@ -49,6 +50,36 @@ def is_silent_and_then_cut(platform: Platform, _: Crowd) -> None:
     platform.proxies[0].cut()
 
 
+def drops_to_redis(platform: Platform, _: Crowd) -> None:
+    """Packets are dropped for a while: nothing arrives, nothing is answered, and nobody hangs up."""
+    _drop(platform.proxies[0])
+
+
+def drops_to_postgres(platform: Platform, _: Crowd) -> None:
+    _drop(platform.postgres_proxies[0])
+
+
+def drops_to_both_in_turn(platform: Platform, _: Crowd) -> None:
+    for proxy in (platform.proxies[0], platform.postgres_proxies[0]):
+        _drop(proxy)
+
+
+def loses_answers_of_postgres(platform: Platform, _: Crowd) -> None:
+    """Postgres commits what it is sent; the process hears of none of it."""
+    platform.postgres_proxies[0].answers = False
+    time.sleep(3.0)
+    platform.postgres_proxies[0].drop()
+    platform.postgres_proxies[0].answers = True
+
+
+def _drop(proxy: Proxy) -> None:
+    proxy.takes = proxy.answers = False
+    time.sleep(4.0)
+    # The connections of before stay dead, as those that a firewall has forgotten.
+    proxy.drop()
+    proxy.takes = proxy.answers = True
+
+
 @pytest.mark.parametrize(
     "failure",
     [
@@ -56,6 +87,10 @@ def is_silent_and_then_cut(platform: Platform, _: Crowd) -> None:
         pytest.param(is_slow(0.4, 4.0), id="800 ms", marks=pytest.mark.verify),
         is_slow_once,
         pytest.param(is_silent_and_then_cut, marks=pytest.mark.verify),
+        pytest.param(drops_to_redis, marks=pytest.mark.verify),
+        pytest.param(drops_to_postgres, marks=pytest.mark.verify),
+        pytest.param(drops_to_both_in_turn, marks=pytest.mark.verify),
+        pytest.param(loses_answers_of_postgres, marks=pytest.mark.verify),
     ],
 )
 async def test_the_link_of_one_process_is_disturbed(

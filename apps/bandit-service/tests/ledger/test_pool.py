@@ -6,13 +6,14 @@ import time
 from collections.abc import AsyncIterator
 from importlib.resources import files
 from pathlib import Path
+from typing import LiteralString, cast
 
 import psycopg
 import pytest
 
 import bandit_service
 from bandit_service.ledger.errors import MissingSchemaError, PostgresUnavailableError
-from bandit_service.ledger.pool import Pool, connected, make_pool, ping, statement
+from bandit_service.ledger.pool import NumberedStatement, Pool, connected, in_one_trip, make_pool, ping, statement
 
 AWAY = "postgresql://nobody@127.0.0.1:1/nothing"
 
@@ -51,6 +52,11 @@ async def freeze(pool: Pool, *statements: str) -> None:
 
 
 INSERT = "INSERT INTO namespaces (name, unit_salt) VALUES ('shop', 'x')"
+
+
+async def in_one(pool: Pool, text: str, timeout: float = 5.0) -> object:  # noqa: ASYNC109 (as `in_one_trip` has)
+    """Run a statement without parameters as a transaction of its own."""
+    return await in_one_trip(pool, NumberedStatement(cast("LiteralString", text), ()), {}, timeout=timeout)
 
 
 async def test_what_was_done_is_committed_at_the_end(pool: Pool) -> None:
@@ -133,6 +139,56 @@ async def test_a_session_on_a_standby_is_given_up(postgres_dsn: str) -> None:
             assert connection.info.backend_pid != before
 
 
+# --- one round trip
+
+
+async def test_a_statement_in_one_trip_is_committed(pool: Pool) -> None:
+    assert await in_one(pool, f"{INSERT} RETURNING name") == [("shop",)]
+    assert await count(pool) == 1
+
+
+async def test_a_statement_in_one_trip_that_fails_leaves_nothing_and_a_connection_that_works(postgres_dsn: str) -> None:
+    async with make_pool(postgres_dsn, max_size=1) as pool:
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            await in_one(pool, f"{INSERT}, ('shop', 'y')")
+        assert await count(pool) == 0
+        assert await in_one(pool, "SELECT 1") == [(1,)]
+
+
+async def test_a_statement_in_one_trip_is_stopped_by_the_server_at_its_time_limit(pool: Pool) -> None:
+    started = time.monotonic()
+    with pytest.raises(PostgresUnavailableError, match="QueryCanceled"):
+        await in_one(pool, "SELECT pg_sleep(30)", timeout=0.2)
+    assert time.monotonic() - started < 5
+    async with pool.connection() as connection:
+        assert await (await connection.execute("SHOW statement_timeout")).fetchone() == ("0",)
+
+
+async def test_a_server_that_freezes_in_one_trip_is_given_up(postgres_dsn: str) -> None:
+    async with make_pool(postgres_dsn, max_size=1) as pool:
+        async with pool.connection() as connection:
+            backend = connection.info.backend_pid
+        os.kill(backend, signal.SIGSTOP)
+        try:
+            with pytest.raises(PostgresUnavailableError):
+                await in_one(pool, "SELECT 1", timeout=0.2)
+        finally:
+            os.kill(backend, signal.SIGCONT)
+        assert await in_one(pool, "SELECT 1") == [(1,)]
+
+
+async def test_a_session_that_is_no_primary_is_given_up_in_one_trip(postgres_dsn: str) -> None:
+    async with make_pool(postgres_dsn, max_size=1) as pool:
+        async with pool.connection() as connection:
+            await connection.execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
+        with pytest.raises(PostgresUnavailableError, match="ReadOnlySqlTransaction"):
+            await in_one(pool, f"{INSERT} RETURNING 1")
+        assert await in_one(pool, f"{INSERT} RETURNING 1") == [(1,)]
+
+
+# --- no server, no room, no schema
+
+
 async def test_a_pool_opens_without_postgres_and_says_quickly_that_it_is_away() -> None:
     started = time.monotonic()
     async with make_pool(AWAY) as pool:
@@ -180,17 +236,17 @@ async def test_a_process_that_is_frozen_in_a_transaction_does_not_hold_its_locks
     assert await count(pool) == 1
 
 
-@pytest.mark.parametrize("prepare", [False, True])
+@pytest.mark.parametrize("prepare", [False, True, None])
 async def test_connections_carry_the_program_s_name_and_prepare_if_they_may(
     postgres_dsn: str,
-    prepare: bool,  # noqa: FBT001 (a parameter of the test)
+    prepare: bool | None,  # noqa: FBT001 (a parameter of the test)
 ) -> None:
     async with make_pool(postgres_dsn, max_size=1, prepare=prepare) as pool, connected(pool) as connection:
         for _ in range(10):
             cursor = await connection.execute("SELECT current_setting('application_name')")
             assert await cursor.fetchone() == ("bandit-service",)
         cursor = await connection.execute("SELECT count(*) > 0 FROM pg_prepared_statements")
-        assert await cursor.fetchone() == (prepare,)
+        assert await cursor.fetchone() == (prepare is not False,)
 
 
 def test_every_statement_is_a_named_file_that_is_used() -> None:

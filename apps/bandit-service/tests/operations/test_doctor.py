@@ -41,7 +41,6 @@ STORE = StoreFacts(
     version="7.4.1",
     redis_version="7.4.1",
     role="master",
-    is_cluster=False,
     policy="noeviction",
     memory_limit=2**30,
     memory_used=2**20,
@@ -95,7 +94,6 @@ def test_a_sound_installation_is_all_well() -> None:
         ({"redis_version": "5.0.7"}, {"Redis version": "fail"}),
         ({"server": "Dragonfly", "version": "0.9.1", "redis_version": "6.2.11"}, {}),
         ({"server": None, "version": None, "redis_version": None}, {"Redis version": "fail"}),
-        ({"is_cluster": True}, {"Redis mode": "fail"}),
         ({"role": "slave"}, {"Redis role": "fail"}),
         ({"policy": "allkeys-lru"}, {"Redis eviction": "fail"}),
         ({"server": "Dragonfly", "policy": "cache_mode"}, {"Redis eviction": "fail"}),
@@ -187,9 +185,7 @@ def test_redis_has_to_lie_between_two_looks_at_postgres(
 
 
 def test_every_trouble_comes_with_what_to_do() -> None:
-    worst_store = replace(
-        STORE, redis_version="5", is_cluster=True, role="slave", policy="allkeys-lru", append_only=False
-    )
+    worst_store = replace(STORE, redis_version="5", role="slave", policy="allkeys-lru", append_only=False)
     worst_tables = replace(TABLES, revision=None, sizes={}, default_is_empty=False)
     missing = {("homepage", 0): Posterior(1, 1, is_gaussian=False)}
     worst_work = WorkFacts(
@@ -198,6 +194,7 @@ def test_every_trouble_comes_with_what_to_do() -> None:
     findings = [
         *judge_store(worst_store),
         *judge_spool(SpoolFacts("NOPERM", ())),
+        *judge_spool(SpoolFacts("one of 3 nodes", (), is_cluster=True)),
         *judge_tables(worst_tables, "0002", NOVEMBER),
         *judge_work(worst_work, ()),
         judge_totals([Difference("homepage", 1, "bandit", "", 7, 0, 1, 0, 0)]),

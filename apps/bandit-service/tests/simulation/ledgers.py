@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -15,6 +16,7 @@ from psycopg.rows import dict_row
 
 from bandit_service.domain.experiment import Experiment
 from bandit_service.ledger.agreement import Agreement
+from bandit_service.ledger.api_keys import ApiKeysRepository
 from bandit_service.ledger.experiments import ExperimentsRepository, Reason
 from bandit_service.ledger.leases import LeasesRepository
 from bandit_service.ledger.linear_outcomes import LinearOutcomes
@@ -53,6 +55,7 @@ class Ledger:
     simulated: SimulatedPostgres | None = None
     slot: int = 0
     writer: LedgerWriter = field(init=False)
+    _held: asyncio.Task[None] | None = None
 
     def __post_init__(self) -> None:
         pool = self.pool
@@ -68,6 +71,7 @@ class Ledger:
         self.units = UnitsRepository(pool)
         self.linear = LinearOutcomes(pool)
         self.agreement = Agreement(pool)
+        self.keys = ApiKeysRepository(pool)
         self.traffic = TrafficRepository(pool)
 
     async def create(self, experiment: Experiment) -> Experiment:
@@ -83,6 +87,37 @@ class Ledger:
                 "CREATE OR REPLACE FUNCTION ledger_timeline() RETURNS text LANGUAGE sql STABLE"
                 f" RETURN '{number:08X}'".encode()
             )
+
+    async def hold_commits(self) -> None:
+        """Let commits wait for a standby that is away."""
+        if self.simulated is not None:
+            self.simulated.hold_commits()
+            return
+        await self._wait_for_standbys("nobody")
+        # A process of the server's own has to hear of it: until then commits do not wait.
+        while self._held is None:
+            task = asyncio.create_task(self._commit())
+            done, _ = await asyncio.wait([task], timeout=0.3)
+            self._held = None if done else task
+
+    async def release_commits(self) -> None:
+        if self.simulated is not None:
+            self.simulated.release_commits()
+        elif self._held is not None:
+            await self._wait_for_standbys("")
+            await self._held
+            self._held = None
+
+    async def _wait_for_standbys(self, names: str) -> None:
+        async with self.pool.connection() as connection:
+            await connection.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'".encode())
+            await connection.execute("SELECT pg_reload_conf()")
+
+    async def _commit(self) -> None:
+        async with self.pool.connection() as connection:
+            await connection.execute("SET synchronous_commit = on")
+            await connection.execute("SELECT pg_logical_emit_message(true, 'a test', '')")
+            await connection.execute("SET synchronous_commit = off")
 
     async def tables(self) -> Tables:
         """Return every row of every table that is modelled."""
@@ -135,27 +170,35 @@ def comparable(tables: Tables, hashes: frozenset[bytes] = frozenset()) -> dict[s
         # Decisions of one batch are named in any order, and experiments of one batch get their rows in any order.
         pairs = sorted(zip(row["decision_ids"], row["times"], strict=True))
         row["decision_ids"], row["times"] = ([pair[place] for pair in pairs] for place in (0, 1))
-    for row in sorted(tables["unsettled"], key=lambda row: -row["id"]):
-        row["id"] = sum(
-            each["id"] <= row["id"] for each in tables["unsettled"] if each["experiment_id"] == row["experiment_id"]
-        )
+    for table in ("unsettled", "refused_events"):
+        _number_by_experiment(tables[table])
     return {
         table: sorted(repr([(name, value_of(table, name, value)) for name, value in row.items()]) for row in rows)
         for table, rows in tables.items()
     }
 
 
-async def emptied(pool: Pool) -> None:
-    """Make a real ledger what it was after the migration."""
-    names = ", ".join(each.name for each in DEFINITIONS if each.name != "kept_from")
+def _number_by_experiment(rows: list[dict[str, Any]]) -> None:
+    last: dict[str, int] = {}
+    for row in sorted(rows, key=lambda row: row["id"]):
+        row["id"] = last[row["experiment_id"]] = last.get(row["experiment_id"], 0) + 1
+
+
+async def save(pool: Pool) -> None:
+    """Keep copies of all tables of a real ledger, for `restore`."""
     async with pool.connection() as connection:
-        await connection.execute(f"TRUNCATE {names} RESTART IDENTITY CASCADE".encode())
-        await connection.execute("UPDATE kept_from SET oldest = '-infinity'")
-        await connection.execute(
-            "CREATE OR REPLACE FUNCTION ledger_timeline() RETURNS text LANGUAGE sql STABLE"
-            f" RETURN '{TIMELINE}'".encode()
-        )
-        await connection.execute("INSERT INTO timelines VALUES (ledger_timeline(), now())")
+        for each in DEFINITIONS:
+            await connection.execute(f"CREATE TABLE saved_{each.name} AS TABLE {each.name}".encode())
+
+
+async def restore(pool: Pool) -> None:
+    """Make a real ledger what it was when it was saved. In one round trip, since TRUNCATE takes long."""
+    cleared = [f"DELETE FROM {each.name}" for each in reversed(DEFINITIONS)]  # noqa: S608 (names of tables)
+    filled = [f"INSERT INTO {each.name} OVERRIDING SYSTEM VALUE TABLE saved_{each.name}" for each in DEFINITIONS]
+    beats = "UPDATE producers SET heartbeat_at = clock_timestamp(), drained_to = clock_timestamp()"
+    timeline = f"CREATE OR REPLACE FUNCTION ledger_timeline() RETURNS text LANGUAGE sql STABLE RETURN '{TIMELINE}'"
+    async with pool.connection() as connection:
+        await connection.execute("; ".join([*cleared, *filled, beats, timeline]).encode())
 
 
 @asynccontextmanager

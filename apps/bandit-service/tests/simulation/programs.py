@@ -16,6 +16,7 @@ from bandit_core.guardrails import Guardrails
 from bandit_core.policies import make_policy
 from bandit_service.domain import outcome as rules
 from bandit_service.domain.allocation import AllocationRecord
+from bandit_service.domain.api_key import ApiKey, Principal
 from bandit_service.domain.event import Event, Row, Stratum
 from bandit_service.domain.experiment import ArmDefinition, Experiment, FeaturesDefinition, PolicyDefinition
 from bandit_service.ledger.experiments import Page, Reason
@@ -56,7 +57,15 @@ UNITS: Final = tuple(f"{number:032x}" for number in range(3))
 _STRATA: Final[tuple[Stratum, ...]] = ("bandit", "bandit", "bandit", "holdout", "paused", "concluded", "direct")
 _HOLDERS: Final = ("p0", "p1", "p2")
 # The ids of decisions are few, so that they meet.
-_DECISIONS: Final = 5
+_DECISIONS: Final = 3
+
+
+async def prepare(ledger: Ledger) -> Any:
+    """Create the experiments, of which a process has the leases."""
+    created = [await ledger.create(experiment) for experiment in EXPERIMENTS]
+    registered = without(await ledger.producers.register("p0"), now_ms=0)
+    leases = [await ledger.leases["p0"].take(experiment.id, 1_000.0) for experiment in EXPERIMENTS]
+    return created, registered, leases
 
 
 class Call(NamedTuple):
@@ -161,29 +170,31 @@ def _write(draw: st.DrawFn) -> Call:
 
 @st.composite
 def _settle(draw: st.DrawFn) -> Call:
-    experiment = draw(_experiments)
-    lease = Lease(experiment.id, "p0", draw(st.sampled_from([1, 1, 1, 2])))
+    token = draw(st.sampled_from([1, 1, 1, 2]))
 
     async def run(ledger: Ledger) -> Any:
-        return await ledger.settling.settle(lease, experiment)
+        return [await raised(ledger.settling.settle(Lease(each.id, "p0", token), each)) for each in EXPERIMENTS]
 
-    return Call(f"settle {lease}", run)
+    return Call(f"settle with token {token}", run)
 
 
 @st.composite
 def _close(draw: st.DrawFn) -> Call:
-    experiment = draw(_experiments)
-    lease = Lease(experiment.id, "p0", draw(st.sampled_from([1, 1, 1, 2])))
+    token, times = draw(st.sampled_from([1, 1, 1, 2])), draw(st.integers(1, 6))
 
     async def run(ledger: Ledger) -> Any:
-        return [await ledger.settling.close(lease, experiment, END_MS) for _ in range(4)]
+        return [
+            await raised(ledger.settling.close(Lease(each.id, "p0", token), each, END_MS))
+            for each in EXPERIMENTS
+            for _ in range(times)
+        ]
 
-    return Call(f"close {lease}", run)
+    return Call(f"close {times} times with token {token}", run)
 
 
 @st.composite
 def _read(draw: st.DrawFn) -> Call:
-    ids = draw(st.lists(_experiments.map(lambda experiment: experiment.id), unique=True))
+    ids = draw(st.lists(_experiments.map(lambda experiment: experiment.id), unique=True, max_size=2))
     windows = dict.fromkeys(ids, draw(st.sampled_from([1.0, 1e9])))
 
     async def run(ledger: Ledger) -> Any:
@@ -203,11 +214,29 @@ def _read(draw: st.DrawFn) -> Call:
             [await ledger.experiments.changes(name, limit=2) for name in ids],
             await ledger.experiments.search(Page(limit=3)),
             await ledger.experiments.revisions(),
+            [await ledger.experiments.get(name) for name in [*ids, "nobody's"]],
+            [await ledger.traffic.recent_selections(name, START_MS / 1_000 + 2, 1.0) for name in ids],
+            await _inspected(ledger),
+            await ledger.keys.active(),
             [await ledger.linear.checkpoint(name) for name in ids],
             [[page async for page in ledger.linear.pages(name, 0, 99)] for name in ids],
         )
 
     return Call(f"read {ids}", run)
+
+
+async def _inspected(ledger: Ledger) -> Any:
+    """What operators are shown, without how long ago it was."""
+    found = []
+    async with connected(ledger.pool) as connection:
+        for name in ("waiting", "dead_producers", "refused_reasons"):
+            rows = await (await connection.execute(statement(name))).fetchall()
+            found.append([[_timeless(value) for value in row] for row in rows])
+    return found
+
+
+def _timeless(value: Any) -> Any:
+    return "seconds" if isinstance(value, float) else value
 
 
 @st.composite
@@ -315,8 +344,11 @@ def _retire(draw: st.DrawFn) -> Call:
 @st.composite
 def _change(draw: st.DrawFn) -> Call:
     experiment, status = draw(_experiments), draw(st.sampled_from(["running", "paused", "archived"]))
+    key = ApiKey(draw(st.sampled_from(["k1", "k2"])), bytes(32), Principal("me", "writer", "*", ""))
 
     async def run(ledger: Ledger) -> Any:
+        if status == "paused":
+            await ledger.keys.add(key)
         return await ledger.experiments.change(
             experiment.id,
             lambda before: msgspec.structs.replace(before, status=status, arms=(*ARMS, ArmDefinition(3, "d"))),
@@ -337,6 +369,14 @@ def _fail_over(draw: st.DrawFn) -> Call:
     return Call(f"fail over to {number}", run)
 
 
+async def raised(work: Awaitable[Any]) -> Any:
+    """Return what comes of a call, or the name of what it raises."""
+    try:
+        return await work
+    except Exception as error:  # noqa: BLE001 (whatever it is, both servers have to raise it)
+        return type(error).__name__
+
+
 _calls = st.one_of(
     _write(),
     _write(),
@@ -354,4 +394,4 @@ _calls = st.one_of(
     _change(),
     _fail_over(),
 )
-programs = st.lists(_calls, min_size=1, max_size=20)
+programs = st.builds(lambda first, rest: [first, *rest], _write(), st.lists(_calls, min_size=1, max_size=20))

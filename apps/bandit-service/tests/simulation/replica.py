@@ -15,6 +15,7 @@ from bandit_service.allocation.copies import Copies
 from bandit_service.allocation.leases import Leases
 from bandit_service.allocation.linear_models import LinearModels
 from bandit_service.allocation.loop import Allocator
+from bandit_service.allocation.merged_totals import MergedTotals
 from bandit_service.allocation.settler import Settler
 from bandit_service.api.decisions.lookup import ExperimentLookup
 from bandit_service.api.decisions.own_ids import OwnIdDecisions
@@ -228,7 +229,6 @@ class Replica:
         self._settling = Settling(pool)
         self.keeper = Keeper(
             recorder=self.recorder,
-            writer=writer,
             producers=producers,
             streams=streams,
             pickup=Pickup(
@@ -241,7 +241,8 @@ class Replica:
             clock=self._clock,
             monotonic=self._monotonic,
             new_name=self._new_name,
-            on_named=self._on_named,
+            on_named=self._leases_repository.rename,
+            on_slot=self._on_slot,
             dead_after=DEAD_AFTER,
         )
 
@@ -256,7 +257,7 @@ class Replica:
             repository=self._leases_repository,
             settler=Settler(self._settling, clock=clock),
             linear=linear,
-            totals=TotalsRepository(pool),
+            totals=MergedTotals(TotalsRepository(pool), clock=clock),
             weights=weights,
             copies=Copies(
                 mirror=mirror,
@@ -317,6 +318,5 @@ class Replica:
     def _new_name(self) -> str:
         return f"{self.name}-{self._rng.getrandbits(64):016x}"
 
-    def _on_named(self, name: str) -> None:
-        self._leases_repository.rename(name)
-        self._settling.slot = self._writer.slot
+    def _on_slot(self, slot: int) -> None:
+        self._writer.slot = self._settling.slot = slot

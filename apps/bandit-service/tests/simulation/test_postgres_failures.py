@@ -120,7 +120,7 @@ class _LosesTheAnswerToCommit(Wire):
 async def test_a_commit_whose_answer_is_lost_is_made(world: World) -> None:
     wire = _LosesTheAnswerToCommit(world.server)
     async with world.server.pool(wire) as pool:
-        process = World(world.clock, wire, world.server, Ledger(pool))  # type: ignore[arg-type]
+        process = World(world.clock, wire, world.server, Ledger(pool, world.server))  # type: ignore[arg-type]
         with pytest.raises(PostgresUnavailableError):
             await process.write("a")
         assert world.written() == ["a"]
@@ -138,7 +138,7 @@ async def test_what_a_lost_connection_has_not_committed_is_rolled_back(world: Wo
 
 async def test_a_half_open_session_keeps_its_locks_until_it_has_been_idle_for_too_long(world: World) -> None:
     async with world.server.pool(Wire()) as pool:
-        other = World(world.clock, Wire(), world.server, Ledger(pool))  # type: ignore[arg-type]
+        other = World(world.clock, Wire(), world.server, Ledger(pool, world.server))  # type: ignore[arg-type]
         async with begun(world.ledger, idle_seconds=5.0) as first:
             await first.insert(event("a"))
             world.wire.is_partitioned = True
@@ -159,7 +159,7 @@ async def test_a_process_that_is_killed_lets_go_of_everything(world: World) -> N
         pool.cut()
     assert world.written() == []
     async with world.server.pool(Wire()) as other:
-        assert await World(world.clock, Wire(), world.server, Ledger(other)).write("a") == 1  # type: ignore[arg-type]
+        assert await World(world.clock, Wire(), world.server, Ledger(other, world.server)).write("a") == 1  # type: ignore[arg-type]
 
 
 # Its life.
@@ -332,3 +332,22 @@ async def test_the_same_seed_gives_the_same_rows() -> None:
             server.start()
             found.append([server.rows(name) for name in server.database.tables])
     assert found[0] == found[1]
+
+
+async def test_a_statement_sees_what_was_committed_when_it_began(world: World) -> None:
+    world.server.moment = lambda: 0.3
+    named = Row(1, 0, event("a", unit_hash="00" * 16))
+    async with meanwhile(world.ledger.writer.write([named], TIMELINE)) as writing:
+        world.server.moment = lambda: 0.0
+        await world.ledger.units.bury(["00" * 16])
+        await writing
+    assert [row["unit_hash"] for row in world.server.rows("bandit_events")] == [bytes(16)]
+
+
+async def test_who_waits_for_a_frozen_server_that_is_killed_gets_an_error(world: World) -> None:
+    await ping(world.ledger.pool)
+    world.server.freeze()
+    async with meanwhile(world.write("a")) as writing:
+        world.server.kill()
+        with pytest.raises(PostgresUnavailableError):
+            await writing

@@ -17,7 +17,7 @@ from bandit_service.ledger import maintenance
 from bandit_service.ledger.leases import Lease, lock
 from bandit_service.ledger.pool import PostgresUnavailableError, connected
 
-from .ledgers import Ledger, real_ledger, simulated_ledger
+from .ledgers import Ledger, real_ledger, restore, save, simulated_ledger
 from .programs import EXPERIMENTS, START_MS, UNITS
 from .transactions import begun, meanwhile
 
@@ -26,17 +26,26 @@ HELD = {"experiment_id": EXPERIMENT.id, "holder": "p0", "token": 1}
 TURN = {**HELD, "timeline": "00000001"}
 
 
+@pytest.fixture(scope="module")
+async def real(new_database: NewDatabase) -> AsyncIterator[Ledger]:
+    """A real ledger, which is saved."""
+    with new_database(MIGRATED) as dsn:
+        async with real_ledger(dsn) as ledger:
+            await save(ledger.pool)
+            yield ledger
+
+
 @pytest.fixture(params=["real", "simulated"])
-async def ledger(request: pytest.FixtureRequest, new_database: NewDatabase) -> AsyncIterator[Ledger]:
-    if request.param == "simulated":
+async def ledger(request: pytest.FixtureRequest, real: Ledger) -> AsyncIterator[Ledger]:
+    if request.param == "real":
+        await restore(real.pool)
+        ledger = Ledger(real.pool)
+        await _prepare(ledger)
+        yield ledger
+    else:
         async with simulated_ledger() as ledger:
             await _prepare(ledger)
             yield ledger
-    else:
-        with new_database(MIGRATED) as dsn:
-            async with real_ledger(dsn) as ledger:
-                await _prepare(ledger)
-                yield ledger
 
 
 async def _prepare(ledger: Ledger) -> None:
@@ -138,6 +147,17 @@ async def test_a_statement_that_has_written_nothing_is_waited_for_too(ledger: Le
                 await outliving
 
 
+async def test_a_statement_without_parameters_lets_go_of_the_snapshot(ledger: Ledger) -> None:
+    async with begun(ledger) as first, begun(ledger) as second:
+        await maintenance.wait_for_turn(first.connection)
+        buried = await ledger.units.bury([UNITS[0]])
+        async with meanwhile(ledger.units.outlive(buried, patience=5.0)) as outliving:
+            await first.do("timeline")
+            await outliving
+        await second.do("own_claim", experiment_id=EXPERIMENT.id, own_id="")
+        await ledger.units.outlive(buried, patience=5.0)
+
+
 async def test_a_lock_is_waited_for_as_what_is_written_is(ledger: Ledger) -> None:
     async with begun(ledger) as first:
         await first.do("lock_lease", **HELD)
@@ -145,6 +165,39 @@ async def test_a_lock_is_waited_for_as_what_is_written_is(ledger: Ledger) -> Non
         async with meanwhile(ledger.units.outlive(buried, patience=5.0)) as outliving:
             await first.commit()
             await outliving
+
+
+async def test_a_commit_that_waits_for_a_standby_is_not_seen(ledger: Ledger) -> None:
+    async with begun(ledger) as first:
+        await first.insert(event())
+        await ledger.hold_commits()
+        try:
+            async with meanwhile(first.commit()) as committing:
+                assert await decisions_counted(ledger) == 0
+                await ledger.release_commits()
+                await committing
+        finally:
+            await ledger.release_commits()
+    assert await decisions_counted(ledger) == 1
+
+
+async def test_a_commit_under_way_is_waited_for_as_its_statement_was(ledger: Ledger) -> None:
+    async with begun(ledger) as first, begun(ledger) as second:
+        await first.insert(event("a"))
+        async with meanwhile(second.insert(event("a"), event("b", unit_hash=UNITS[0]), batch=2)) as waiting:
+            buried = await ledger.units.bury([UNITS[0]])
+            await first.commit()
+            await waiting
+        await ledger.hold_commits()
+        try:
+            outlive = ledger.units.outlive(buried, patience=5.0)
+            async with meanwhile(second.commit()) as committing, meanwhile(outlive) as outliving:
+                await ledger.release_commits()
+                await committing
+                await outliving
+        finally:
+            await ledger.release_commits()
+    assert (await ledger.units.sweep([EXPERIMENT.id], [UNITS[0]])).events == 1
 
 
 async def test_an_insert_waits_for_the_change_of_a_row_and_not_for_its_lock(ledger: Ledger) -> None:

@@ -48,6 +48,9 @@ async def begun(ledger: Ledger, *, seconds: float = 10.0, idle_seconds: float = 
         await connection.execute(
             b"BEGIN; SET LOCAL statement_timeout = %d; SET LOCAL idle_in_transaction_session_timeout = %d" % settings
         )
+        if ledger.simulated is None:
+            # The tests' server has it switched off, since nobody pulls its plug.
+            await connection.execute("SET LOCAL synchronous_commit = on")
         try:
             yield Transaction(ledger, connection)
         finally:

@@ -80,9 +80,9 @@ class Process:
             writing=self.recorder.writing,
             dead_after=DEAD_AFTER,
         )
+        self.slots: list[int] = []
         self.keeper = Keeper(
             recorder=self.recorder,
-            writer=self.writer,
             producers=self.producers,
             streams=self.streams,
             pickup=self.pickup,
@@ -90,6 +90,7 @@ class Process:
             monotonic=self.monotonic,
             new_name=lambda: uuid.uuid4().hex,
             on_named=self.names.append,
+            on_slot=self.slots.append,
             dead_after=DEAD_AFTER,
         )
         self._tasks: list[asyncio.Task[None]] = []

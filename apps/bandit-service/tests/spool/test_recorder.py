@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from itertools import batched
 from typing import Any
 
 import pytest
@@ -215,7 +216,7 @@ async def test_without_any_answer_nobody_waits_for_long(
 async def test_a_process_keeps_no_more_than_its_limit(
     processes: Processes, redis_gate: Gate, postgres_gate: Gate, pool: Pool
 ) -> None:
-    process = await processes.start(limits=Limits(waiting=20, patience=0.2))
+    process = await processes.start(limits=Limits(memory=20_000, patience=0.2))
     redis_gate.cut()
     postgres_gate.cut()
     await record_all(process)
@@ -227,6 +228,23 @@ async def test_a_process_keeps_no_more_than_its_limit(
     postgres_gate.open()
     await process.written()
     assert await events_in(pool) == DECISIONS[:20]
+
+
+async def test_a_long_outage_fits_into_a_fraction_of_its_memory_and_survives_an_emptied_redis(
+    processes: Processes, postgres_gate: Gate, store: redis.Redis, pool: Pool
+) -> None:
+    process = await processes.start(limits=Limits(memory=3_000_000, patience=0.5))
+    postgres_gate.cut()
+    names = [f"d{number:05}" for number in range(10_000)]
+    for some in batched(names, 500):
+        assert all(await asyncio.gather(*[process.recorder.record([event(name)]) for name in some]))
+    assert (process.recorder.waiting, process.recorder.dropped) == (10_000, 0)
+    store.flushall()
+    postgres_gate.open()
+    await process.written()
+    assert await events_in(pool) == names
+    await assert_totals_equal_events(pool)
+    await until(lambda: process.recorder.health.spool)
 
 
 # --- callers

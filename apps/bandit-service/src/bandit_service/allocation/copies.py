@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
@@ -55,6 +56,12 @@ class Copies:
         self._marker: str | None = None
         self._looked_at = float("-inf")
         self._missing: set[str] = set()
+        self._published: dict[str, tuple[int, Experiment, Publish]] = {}
+
+    @property
+    def has_work(self) -> bool:
+        """Whether something was put off, and may be written by now."""
+        return self._marker is not None and bool(self._missing)
 
     def missing(self, experiment_ids: Iterable[str]) -> None:
         """Note that everything of experiments has to be written."""
@@ -75,17 +82,31 @@ class Copies:
         except _AWAY as error:
             self._put_off(error, [experiment.id for _, experiment in changed])
 
-    async def weights(self, each: Watched, experiment: Experiment, publication: Publish) -> None:
-        """Copy weights that were published, and the definition they are for; tell other processes of them."""
-        if self._marker is None:
-            self.missing([experiment.id])
+    def weights(self, each: Watched, experiment: Experiment, publication: Publish) -> None:
+        """Note weights that were published: `publish` copies them."""
+        self._published[experiment.id] = each.lease.token, experiment, publication
+
+    async def publish(self) -> None:
+        """Copy the weights that were noted, and the definitions they are for; tell other processes of them."""
+        published, self._published = self._published, {}
+        if not published:
             return
+        if self._marker is None:
+            self.missing(published)
+            return
+        by_token: dict[int, list[Publish]] = defaultdict(list)
+        for token, _, publication in published.values():
+            by_token[token].append(publication)
         try:
-            await self._mirror.define([experiment])
-            await self._mirror.publish(each.lease.token, [publication])
-            await self._announcer.announce_changed([experiment.id])
+            await self._mirror.define([experiment for _, experiment, _ in published.values()])
+            for token, publications in by_token.items():
+                await self._mirror.publish(token, publications)
+            await self._announcer.announce_changed(published)
         except _AWAY as error:
-            self._put_off(error, [experiment.id])
+            self._put_off(error, published)
+        except BaseException:
+            self.missing(published)
+            raise
 
     async def again(self, watched: Mapping[str, Watched]) -> None:
         """Write everything of the experiments that are missing, some at a time.

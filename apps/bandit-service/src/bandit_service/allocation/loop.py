@@ -17,14 +17,14 @@ from bandit_service.allocation.compute import beliefs_of, compute, judge, poster
 from bandit_service.allocation.copies import Copies
 from bandit_service.allocation.leases import Leases
 from bandit_service.allocation.linear_models import LinearModels, Models
+from bandit_service.allocation.merged_totals import MergedTotals
 from bandit_service.allocation.settler import Settler
-from bandit_service.allocation.watched import Watched, distance, follow_at, is_worth_publishing
+from bandit_service.allocation.watched import Watched, distance, events_in, follow_at, is_worth_publishing, known
 from bandit_service.domain.allocation import AllocationRecord
 from bandit_service.domain.experiment import Experiment
 from bandit_service.domain.totals import Totals
 from bandit_service.ledger.errors import PostgresUnavailableError
 from bandit_service.ledger.leases import FencedError, Lease, LeasesRepository
-from bandit_service.ledger.totals import TotalsRepository
 from bandit_service.ledger.weights import WeightsRepository
 from bandit_service.metrics import Metrics
 from bandit_service.mirror.publication import Publish
@@ -32,11 +32,12 @@ from bandit_service.serving.experiment_cache import ExperimentCache
 from bandit_service.serving.served_experiment import ServedExperiment
 
 # Totals of an experiment are read at most so often, however many events there are.
-_READ_EVERY: Final = 0.1
+_READ_EVERY: Final = 0.25
 _REST_SECONDS: Final = 1.0
 # So many at once do not keep the process from its requests for long.
 _READ_AT_ONCE: Final = 200
 _COMPUTED_AT_ONCE: Final = 20
+_PUBLISHING_SECONDS: Final = 0.0025
 _TURNS_AT_ONCE: Final = 20
 _encode: Final = msgspec.json.Encoder().encode
 log = structlog.get_logger(__name__)
@@ -70,7 +71,7 @@ class Allocator:
         repository: LeasesRepository,
         settler: Settler,
         linear: LinearModels,
-        totals: TotalsRepository,
+        totals: MergedTotals,
         weights: WeightsRepository,
         copies: Copies,
         cache: ExperimentCache,
@@ -101,6 +102,11 @@ class Allocator:
         """Note that events of experiments were committed, or that their definition has changed."""
         self._touched.update(name for name in experiment_ids if name in self._watched)
 
+    @property
+    def has_work(self) -> bool:
+        """Whether `tick` has something to do, now or as soon as it may."""
+        return bool(self._touched or self._moved or self._copies.has_work or self._leases.held is not self._held)
+
     async def claim(self) -> None:
         """Take leases that nobody holds, and leave what others have taken; to be called each second."""
         await self._leases.keep()
@@ -128,6 +134,10 @@ class Allocator:
             if served is None or served.experiment.status == "archived":
                 self._metrics.forget(name)
 
+    async def merge(self) -> None:
+        """Keep reading of totals cheap; to be called every few seconds."""
+        self.touched(await self._totals.merge())
+
     async def judge(self) -> None:
         """Conclude experiments whose stopping rule is met, and find windows that end; to be called each second."""
         await self._find_due(lambda experiment: experiment.missing_reward == "zero")
@@ -138,7 +148,10 @@ class Allocator:
     async def publish_now(self, experiment_id: str) -> None:
         """Publish weights at once, for a definition that has changed."""
         await self._take_over()
-        await self._guarded(experiment_id, self._publish_definition)
+        try:
+            await self._guarded(experiment_id, self._publish_definition)
+        finally:
+            await self._copies.publish()
 
     async def _take_over(self) -> None:
         """Watch what is held, beginning with what Postgres knows of it."""
@@ -161,6 +174,7 @@ class Allocator:
         for names in (self._touched, self._closing, self._moved):
             names.discard(experiment_id)
         self._settler.forget(experiment_id)
+        self._totals.forget(experiment_id)
         self._linear.forget(experiment_id)
         self._metrics.forget(experiment_id)
 
@@ -242,7 +256,7 @@ class Allocator:
             each.read_at = now
             self._moved.add(name)
             if each.totals is None or replace(each.totals, as_of=totals.as_of) != totals:
-                each.totals, each.events = totals, _events(totals)
+                each.totals, each.events = totals, events_in(totals)
                 changed.append((each, served.experiment))
         if changed:
             await self._copies.totals(changed)
@@ -251,14 +265,21 @@ class Allocator:
         now = self._clock()
         self._moved = {name for name in self._moved if self._is_expected(name)}
         due = [name for name in self._moved if self._has_moved(name) and self._may_be_computed(name, now)]
-        for name in due[:_COMPUTED_AT_ONCE]:
-            await self._guarded(name, self._publish)
+        # Whoever has waited longest comes first. Where many move at once, each has new weights less often.
+        due.sort(key=lambda name: self._watched[name].tried_at)
+        try:
+            for name in due[:_COMPUTED_AT_ONCE]:
+                await self._guarded(name, self._publish)
+                if not 0 <= self._clock() - now < _PUBLISHING_SECONDS:
+                    break
+        finally:
+            await self._copies.publish()
 
     def _has_moved(self, experiment_id: str) -> bool:
         each, served = self._watched.get(experiment_id), self._cache.get(experiment_id)
         if each is None or served is None or each.totals is None or not _has_weights(served.experiment):
             return False
-        return each.computed_from != _known(served.experiment, each.totals) or each.follow_at <= self._clock()
+        return each.computed_from != known(served.experiment, each.totals) or each.follow_at <= self._clock()
 
     def _is_expected(self, experiment_id: str) -> bool:
         """Whether weights are to be computed, now or when beliefs have to follow."""
@@ -287,9 +308,10 @@ class Allocator:
             served, totals = self._cache.get(experiment.id), each.totals
             if served is None or totals is None:
                 return
+            each.tried_at = self._clock()
             experiment, last = served.experiment, served.allocation
             if each.computed_from is None and last is not None and _is_up_to_date(experiment, totals, last):
-                each.computed_from, each.computed_at = _known(experiment, totals), self._clock()
+                each.computed_from, each.computed_at = known(experiment, totals), self._clock()
                 self._show(experiment, last, beliefs_of(experiment, posteriors(experiment, totals)))
                 return
             models = await self._linear.models(each.lease, experiment) if experiment.is_contextual else None
@@ -307,7 +329,7 @@ class Allocator:
             elif last is not None:
                 record = msgspec.structs.replace(record, weights=last.weights)
             if not is_wanted:
-                each.computed_from = _known(experiment, totals)
+                each.computed_from = known(experiment, totals)
                 each.follow_at = follow_at(experiment, last, now) if last is not None and is_behind else float("inf")
         if self._watched.get(experiment.id) is each:
             self._show(experiment, record, allocation.beliefs)
@@ -330,7 +352,7 @@ class Allocator:
         linear = None if models is None else msgspec.structs.replace(models.record, version=record.version)
         self._cache.install(experiment, record, linear)
         explanation = _encode(allocation.explanation.to_dict())
-        await self._copies.weights(each, experiment, Publish(experiment.id, record, explanation, linear))
+        self._copies.weights(each, experiment, Publish(experiment.id, record, explanation, linear))
         return record
 
     def _may_conclude(self, experiment_id: str, each: Watched, now: float) -> bool:
@@ -376,13 +398,3 @@ def _is_early(served: ServedExperiment, since: float, now: float) -> bool:
     if last is None or last.revision != experiment.revision:
         return False
     return now - since < distance(experiment, now)
-
-
-def _known(experiment: Experiment, totals: Totals) -> tuple[int, int]:
-    """Return what weights are computed from: decisions without a reward say nothing about the arms."""
-    return experiment.revision, sum(totals.rewards.values())
-
-
-def _events(totals: Totals) -> int:
-    counted = (totals.decisions, totals.rewards, totals.holdout_decisions)
-    return sum(sum(by_arm.values()) for by_arm in counted) + totals.holdout_rewards

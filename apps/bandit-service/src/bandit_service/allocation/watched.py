@@ -30,6 +30,7 @@ class Watched:
         read_at: When the totals were last read.
         computed_from: The revision, and how many rewards the last computation knew of.
         computed_at: When that was.
+        tried_at: When a computation was last begun, whether or not it came to an end.
         follow_at: When beliefs that have changed are published although the weights have not.
         events: How many decisions and rewards the totals have.
         judged_from: What the stopping rule last looked at.
@@ -44,6 +45,7 @@ class Watched:
     read_at: float = float("-inf")
     computed_from: tuple[int, int] | None = None
     computed_at: float = float("-inf")
+    tried_at: float = float("-inf")
     follow_at: float = float("inf")
     events: int = 0
     judged_from: tuple[int, int, bool] | None = None
@@ -79,6 +81,17 @@ def is_worth_publishing(
 def follow_at(experiment: Experiment, last: AllocationRecord, now: float) -> float:
     """Return when beliefs that have changed are published at the latest."""
     return last.published_at + _BELIEFS_FOLLOW * distance(experiment, now)
+
+
+def known(experiment: Experiment, totals: Totals) -> tuple[int, int]:
+    """Return what weights are computed from: decisions without a reward say nothing about the arms."""
+    return experiment.revision, sum(totals.rewards.values())
+
+
+def events_in(totals: Totals) -> int:
+    """Return how many decisions and rewards were counted."""
+    counted = (totals.decisions, totals.rewards, totals.holdout_decisions)
+    return sum(sum(by_arm.values()) for by_arm in counted) + totals.holdout_rewards
 
 
 def _moved(record: AllocationRecord, last: AllocationRecord) -> float:

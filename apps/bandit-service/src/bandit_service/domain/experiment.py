@@ -11,6 +11,7 @@ import msgspec
 from bandit_core.contextual import contextual_policy_names
 
 MICRO = 1_000_000
+_CONTEXTUAL = frozenset(contextual_policy_names())
 DEFAULT_NAMESPACE = "default"
 
 Status = Literal["running", "paused", "concluded", "archived"]
@@ -165,7 +166,7 @@ class Experiment(Value, frozen=True):
     @property
     def is_contextual(self) -> bool:
         """Whether its policy computes a vector for each context."""
-        return self.policy.name in contextual_policy_names()
+        return self.policy.name in _CONTEXTUAL
 
     @property
     def dimension(self) -> int:

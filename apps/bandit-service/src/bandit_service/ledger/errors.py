@@ -9,3 +9,7 @@ class PostgresUnavailableError(Exception):
 
 class MissingSchemaError(PostgresUnavailableError):
     """Postgres answers, but the migrations have not been applied."""
+
+
+class PostgresFullError(PostgresUnavailableError):
+    """Postgres answers, but its disk has no room for what was to be written."""

@@ -9,7 +9,7 @@ from typing import Any, Final
 from psycopg import AsyncConnection
 
 from bandit_service.ledger.arrays import FLOAT, TEXT, packed
-from bandit_service.ledger.pool import Pool, connected, statement
+from bandit_service.ledger.pool import Pool, connected, in_one_trip, numbered_statement, statement
 
 MOST_AT_ONCE: Final = 500
 
@@ -63,9 +63,8 @@ class LeasesRepository:
         """
         holder = self._holder
         parameters = {"holder": holder, "life": life, "most": most, "digest": self._digest}
-        async with connected(self._pool) as connection:
-            cursor = await connection.execute(statement("claim_leases"), parameters)
-            digest, experiment_ids, tokens = await cursor.fetchone() or ("", None, None)
+        rows = await in_one_trip(self._pool, numbered_statement("claim_leases"), parameters)
+        [(digest, experiment_ids, tokens)] = rows
         if digest != self._digest or holder != self._holder:
             pairs = zip(experiment_ids or (), tokens or (), strict=True)
             self._claimed = Claimed({name: Lease(name, holder, token) for name, token in pairs})
@@ -87,11 +86,9 @@ class LeasesRepository:
 
     async def unsettled(self, experiment_ids: Sequence[str]) -> set[str]:
         """Return which of these experiments have decisions to settle."""
-        async with connected(self._pool) as connection:
-            cursor = await connection.execute(
-                statement("unsettled_in"), {"experiment_ids": packed(TEXT, experiment_ids)}
-            )
-            return {experiment_id for (experiment_id,) in await cursor.fetchall()}
+        parameters = {"experiment_ids": packed(TEXT, experiment_ids)}
+        rows = await in_one_trip(self._pool, numbered_statement("unsettled_in"), parameters)
+        return {experiment_id for (experiment_id,) in rows}
 
     async def due(self, windows: Mapping[str, float]) -> set[str]:
         """Return which of these experiments have decisions whose reward window has ended.
@@ -100,9 +97,8 @@ class LeasesRepository:
             windows: The reward window of each experiment, in seconds.
         """
         parameters = {"experiment_ids": packed(TEXT, list(windows)), "windows": packed(FLOAT, list(windows.values()))}
-        async with connected(self._pool) as connection:
-            cursor = await connection.execute(statement("due_in"), parameters)
-            return {experiment_id for (experiment_id,) in await cursor.fetchall()}
+        rows = await in_one_trip(self._pool, numbered_statement("due_in"), parameters)
+        return {experiment_id for (experiment_id,) in rows}
 
 
 async def lock(connection: AsyncConnection[Any], lease: Lease) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from bandit_service.ledger.pool import Pool, connected, statement
+from bandit_service.ledger.pool import Pool, connected, in_one_trip, numbered_statement, statement
 
 # A heartbeat that takes longer says that Postgres is away.
 _BEAT_TIMEOUT = 2.0
@@ -71,10 +71,8 @@ class Producers:
             dead_after: Seconds after a failover in which every living process beats.
         """
         parameters = {"name": name, "drained_to_ms": drained_to_ms, "timeline": timeline, "dead_after": dead_after}
-        async with connected(self._pool, timeout=_BEAT_TIMEOUT) as connection:
-            cursor = await connection.execute(statement("heartbeat"), parameters)
-            row = await cursor.fetchone()
-            return None if row is None else Beat(*row)
+        rows = await in_one_trip(self._pool, numbered_statement("heartbeat"), parameters, timeout=_BEAT_TIMEOUT)
+        return Beat(*rows[0]) if rows else None
 
     async def all(self) -> list[Producer]:
         async with connected(self._pool, timeout=_BEAT_TIMEOUT) as connection:

@@ -10,7 +10,7 @@ import msgspec
 
 from bandit_service.domain.allocation import AllocationRecord, decode_allocation
 from bandit_service.domain.experiment import Experiment
-from bandit_service.ledger.pool import Pool, connected, statement
+from bandit_service.ledger.pool import Pool, connected, in_one_trip, numbered_statement, statement
 
 PAGE: Final = 200
 _decode = msgspec.json.Decoder(Experiment).decode
@@ -60,9 +60,8 @@ class ServedRepository:
 
     async def changes(self, since: float) -> Changes:
         """Return which experiments have changed since a time (s)."""
-        async with connected(self._pool) as connection:
-            cursor = await connection.execute(statement("served_changes"), {"since": since})
-            now, timeline, names, revisions, versions = await cursor.fetchone() or (0.0, "", None, None, None)
+        rows = await in_one_trip(self._pool, numbered_statement("served_changes"), {"since": since})
+        [(now, timeline, names, revisions, versions)] = rows
         pairs = zip(revisions or (), versions or (), strict=True)
         return Changes(now, timeline, dict(zip(names or (), pairs, strict=True)))
 

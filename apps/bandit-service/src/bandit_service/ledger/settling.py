@@ -10,7 +10,7 @@ transactions of their own, so that they wait for nobody who waits for these.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
@@ -29,8 +29,7 @@ from bandit_service.ledger.arrays import (
     MILLISECONDS,
     SMALLINT,
     TEXT,
-    ElementType,
-    Packed,
+    Columns,
     packed,
 )
 from bandit_service.ledger.leases import FencedError, Lease
@@ -40,23 +39,25 @@ from bandit_service.ledger.pool import Pool, connected, statement
 MOST_ROWS: Final = 500
 MOST_DECISIONS: Final = 2_000
 _TIMEOUT: Final = 10.0
-_COLUMNS: Final[tuple[tuple[str, ElementType, Callable[[Event], Any]], ...]] = (
-    ("decision_id", TEXT, lambda event: event.decision_id),
-    ("kind", TEXT, lambda event: event.kind),
-    ("position", SMALLINT, lambda event: event.position),
-    ("part", TEXT, lambda event: event.part),
-    ("decision_time", MILLISECONDS, lambda event: event.decision_ms),
-    ("event_time", MILLISECONDS, lambda event: event.event_ms),
-    ("arm_index", INT, lambda event: event.arm_index),
-    ("stratum", TEXT, lambda event: event.stratum),
-    ("counted", BOOL, lambda event: event.counted),
-    ("deferred", BOOL, lambda event: event.deferred),
-    ("propensity", FLOAT, lambda event: event.propensity),
-    ("weights_version", BIGINT, lambda event: event.weights_version),
-    ("revision", BIGINT, lambda event: event.revision),
-    ("reward_micro", BIGINT, lambda event: event.reward_micro),
-    ("vector", TEXT, lambda event: event.vector),
-    ("segment", TEXT, lambda event: event.segment),
+_COLUMNS: Final = Columns(
+    (
+        ("decision_id", TEXT, "decision_id"),
+        ("kind", TEXT, "kind"),
+        ("position", SMALLINT, "position"),
+        ("part", TEXT, "part"),
+        ("decision_time", MILLISECONDS, "decision_ms"),
+        ("event_time", MILLISECONDS, "event_ms"),
+        ("arm_index", INT, "arm_index"),
+        ("stratum", TEXT, "stratum"),
+        ("counted", BOOL, "counted"),
+        ("deferred", BOOL, "deferred"),
+        ("propensity", FLOAT, "propensity"),
+        ("weights_version", BIGINT, "weights_version"),
+        ("revision", BIGINT, "revision"),
+        ("reward_micro", BIGINT, "reward_micro"),
+        ("vector", TEXT, "vector"),
+        ("segment", TEXT, "segment"),
+    )
 )
 
 
@@ -143,14 +144,12 @@ class _Turn:
         """Insert events; return those whose key was there already."""
         if not events:
             return []
-        columns: dict[str, Packed | int | str] = {
-            name: packed(kind, [of(event) for event in events]) for name, kind, of in _COLUMNS
-        }
-        columns["ord"] = packed(INT, range(self.written, self.written + len(events)))
-        parameters = columns | {"experiment_id": self.experiment.id, "turn": self.number, "slot": self.slot}
+        ords = packed(INT, range(self.written, self.written + len(events)))
+        own = {"experiment_id": self.experiment.id, "turn": self.number, "slot": self.slot, "ord": ords}
+        parameters = {**_COLUMNS.packed(events), **own}
         cursor = await self.connection.execute(statement("insert_settled"), parameters)
-        (ords,) = await cursor.fetchone() or ((),)
-        inserted = {place - self.written for place in ords}
+        (inserted_ords,) = await cursor.fetchone() or ((),)
+        inserted = {place - self.written for place in inserted_ords}
         self.written += len(events)
         self.touched = self.touched or any(events[place].counted for place in inserted)
         return [event for place, event in enumerate(events) if place not in inserted]

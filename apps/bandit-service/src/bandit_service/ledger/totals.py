@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bandit_service.domain.totals import Sums, Totals, totals_of
-from bandit_service.ledger.pool import Pool, connected, statement
+from bandit_service.ledger.arrays import BIGINT, TEXT, packed
+from bandit_service.ledger.pool import Pool, in_one_trip, numbered_statement
 
 
 class TotalsRepository:
@@ -15,25 +16,41 @@ class TotalsRepository:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def read(self, experiment_ids: Sequence[str]) -> dict[str, Totals]:
-        """Return the totals of experiments as of one moment; of those without events they are empty."""
+    async def read(self, experiment_ids: Sequence[str], floors: Mapping[str, int] | None = None) -> dict[str, Totals]:
+        """Return the totals of experiments as of one moment; of those without events they are empty.
+
+        Args:
+            experiment_ids: Which to read.
+            floors: The slot, by experiment, before which the caller has merged all rows; what came into those later
+                is not read. Unless given, all rows are read.
+        """
         if not experiment_ids:
             return {}
+        known = floors or {}
+        parameters = {
+            "experiment_ids": packed(TEXT, experiment_ids),
+            "floors": packed(BIGINT, [known.get(name, 0) for name in experiment_ids]),
+        }
         sums: dict[str, list[Sums]] = defaultdict(list)
         as_of = 0.0
-        async with connected(self._pool) as connection:
-            cursor = await connection.execute(statement("totals"), {"experiment_ids": list(experiment_ids)})
-            for at, experiment_id, *row in await cursor.fetchall():
-                as_of = at
-                if experiment_id is not None:
-                    sums[experiment_id].append(Sums._make((*row[:-1], int(row[-1]))))
+        for at, experiment_id, *row in await in_one_trip(self._pool, numbered_statement("totals"), parameters):
+            as_of = at
+            if experiment_id is not None:
+                sums[experiment_id].append(Sums._make((*row[:-1], int(row[-1]))))
         return {name: totals_of(sums.get(name, ()), as_of) for name in experiment_ids}
 
     async def changed(self, experiment_ids: Sequence[str]) -> dict[str, tuple[int, int]]:
         """Return how many decisions and rewards of each experiment were counted in all strata: a sign of change."""
         if not experiment_ids:
             return {}
-        async with connected(self._pool) as connection:
-            cursor = await connection.execute(statement("totals_changed"), {"experiment_ids": list(experiment_ids)})
-            found = {name: (decisions, rewards) for name, decisions, rewards in await cursor.fetchall()}
+        parameters = {"experiment_ids": packed(TEXT, experiment_ids)}
+        rows = await in_one_trip(self._pool, numbered_statement("totals_changed"), parameters)
+        found = {name: (decisions, rewards) for name, decisions, rewards in rows}
         return {name: found.get(name, (0, 0)) for name in experiment_ids}
+
+    async def merge(self, experiment_ids: Sequence[str], before: int) -> set[str]:
+        """Merge rows of slots before one into slot 0; return the experiments that had any."""
+        if not experiment_ids:
+            return set()
+        parameters = {"experiment_ids": packed(TEXT, experiment_ids), "before": before}
+        return {name for (name,) in await in_one_trip(self._pool, numbered_statement("merge_totals"), parameters)}

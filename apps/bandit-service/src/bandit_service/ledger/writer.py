@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,37 +22,39 @@ from bandit_service.ledger.arrays import (
     MILLISECONDS,
     SMALLINT,
     TEXT,
-    ElementType,
+    Columns,
     Packed,
     packed,
 )
-from bandit_service.ledger.pool import LedgerConnection, Pool, connected, numbered_statement, statement
+from bandit_service.ledger.pool import Pool, connected, in_one_trip, numbered_statement, statement
 
 WRITE_TIMEOUT: Final = 10.0
-_COLUMNS: Final[tuple[tuple[str, ElementType, Callable[[Event], Any]], ...]] = (
-    ("experiment_id", TEXT, lambda event: event.experiment_id),
-    ("decision_id", TEXT, lambda event: event.decision_id),
-    ("kind", TEXT, lambda event: event.kind),
-    ("decision_time", MILLISECONDS, lambda event: event.decision_ms),
-    ("event_time", MILLISECONDS, lambda event: event.event_ms),
-    ("arm_index", INT, lambda event: event.arm_index),
-    ("stratum", TEXT, lambda event: event.stratum),
-    ("counted", BOOL, lambda event: event.counted),
-    ("position", SMALLINT, lambda event: event.position),
-    ("part", TEXT, lambda event: event.part),
-    ("deferred", BOOL, lambda event: event.deferred),
-    ("propensity", FLOAT, lambda event: event.propensity),
-    ("weights_version", BIGINT, lambda event: event.weights_version),
-    ("revision", BIGINT, lambda event: event.revision),
-    ("reward_micro", BIGINT, lambda event: event.reward_micro),
-    ("unit_hash", HEX_BYTEA, lambda event: event.unit_hash),
-    ("vector", TEXT, lambda event: event.vector),
-    ("segment", TEXT, lambda event: event.segment),
-    ("slate_propensity", FLOAT, lambda event: event.slate_propensity),
-    ("context", TEXT, lambda event: event.context),
-    ("settles", BOOL, lambda event: event.settles),
-    ("bucket", MILLISECONDS, lambda event: event.bucket_ms),
-    ("claim", TEXT, lambda event: event.claim),
+_COLUMNS: Final = Columns(
+    (
+        ("experiment_id", TEXT, "experiment_id"),
+        ("decision_id", TEXT, "decision_id"),
+        ("kind", TEXT, "kind"),
+        ("decision_time", MILLISECONDS, "decision_ms"),
+        ("event_time", MILLISECONDS, "event_ms"),
+        ("arm_index", INT, "arm_index"),
+        ("stratum", TEXT, "stratum"),
+        ("counted", BOOL, "counted"),
+        ("position", SMALLINT, "position"),
+        ("part", TEXT, "part"),
+        ("deferred", BOOL, "deferred"),
+        ("propensity", FLOAT, "propensity"),
+        ("weights_version", BIGINT, "weights_version"),
+        ("revision", BIGINT, "revision"),
+        ("reward_micro", BIGINT, "reward_micro"),
+        ("unit_hash", HEX_BYTEA, "unit_hash"),
+        ("vector", TEXT, "vector"),
+        ("segment", TEXT, "segment"),
+        ("slate_propensity", FLOAT, "slate_propensity"),
+        ("context", TEXT, "context"),
+        ("settles", BOOL, "settles"),
+        ("bucket", MILLISECONDS, "bucket_ms"),
+        ("claim", TEXT, "claim"),
+    )
 )
 # What is read of an event that was there before.
 _STORED: Final = (
@@ -123,8 +125,7 @@ class LedgerWriter:
         if not rows:
             return Written(frozenset(), {})
         try:
-            async with connected(self._pool, timeout=timeout) as connection:
-                inserted, given = await self._insert(connection, rows, timeline)
+            inserted, given = await self._insert(rows, timeline, timeout)
         except _BAD_VALUE as error:
             return await self._halved(rows, timeline, timeout, error)
         refused = {place: "too old" for place in range(len(rows)) if place not in given}
@@ -151,13 +152,16 @@ class LedgerWriter:
             if found != timeline:
                 raise OtherTimelineError(found)
             wanted = await self._as_claimed(connection, events)
+            times = [event.decision_ms for event in wanted]
             parameters = {
+                "first_ms": min(times, default=0),
+                "last_ms": max(times, default=0),
                 "experiment_id": packed(TEXT, [event.experiment_id for event in wanted]),
                 "decision_id": packed(TEXT, [event.decision_id for event in wanted]),
                 "kind": packed(TEXT, [event.kind for event in wanted]),
                 "position": packed(SMALLINT, [event.position for event in wanted]),
                 "part": packed(TEXT, [event.part for event in wanted]),
-                "decision_time": packed(MILLISECONDS, [event.decision_ms for event in wanted]),
+                "decision_time": packed(MILLISECONDS, times),
             }
             cursor = await connection.execute(statement("stored_events"), parameters)
             found_at = {place: rest for place, *rest in await cursor.fetchall()}
@@ -198,12 +202,10 @@ class LedgerWriter:
             await cursor.executemany(statement("refuse_event"), rows)
 
     async def _insert(
-        self, connection: LedgerConnection, rows: Sequence[Row], timeline: str
+        self, rows: Sequence[Row], timeline: str, seconds: float
     ) -> tuple[frozenset[int], frozenset[int]]:
         insert, parameters = numbered_statement("insert_batch"), self._parameters(rows, timeline)
-        cursor = connection.raw_cursor()
-        await cursor.execute(insert.text, [parameters[name] for name in insert.names])
-        found, batches, ords, given = await cursor.fetchone() or ("", None, None, ())
+        [(found, batches, ords, given)] = await in_one_trip(self._pool, insert, parameters, timeout=seconds)
         if found != timeline:
             raise OtherTimelineError(found)
         attempts = set(zip(batches or (), ords or (), strict=True))
@@ -224,13 +226,12 @@ class LedgerWriter:
         )
 
     def _parameters(self, rows: Sequence[Row], timeline: str) -> dict[str, Packed | int | str]:
-        columns: dict[str, Packed | int | str] = {
-            name: packed(kind, [of(row.event) for row in rows]) for name, kind, of in _COLUMNS
+        attempts = {
+            "batch": packed(BIGINT, [row.batch for row in rows]),
+            "ord": packed(INT, [row.ord for row in rows]),
+            "place": packed(INT, range(len(rows))),
         }
-        columns["batch"] = packed(BIGINT, [row.batch for row in rows])
-        columns["ord"] = packed(INT, [row.ord for row in rows])
-        columns["place"] = packed(INT, range(len(rows)))
-        return columns | {"slot": self.slot, "timeline": timeline}
+        return {**_COLUMNS.packed([row.event for row in rows]), **attempts, "slot": self.slot, "timeline": timeline}
 
 
 def _first(event: Event, columns: Sequence[Any]) -> First:

@@ -27,7 +27,6 @@ class StoreFacts:
     version: str | None
     redis_version: str | None
     role: str | None
-    is_cluster: bool
     policy: str | None
     memory_limit: int
     memory_used: int
@@ -72,7 +71,6 @@ def _facts(info: dict[str, Any], clock_ahead: float, refused_scripts: tuple[str,
         version=version and version.removeprefix("df-v"),
         redis_version=str(info["redis_version"]) if "redis_version" in info else None,
         role=info.get("role"),
-        is_cluster=bool(int(info.get("cluster_enabled", 0))),
         policy="cache_mode" if info.get("cache_mode") == "cache" else info.get("maxmemory_policy"),
         memory_limit=int(info.get("maxmemory", 0)),
         memory_used=int(info.get("used_memory", 0)),

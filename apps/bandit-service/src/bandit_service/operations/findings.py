@@ -34,8 +34,6 @@ class Finding:
 def judge_store(facts: StoreFacts) -> Iterator[Finding]:
     """Say what a Redis, Valkey or Dragonfly is like."""
     yield _version(facts)
-    if facts.is_cluster:
-        yield Finding("Redis mode", "fail", "cluster mode is on", "use a server that is not a cluster's")
     if facts.role not in (None, "master"):
         yield Finding("Redis role", "fail", f"it is a {facts.role} and takes no writes", "point at the primary")
     if facts.refused_scripts:
@@ -51,7 +49,10 @@ def judge_store(facts: StoreFacts) -> Iterator[Finding]:
 
 def judge_spool(facts: SpoolFacts) -> Iterator[Finding]:
     """Say whether a Redis, Valkey or Dragonfly takes batches."""
-    if facts.refusal is None:
+    if facts.is_cluster:
+        do = "use one server with replicas, or a Dragonfly: meanwhile events go to Postgres directly"
+        yield Finding("Redis mode", "fail", f"{facts.refusal}, and a process knows one server only", do)
+    elif facts.refusal is None:
         yield Finding("Redis streams", "ok", "an entry can be appended")
     else:
         do = "give its user the rights, room or connection that are missing; meanwhile events go to Postgres directly"
@@ -133,7 +134,7 @@ def _memory(facts: StoreFacts) -> Finding:
     used = f"{facts.memory_used / 2**20:.0f} MiB"
     if facts.memory_limit == 0:
         what = f"{used} are in use, without a limit: the system may kill it"
-        return Finding("Redis memory", "warn", what, "set maxmemory; how much: docs/operations.md, Capacity")
+        return Finding("Redis memory", "warn", what, "set maxmemory; how much: docs/capacity.md")
     share = facts.memory_used / facts.memory_limit
     what = f"{used} of {facts.memory_limit / 2**20:.0f} MiB are in use ({share:.0%})"
     if share > MEMORY_WARNING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -13,7 +13,8 @@ from bandit_service.domain.clock import AnchoredClock
 from bandit_service.domain.event import Batch, batches_of
 from bandit_service.ledger.errors import PostgresUnavailableError
 from bandit_service.ledger.producers import Beat, Producers
-from bandit_service.ledger.writer import LedgerWriter, OtherTimelineError
+from bandit_service.ledger.slots import slot_at
+from bandit_service.ledger.writer import OtherTimelineError
 from bandit_service.spool.pending import place
 from bandit_service.spool.pickup import Pickup
 from bandit_service.spool.recorder import Recorder
@@ -48,6 +49,7 @@ class Keeper:
     Args:
         new_name: Returns a name that no process has ever had.
         on_named: Called with each name that the process gets.
+        on_slot: Called with the slot whose sums the process raises, whenever that may have changed.
         dead_after: Seconds without a heartbeat after which others take a process for dead.
     """
 
@@ -55,7 +57,6 @@ class Keeper:
         self,
         *,
         recorder: Recorder,
-        writer: LedgerWriter,
         producers: Producers,
         streams: Streams,
         pickup: Pickup,
@@ -63,10 +64,12 @@ class Keeper:
         monotonic: Callable[[], float],
         new_name: Callable[[], str],
         on_named: Callable[[str], None],
+        on_slot: Callable[[int], None],
         dead_after: float,
     ) -> None:
         self._recorder = recorder
-        self._writer = writer
+        self._on_slot = on_slot
+        self._place = 0
         self._producers = producers
         self._streams = streams
         self._pickup = pickup
@@ -121,7 +124,8 @@ class Keeper:
             self._reached_since = None
         health.spool = await self._reaches_spool()
         # Only now: who answers from the ledger is in the set of streams, where a failover does not lose its name.
-        health.ledger = health.beats
+        # Where there was no room the batches that wait find out when there is some; without any a reward has to.
+        health.ledger = health.beats and (health.room or self._recorder.is_idle)
 
     async def _reaches_ledger(self) -> bool:
         try:
@@ -227,6 +231,7 @@ class Keeper:
             self.name, self._recorder.stream = None, None
             return
         self._clock.observe(beat.now_ms, asked, self._clock.local())
+        self._on_slot(slot_at(self._place, beat.now_ms))
         self._beaten_at = self._monotonic()
         if self._reached_since is None:
             self._reached_since = self._beaten_at
@@ -252,7 +257,7 @@ class Keeper:
 
     async def _trim(self, newest: str) -> None:
         """Drop the entries that are forgotten, but none that holds what the ledger does not have."""
-        first = self._recorder.first_entry()
+        first = self._recorder.backlog.first_entry()
         try:
             await self._streams.trim(self.name or "", newest if first is None else min(newest, first, key=place))
         except SpoolUnavailableError as error:
@@ -265,7 +270,8 @@ class Keeper:
         self._clock.observe(registered.now_ms, asked, self._clock.local())
         self._beaten_at = self._monotonic()
         self.name = name
-        self._writer.slot = registered.slot
+        self._place = registered.slot
+        self._on_slot(slot_at(self._place, registered.now_ms))
         self._on_named(name)
         if not self._written_again_on:
             self._recorder.writing.timeline = self._written_again_on = registered.timeline
@@ -289,7 +295,17 @@ class Keeper:
         await self._beat_ledger()
         if self.name != name:
             return
-        stream = OwnStream(self._streams, name)
-        for pending in self._recorder.unwritten():
-            pending.entry = await stream.append(pending.batch)
-        self._recorder.stream = stream
+        try:
+            await self._recorder.backlog.append_again(lambda batches: self._append_all(name, batches))
+        except StreamLostError:
+            # It was declared dead meanwhile, or the store has lost its data again.
+            return
+        self._recorder.stream = OwnStream(self._streams, name)
+
+    async def _append_all(self, name: str, batches: Sequence[Batch]) -> list[str]:
+        # A long backlog takes longer than others wait for a beat.
+        if self.silent_for > BEAT_EVERY:
+            await self._beat_ledger()
+        if self.name != name:
+            raise StreamLostError(name)
+        return await self._streams.append_all(name, batches)

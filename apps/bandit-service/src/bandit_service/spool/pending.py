@@ -27,16 +27,25 @@ class Stream(Protocol):
 
 @dataclass(slots=True)
 class Pending:
-    """A batch that the ledger does not have yet; `entry` is its place in the spool, if it is there."""
+    """A batch that the ledger does not have yet.
+
+    `entry` is its place in the spool, if it is there; `number` its place in the backlog.
+    """
 
     batch: Batch
     entry: str | None
     recorded: asyncio.Future[bool] | None = None
-    is_written: bool = False
+    number: int = 0
 
     @property
     def is_decided(self) -> bool:
         return any(event.kind in _DECIDED or event.claim is not None for event in self.batch.events)
+
+
+def tell(future: asyncio.Future[bool], *, recorded: bool) -> None:
+    """Tell whoever still waits whether events are written down."""
+    if not future.done():
+        future.set_result(recorded)
 
 
 def place(entry: str) -> tuple[int, int]:
@@ -57,18 +66,23 @@ class Asked:
 
 @dataclass(slots=True)
 class Health:
-    """What the process last saw of the two stores. `beats`: its last heartbeat reached the ledger."""
+    """What the process last saw of the two stores.
+
+    `beats`: its last heartbeat reached the ledger. `room`: the ledger has not refused a batch for want of room since it
+    last took one; a heartbeat, which changes a row, finds room for that when there is none for a batch.
+    """
 
     spool: bool = False
     ledger: bool = False
     beats: bool = False
+    room: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of what a process holds, and how long (s) a caller waits for a store."""
+    """How many bytes of events that the ledger lacks a process holds, and how long (s) a caller waits for a store."""
 
-    waiting: int = 200_000
+    memory: int = 384 * 2**20
     patience: float = 1.0
 
 

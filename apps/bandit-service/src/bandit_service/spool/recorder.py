@@ -8,7 +8,6 @@ the ledger does not answer it is queued in the spool, and decided when the ledge
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Final
@@ -16,10 +15,13 @@ from typing import Final
 import structlog
 
 from bandit_service.domain.event import Batch, Event
-from bandit_service.ledger.errors import PostgresUnavailableError
+from bandit_service.ledger.errors import PostgresFullError, PostgresUnavailableError
 from bandit_service.ledger.writer import LedgerWriter, OtherTimelineError
 from bandit_service.spool.answers import Answer, Duplicate, Queued, TooManyWaitingError, UnrecordedError
-from bandit_service.spool.pending import Asked, Health, Limits, Pending, Stream, UnderWay, place
+from bandit_service.spool.backlog import Backlog
+from bandit_service.spool.gathering import Gathering
+from bandit_service.spool.packing import size_of
+from bandit_service.spool.pending import Asked, Health, Limits, Pending, Stream, UnderWay, place, tell
 from bandit_service.spool.stream import SpoolUnavailableError, StreamLostError
 from bandit_service.spool.writing import MOST_ROWS, Writing
 
@@ -28,6 +30,9 @@ log = structlog.get_logger(__name__)
 # Waiting for more rows makes a row in the background several times cheaper.
 _GATHER_SECONDS: Final = 0.2
 _LINGER: Final = 0.02
+# About what an append and a statement of a hundred rows take.
+_APPEND_SECONDS: Final = 0.002
+_STATEMENT_SECONDS: Final = 0.008
 # As many as a batch request holds, so that its items are decided in their order.
 _MOST_ASKED: Final = 1_000
 _RETRY: Final = 0.2
@@ -54,15 +59,16 @@ class Recorder:
         self.writing = Writing(writer, monotonic=monotonic, on_written=on_written)
         self._number = first_number
         self._limits = limits
-        self._recording: deque[tuple[tuple[Event, ...], asyncio.Future[bool]]] = deque()
-        self._asking: deque[Asked] = deque()
-        self._pending: deque[Pending] = deque()
-        self._record_wake = asyncio.Event()
-        self._ask_wake = asyncio.Event()
+        self._recording = Gathering[tuple[tuple[Event, ...], asyncio.Future[bool]]](MOST_ROWS, longest=_APPEND_SECONDS)
+        self._asking = Gathering[Asked](_MOST_ASKED, longest=_STATEMENT_SECONDS)
+        # What the ledger does not have; a new stream begins with it.
+        self.backlog = Backlog()
         self._pending_wake = asyncio.Event()
         self._hurry = asyncio.Event()
         self._under_way: dict[int, int] = {}
         self._waiting = 0
+        # What waits would take in memory if nothing of it were packed.
+        self._size = 0
         self._closing = False
         self.stream: Stream | None = None
         self.others_follow = False
@@ -76,13 +82,11 @@ class Recorder:
         They are written down later if they are not now, unless this process ends or has no room.
         """
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        if self._waiting + len(events) > self._limits.waiting:
+        if not self._take_in(events):
             self.dropped += len(events)
             future.set_result(False)
             return future
-        self._waiting += len(events)
-        self._recording.append((tuple(events), future))
-        self._record_wake.set()
+        self._recording.add((tuple(events), future))
         return future
 
     def decide(
@@ -96,12 +100,10 @@ class Recorder:
         Raises:
             TooManyWaitingError: nothing was taken.
         """
-        if self._waiting + len(events) > self._limits.waiting:
+        if not self._take_in(events):
             raise TooManyWaitingError
-        self._waiting += len(events)
         answer: asyncio.Future[list[Answer]] = asyncio.get_running_loop().create_future()
-        self._asking.append(Asked(self._batch(events), answer, respond_async, may_wait))
-        self._ask_wake.set()
+        self._asking.add(Asked(self._batch(events), answer, respond_async, may_wait))
         return answer
 
     async def first(self, event: Event) -> Duplicate | None:
@@ -122,9 +124,9 @@ class Recorder:
         if recording:
             await asyncio.wait(recording, timeout=seconds)
         self._hurry.set()
-        pending, under_way = list(self._pending), self._under_way.copy()
+        newest, under_way = self.backlog.newest, self._under_way.copy()
         while self.health.ledger and asyncio.get_running_loop().time() < deadline:
-            if under_way.keys().isdisjoint(self._under_way) and all(each.is_written for each in pending):
+            if under_way.keys().isdisjoint(self._under_way) and self.backlog.oldest > newest:
                 return
             await asyncio.sleep(_LINGER / 4)
 
@@ -135,26 +137,17 @@ class Recorder:
 
     @property
     def is_idle(self) -> bool:
-        return not (self._recording or self._asking or self._pending or self._under_way)
+        return not (self._recording or self._asking or self.backlog or self._under_way)
 
     def oldest_ms(self) -> int | None:
         """Return when the oldest event was received that the ledger may not have yet."""
         waiting = [
             *(event.event_ms for events, _ in self._recording for event in events[:1]),
             *(asked.batch.events[0].event_ms for asked in self._asking),
-            *(pending.batch.events[0].event_ms for pending in self._pending),
+            *self.backlog.oldest_ms(),
             *self._under_way.values(),
         ]
         return min(waiting, default=None)
-
-    def unwritten(self) -> list[Pending]:
-        """Return the batches that the ledger does not have, oldest first: a new stream begins with them."""
-        return list(self._pending)
-
-    def first_entry(self) -> str | None:
-        """Return the first entry of the stream that holds a batch which the ledger does not have; None without one."""
-        entries = [pending.entry for pending in self._pending if pending.entry is not None]
-        return min(entries, key=place, default=None)
 
     def lose_stream(self) -> None:
         """Go on without the stream, of which nothing is left; whoever keeps this process registered begins another."""
@@ -163,8 +156,10 @@ class Recorder:
     def close(self) -> None:
         """Ask `run` to end once everything is written."""
         self._closing = True
-        for wake in (self._record_wake, self._ask_wake, self._pending_wake, self._hurry):
-            wake.set()
+        self._recording.close()
+        self._asking.close()
+        self._pending_wake.set()
+        self._hurry.set()
 
     async def run(self) -> None:
         """Write until closed."""
@@ -183,25 +178,24 @@ class Recorder:
                 await asyncio.sleep(_RETRY)
 
     async def _spool_turn(self) -> None:
-        if not self._recording:
-            self._record_wake.clear()
-            if self._closing:
-                await asyncio.sleep(_LINGER)
-                return
-            await self._record_wake.wait()
+        if self._closing and not self._recording:
+            await asyncio.sleep(_LINGER)
             return
+        await self._recording.gathered()
         taken: list[asyncio.Future[bool]] = []
         events: list[Event] = []
         while self._recording and len(events) < MOST_ROWS:
-            some, future = self._recording.popleft()
+            some, future = self._recording.pop()
             taken.append(future)
             events += some
+        if not taken:
+            return
         batch = self._batch(events)
-        with UnderWay(self._under_way, batch):
+        with self._recording.handled(len(taken)), UnderWay(self._under_way, batch):
             entry = await self._append(batch)
             if entry is not None:
                 for future in taken:
-                    _tell(future, recorded=True)
+                    tell(future, recorded=True)
                 self._pend(Pending(batch, entry))
                 return
             recorded: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
@@ -213,8 +207,11 @@ class Recorder:
         """Without the spool the ledger acknowledges, if it answers while the caller still waits."""
         seconds = self._limits.patience if self.health.ledger else 0.0
         done, _ = await asyncio.wait([recorded], timeout=seconds)
+        if not done:
+            # Nobody hears of it any more, so it may be packed.
+            recorded.cancel()
         for future in waiting:
-            _tell(future, recorded=bool(done) and recorded.result())
+            tell(future, recorded=bool(done) and recorded.result())
 
     async def _append(self, batch: Batch) -> str | None:
         """Append a batch to the process's stream; None if the store does not take it."""
@@ -243,19 +240,16 @@ class Recorder:
         return None
 
     async def _ask_turn(self) -> None:
-        if not self._asking:
-            self._ask_wake.clear()
-            if self._closing:
-                await asyncio.sleep(_LINGER)
-                return
-            await self._ask_wake.wait()
+        if self._closing and not self._asking:
+            await asyncio.sleep(_LINGER)
             return
+        await self._asking.gathered()
         asked: list[Asked] = []
         while self._asking and len(asked) < _MOST_ASKED:
-            each = self._asking.popleft()
+            each = self._asking.pop()
             if each.answer.done():
                 # Its caller has gone.
-                self._waiting -= len(each.batch.events)
+                self._let_go(each.batch)
             else:
                 asked.append(each)
         if not asked:
@@ -263,16 +257,20 @@ class Recorder:
         number, received = asked[0].batch.number, min(event.event_ms for each in asked for event in each.batch.events)
         self._under_way[number] = received
         try:
-            if self._decides_now:
-                # What is to be queued, and cannot be, is decided like the rest.
-                asked = [each for each in asked if not (each.respond_async and await self._queue(each))]
-                if not asked or await self._ask_ledger(asked):
-                    return
-            for each in asked:
-                if not await self._queue(each):
-                    self._settle(each, None)
+            with self._asking.handled(len(asked)):
+                await self._answer(asked)
         finally:
             del self._under_way[number]
+
+    async def _answer(self, asked: Sequence[Asked]) -> None:
+        if self._decides_now:
+            # What is to be queued, and cannot be, is decided like the rest.
+            asked = [each for each in asked if not (each.respond_async and await self._queue(each))]
+            if not asked or await self._ask_ledger(asked):
+                return
+        for each in asked:
+            if not await self._queue(each):
+                self._settle(each, None)
 
     @property
     def _decides_now(self) -> bool:
@@ -285,14 +283,13 @@ class Recorder:
         try:
             answers = await self.writing.write(rows, seconds=self._limits.patience, is_answered=True)
         except (PostgresUnavailableError, OtherTimelineError) as error:
-            if self.health.ledger:
-                log.warning("ledger_unavailable", reason=str(error) or type(error).__name__)
-            self.health.ledger = False
+            self._lose_ledger(error)
             return False
         except Exception:
             # Whatever it is: the callers must not wait for ever.
             log.exception("asking_failed")
             return False
+        self._find_ledger()
         start = 0
         for each in asked:
             end = start + len(each.batch.events)
@@ -300,9 +297,21 @@ class Recorder:
             start = end
         return True
 
+    def _lose_ledger(self, error: Exception) -> None:
+        """Go on without the ledger until a heartbeat, or a batch where there was no room for one, says otherwise."""
+        if self.health.ledger:
+            log.warning("ledger_unavailable", reason=str(error) or type(error).__name__)
+        self.health.ledger = False
+        self.health.room = self.health.room and not isinstance(error, PostgresFullError)
+
+    def _find_ledger(self) -> None:
+        """Go on with a ledger that has just taken a batch for which it had no room."""
+        if not self.health.room:
+            self.health.room, self.health.ledger = True, self.health.beats
+
     def _settle(self, asked: Asked, answers: list[Answer] | None) -> None:
         """Tell a caller what became of its events; None: nothing is promised about them."""
-        self._waiting -= len(asked.batch.events)
+        self._let_go(asked.batch)
         if asked.answer.done():
             return
         if answers is None:
@@ -346,7 +355,7 @@ class Recorder:
             if self._closing:
                 await asyncio.sleep(_LINGER)
                 return
-            if self._pending:
+            if self.backlog:
                 # Rewards that wait until every process has written again: nobody wakes this one up for them.
                 await asyncio.sleep(_RETRY)
             else:
@@ -360,15 +369,16 @@ class Recorder:
             await self.writing.write(rows, entry=max(entries, key=place, default=None))
         except (PostgresUnavailableError, OtherTimelineError) as error:
             log.debug("waiting_for_ledger", reason=str(error))
-            self.health.ledger = self.health.ledger and not isinstance(error, OtherTimelineError)
+            if isinstance(error, PostgresFullError | OtherTimelineError):
+                self._lose_ledger(error)
             await asyncio.sleep(_RETRY)
             return
-        self._take_off(ready)
-        self._waiting -= len(rows)
+        self._find_ledger()
+        self.backlog.take_off(ready)
         for pending in ready:
-            pending.is_written = True
+            self._let_go(pending.batch)
             if pending.recorded is not None:
-                _tell(pending.recorded, recorded=True)
+                tell(pending.recorded, recorded=True)
 
     async def _gathered(self) -> None:
         """Wait for more rows, unless there are many or somebody wants to read what is written."""
@@ -380,33 +390,25 @@ class Recorder:
 
     def _ready(self) -> list[Pending]:
         """Return the oldest batches that may be written now."""
-        ready: list[Pending] = []
-        size = 0
-        for pending in self._pending:
-            if size >= MOST_ROWS:
-                break
-            if self.others_follow or not pending.is_decided:
-                ready.append(pending)
-                size += len(pending.batch.events)
-        return ready if self.writing.timeline else []
-
-    def _take_off(self, written: Sequence[Pending]) -> None:
-        """Take batches off that are written: nearly always the oldest ones."""
-        gone = {id(pending) for pending in written}
-        while self._pending and id(self._pending[0]) in gone:
-            gone.remove(id(self._pending.popleft()))
-        if gone:
-            self._pending = deque(pending for pending in self._pending if id(pending) not in gone)
+        return self.backlog.ready(decided=self.others_follow) if self.writing.timeline else []
 
     def _pend(self, pending: Pending) -> None:
-        self._pending.append(pending)
+        self.backlog.add(pending)
         self._pending_wake.set()
+
+    def _take_in(self, events: Sequence[Event]) -> bool:
+        """Count events as waiting; return False if there is no room for them."""
+        size = size_of(events)
+        if self._size - self.backlog.saved + size > self._limits.memory:
+            return False
+        self._waiting += len(events)
+        self._size += size
+        return True
+
+    def _let_go(self, batch: Batch) -> None:
+        self._waiting -= len(batch.events)
+        self._size -= size_of(batch.events)
 
     def _batch(self, events: Sequence[Event]) -> Batch:
         self._number += 1
         return Batch(self._number, tuple(events))
-
-
-def _tell(future: asyncio.Future[bool], *, recorded: bool) -> None:
-    if not future.done():
-        future.set_result(recorded)

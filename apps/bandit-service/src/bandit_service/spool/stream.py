@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import batched
 from typing import Any, Final, cast
 
 import msgspec
@@ -24,6 +25,10 @@ _PROBE_KEPT: Final = 3_600
 
 class SpoolUnavailableError(Exception):
     """The store could not be reached, did not answer in time, or refused the command."""
+
+
+class ClusterError(SpoolUnavailableError):
+    """The store is one node of several, and has only some of the keys. This service knows one server, not several."""
 
 
 class StreamLostError(Exception):
@@ -59,8 +64,13 @@ class Streams:
         await self._redis.aclose()
 
     async def create(self, name: str) -> None:
-        """Begin the stream of a process that the ledger knows. Its name comes first, so that it is found if need be."""
+        """Begin the stream of a process that the ledger knows. Its name comes first, so that it is found if need be.
+
+        Raises:
+            ClusterError: the store is a cluster's.
+        """
         with _translated():
+            await refuse_cluster(self._redis)
             await cast("Any", self._redis.sadd(STREAMS, name))
             await self._redis.xadd(stream_key(name), {_OPENED: b""})
 
@@ -76,24 +86,33 @@ class Streams:
             raise StreamLostError(name)
         return cast("bytes", entry).decode()
 
+    async def append_all(self, name: str, batches: Sequence[Batch]) -> list[str]:
+        """Append batches and return the ids of their entries.
+
+        Raises:
+            StreamLostError: there is no such stream any more.
+        """
+        with _translated():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for batch in batches:
+                    pipe.xadd(stream_key(name), {_BATCH: encode_batch(batch)}, nomkstream=True)
+                entries: list[bytes | None] = await pipe.execute()
+        if None in entries:
+            raise StreamLostError(name)
+        return [cast("bytes", entry).decode() for entry in entries]
+
     async def replace(self, name: str, batches: Sequence[Batch]) -> None:
         """Append batches, and drop what was in the stream before them.
 
         Raises:
             StreamLostError: there is no such stream any more.
         """
-        first: bytes | None = None
-        for start in range(0, len(batches), _PAGE):
-            with _translated():
-                async with self._redis.pipeline(transaction=False) as pipeline:
-                    for batch in batches[start : start + _PAGE]:
-                        pipeline.xadd(stream_key(name), {_BATCH: encode_batch(batch)}, nomkstream=True)
-                    entries = await pipeline.execute()
-            if None in entries:
-                raise StreamLostError(name)
+        first: str | None = None
+        for some in batched(batches, _PAGE):
+            entries = await self.append_all(name, some)
             first = first or entries[0]
         if first is not None:
-            await self.trim(name, first.decode())
+            await self.trim(name, first)
 
     async def trim(self, name: str, first: str) -> None:
         """Drop the entries before one."""
@@ -164,6 +183,17 @@ class Streams:
             self._probed = {name: entry.decode()}
         if has_gone_back or not is_there:
             raise StreamLostError(name)
+
+
+async def refuse_cluster(client: redis.asyncio.Redis) -> None:
+    """Raise ClusterError if other nodes have some of the keys. A cluster of one node is like any other server."""
+    try:
+        info: dict[str, Any] = await cast("Any", client).execute_command("CLUSTER INFO")
+    except ResponseError:
+        # It is no cluster, or it does not say.
+        return
+    if int(info["cluster_size"]) > 1:
+        raise ClusterError(f"it is one of {info['cluster_size']} nodes of a cluster")
 
 
 def _decoded(data: bytes) -> Batch | bytes:

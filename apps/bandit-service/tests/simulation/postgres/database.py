@@ -21,7 +21,7 @@ SKIPPED_IDS = 32
 
 
 class _Commit(NamedTuple):
-    """A commit in the log: when it was, what to put back to take it out, and the counters before it."""
+    """A commit in the log: when it was, what to put back to take it out, its id, and the identity columns then."""
 
     at: float
     before: list[tuple[Table, Key, Any]]
@@ -139,7 +139,7 @@ class Database:
             commit = self._log.pop()
             for table, key, row in reversed(commit.before):
                 table.put(key, row)
-            self._xid = min(self._xid, commit.xid)
+            self._xid = min(self._xid, commit.xid - 1)
             self._ids = commit.ids
             lost += 1
         self.skip_ids(skip)

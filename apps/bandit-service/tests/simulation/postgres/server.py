@@ -81,10 +81,9 @@ class SimulatedPostgres:
 
     def kill(self) -> None:
         """Stop at once: what is not committed is lost, and nobody can connect."""
-        self.is_frozen = False
-        self._thawing.clear()
         self.is_up = False
         self.end_sessions(psycopg.OperationalError)
+        self.thaw()
 
     def start(self) -> None:
         """Start again, with everything that was committed."""
@@ -120,8 +119,6 @@ class SimulatedPostgres:
             old: What becomes of the sessions of the old primary. They end; or the old primary stays, behind something
                 that keeps connections, read-only or as a standby, with what the new one has lost.
         """
-        self.is_frozen = False
-        self._thawing.clear()
         # What no standby has confirmed is on none.
         self._held.clear()
         if old != "ended" and self.is_up:
@@ -132,6 +129,7 @@ class SimulatedPostgres:
         self.database.is_read_only = False
         self.holds_commits = False
         self.is_up = True
+        self.thaw()
         return lost
 
     def set_read_only(self, *, is_read_only: bool = True) -> None:

@@ -148,7 +148,9 @@ class Session:
 
     def _commit(self) -> Outcome | asyncio.Future[Outcome]:
         transaction = self._transaction
-        if transaction is not None and transaction.xid is not None and self.server.holds_commits:
+        if transaction is not None and transaction.is_logged and self.server.holds_commits:
+            # It gives its snapshot up before others see what it has done.
+            transaction.snapshot_xmin = None
             answer = self._answer = self._new_answer()
             self.server.hold(self)
             return answer

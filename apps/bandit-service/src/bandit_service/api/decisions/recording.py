@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 
 from bandit_service.domain.event import Event
 from bandit_service.domain.problems import Expired, Invalid, TooMany, Unavailable
@@ -16,10 +15,8 @@ class Recording:
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
-
-    def record(self, events: Sequence[Event]) -> asyncio.Future[bool]:
-        """Hand in events of a decision; the future tells whether they are recorded."""
-        return self._recorder.record(events)
+        # Hands in events of a decision; the future tells whether they are recorded.
+        self.record = recorder.record
 
     def decide(
         self, event: Event, *, respond_async: bool = False, may_wait: bool = True

@@ -125,8 +125,9 @@ class Decisions:
             if isinstance(outcome, OwnDecision):
                 return await self._again(begun.decision_id, outcome, begun.served)
         is_recorded = begun.recorded is None or await begun.recorded
+        answer = _response(begun, recorded=is_recorded)
         self._count(begun)
-        return _response(begun, recorded=is_recorded)
+        return answer
 
     async def activate(self, request: ActivateRequest, principal: Principal) -> ActivateResponse:
         """Count a deferred decision from now on.

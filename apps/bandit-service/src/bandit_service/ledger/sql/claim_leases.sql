@@ -2,7 +2,7 @@
 -- are held now. A lease of another timeline is taken anew: a failover may have lost what was done under its token.
 WITH vacant AS (
     SELECT experiment_id FROM leases
-    WHERE CASE WHEN holder = %(holder)s THEN token < timeline_base() ELSE
+    WHERE CASE WHEN holder = %(holder)s THEN token < (SELECT timeline_base()) ELSE
         -- A subquery and no join: it is looked at again when the row has changed meanwhile.
         (
             SELECT dead OR heartbeat_at < clock_timestamp() - make_interval(secs => %(life)s)

@@ -1,5 +1,5 @@
 -- Only while nothing was written for it since: what came later has raised the count.
-DELETE FROM open_buckets USING unnest(%(slots)s::smallint[], %(events)s::bigint[]) AS closed (slot, events)
+DELETE FROM open_buckets USING unnest(%(slots)s::bigint[], %(events)s::bigint[]) AS closed (slot, events)
 WHERE experiment_id = %(experiment_id)s
     AND bucket = timestamptz 'epoch' + %(bucket_ms)s * interval '1 millisecond'
     AND open_buckets.slot = closed.slot

@@ -74,8 +74,9 @@ WITH given AS (
     FROM (SELECT DISTINCT experiment_id, decision_id, decision_time FROM inserted WHERE settles) AS decision
     GROUP BY experiment_id
 ), open AS (
+    -- A row of its own for each process and minute: see slots.py.
     INSERT INTO open_buckets AS waiting (experiment_id, bucket, slot, events)
-    SELECT experiment_id, bucket, %(slot)s, count(*)
+    SELECT experiment_id, bucket, %(slot)s::bigint / 12000 * 1000 + mod(%(slot)s::bigint, 1000), count(*)
     FROM inserted WHERE bucket IS NOT NULL
     GROUP BY 1, 2
     ORDER BY 1, 2

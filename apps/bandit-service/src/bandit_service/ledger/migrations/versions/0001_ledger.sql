@@ -89,19 +89,21 @@ CREATE INDEX bandit_events_by_recorded_at ON bandit_events USING brin (recorded_
 CREATE INDEX bandit_events_by_turn ON bandit_events (experiment_id, batch) WHERE kind = 'outcome';
 
 -- Sums of what bandit_events holds, raised by the statement that inserts the events. `slot` spreads one key over the
--- processes that write it. Segment '' is that of an experiment without segments.
+-- processes that write it and over time; older slots are merged into slot 0. Segment '' is that of an experiment without
+-- segments.
 CREATE TABLE arm_totals (
     experiment_id   text NOT NULL,
     arm_index       int NOT NULL,
     stratum         text NOT NULL,
     segment         text NOT NULL,
     weights_version bigint NOT NULL,
-    slot            smallint NOT NULL,
+    slot            bigint NOT NULL,
     decisions       bigint NOT NULL DEFAULT 0,
     rewards         bigint NOT NULL DEFAULT 0,
     reward_micro    bigint NOT NULL DEFAULT 0,
     square_micro    numeric NOT NULL DEFAULT 0,     -- squares of rewards in millionths, each rounded half up
-    PRIMARY KEY (experiment_id, arm_index, stratum, segment, weights_version, slot)
+    -- Slots that are read lie together, apart from what is left of those that were merged.
+    PRIMARY KEY (experiment_id, slot, arm_index, stratum, segment, weights_version)
 ) WITH (fillfactor = 50);
 
 -- Sums of events whose partition was dropped: arm_totals = these + the fold of bandit_events.
@@ -130,7 +132,8 @@ CREATE TABLE exposures (
     decision_id   text NOT NULL,
     decision_time timestamptz NOT NULL,
     stratum       text NOT NULL,
-    PRIMARY KEY (experiment_id, unit_hash)
+    -- Units of an experiment are counted by stratum from the index alone.
+    PRIMARY KEY (experiment_id, unit_hash) INCLUDE (stratum)
 );
 
 -- Decisions, and direct rewards, under ids of their callers.
@@ -158,7 +161,7 @@ CREATE TABLE unsettled (
 CREATE TABLE open_buckets (
     experiment_id text NOT NULL,
     bucket        timestamptz NOT NULL,
-    slot          smallint NOT NULL,
+    slot          bigint NOT NULL,
     events        bigint NOT NULL,
     PRIMARY KEY (experiment_id, bucket, slot)
 ) WITH (fillfactor = 50);
@@ -298,9 +301,10 @@ CREATE FUNCTION ledger_is_whole() RETURNS boolean LANGUAGE sql STABLE
 CREATE FUNCTION timeline_base() RETURNS bigint LANGUAGE sql STABLE
     RETURN (('x' || ledger_timeline())::bit(32)::bigint - 1) * 1000000000;
 
--- The square of a number of millionths in millionths, rounded half up.
+-- The square of a number of millionths in millionths, rounded half up. The quotient of two numerics has 16 digits or so;
+-- div() is exact.
 CREATE FUNCTION square_micro(micro bigint) RETURNS numeric LANGUAGE sql IMMUTABLE
-    RETURN floor((micro::numeric * micro + 500000) / 1000000);
+    RETURN div(micro::numeric * micro + 500000, 1000000);
 
 -- What a fold of the events gives for arm_totals, all slots together.
 CREATE VIEW folded_events AS
