@@ -35,8 +35,12 @@ class MirrorMonitor:
             if key.endswith(b":totals") and isinstance(value, bytes):
                 self._compare(key, (json.loads(value)["as_of"],), _OVERLAP)
             elif key.endswith(b":weights") and isinstance(value, bytes):
-                record = json.loads(value)
-                self._compare(key, (record["token"], record["version"]), 0)
+                self._compare(key, (self._token(key), json.loads(value)["version"]), 0)
+
+    def _token(self, key: bytes) -> int:
+        """Return the token of the lease under which weights were written."""
+        written = self._redis.data.values.get(key.rpartition(b":")[0] + b":written")
+        return int(written[b"weights"].split()[0]) if isinstance(written, dict) else 0
 
     def _compare(self, key: bytes, new: tuple[float, ...], most: float) -> None:
         known = self._known.get(key, new)

@@ -292,7 +292,13 @@ class Replica:
         generator = np.random.Generator(np.random.PCG64(self._rng.getrandbits(64)))
         lookup, claims, recording = ExperimentLookup(self.cache), OwnIds(redis), Recording(self.recorder)
         ids = DecisionIds(_KEYS, Entropy(self._rng.randbytes, block=256).take)
-        resolver = DecisionResolver(lookup=lookup, ids=ids, claims=claims, repository=OwnIdsRepository(pool))
+        resolver = DecisionResolver(
+            lookup=lookup,
+            ids=ids,
+            claims=claims,
+            repository=OwnIdsRepository(pool),
+            is_store_whole=self.recorder.is_store_whole,
+        )
         uniforms = Uniforms(generator, block=64)
         self.decisions = Decisions(
             lookup=lookup,

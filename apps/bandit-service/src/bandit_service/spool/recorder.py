@@ -153,6 +153,21 @@ class Recorder:
         """Go on without the stream, of which nothing is left; whoever keeps this process registered begins another."""
         self.stream, self.spool_was_lost = None, True
 
+    async def is_store_whole(self) -> bool:
+        """Ask the store whether it has everything that it had; False if it has ever lost something, or does not say."""
+        stream = self.stream
+        if stream is None or self.spool_was_lost:
+            return False
+        try:
+            await stream.probe()
+        except StreamLostError:
+            if self.stream is stream:
+                self.lose_stream()
+            return False
+        except SpoolUnavailableError:
+            return False
+        return True
+
     def close(self) -> None:
         """Ask `run` to end once everything is written."""
         self._closing = True
@@ -336,17 +351,7 @@ class Recorder:
         store has not lost what others claimed.
         """
         is_own = any(event.kind == "decision" and event.claim is not None for event in batch.events)
-        if not is_own:
-            return True
-        if self.health.beats or self.stream is None:
-            return False
-        try:
-            await self.stream.probe()
-        except StreamLostError:
-            self.lose_stream()
-        except SpoolUnavailableError:
-            return False
-        return not self.spool_was_lost
+        return not is_own or (not self.health.beats and await self.is_store_whole())
 
     async def _pending_turn(self) -> None:
         ready = self._ready()
