@@ -147,7 +147,8 @@ def _changed(draw: st.DrawFn, event: Event) -> Event:
     return replace(event, **changes)
 
 
-_slots = st.integers(0, 2)
+# Of processes, and of a process at several times.
+_slots = st.sampled_from([0, 1, 5_001, 17_001])
 _experiments = st.sampled_from(EXPERIMENTS)
 
 
@@ -200,6 +201,10 @@ def _read(draw: st.DrawFn) -> Call:
     async def run(ledger: Ledger) -> Any:
         return (
             {name: without(totals, as_of=0) for name, totals in (await ledger.totals.read(ids)).items()},
+            {
+                name: without(totals, as_of=0)
+                for name, totals in (await ledger.totals.read(ids, dict.fromkeys(ids, 5_000))).items()
+            },
             await ledger.totals.changed(ids),
             await ledger.agreement.differences(),
             await ledger.leases["p0"].unsettled(ids),
@@ -360,6 +365,16 @@ def _change(draw: st.DrawFn) -> Call:
 
 
 @st.composite
+def _merge(draw: st.DrawFn) -> Call:
+    before = draw(st.sampled_from([2, 6_000, 20_000]))
+
+    async def run(ledger: Ledger) -> Any:
+        return await ledger.totals.merge([experiment.id for experiment in EXPERIMENTS], before)
+
+    return Call(f"merge before {before}", run)
+
+
+@st.composite
 def _fail_over(draw: st.DrawFn) -> Call:
     number = draw(st.sampled_from([1, 2, 10]))
 
@@ -393,5 +408,6 @@ _calls = st.one_of(
     _retire(),
     _change(),
     _fail_over(),
+    _merge(),
 )
 programs = st.builds(lambda first, rest: [first, *rest], _write(), st.lists(_calls, min_size=1, max_size=20))

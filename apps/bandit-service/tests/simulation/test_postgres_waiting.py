@@ -12,8 +12,9 @@ from msgspec.structs import replace
 from psycopg import errors
 
 from bandit_local.testing.servers import MIGRATED, NewDatabase
-from bandit_service.domain.event import Event
+from bandit_service.domain.event import Event, Row
 from bandit_service.ledger import maintenance
+from bandit_service.ledger.arrays import TEXT, packed
 from bandit_service.ledger.leases import Lease, lock
 from bandit_service.ledger.pool import PostgresUnavailableError, connected
 
@@ -179,6 +180,44 @@ async def test_a_commit_that_waits_for_a_standby_is_not_seen(ledger: Ledger) -> 
         finally:
             await ledger.release_commits()
     assert await decisions_counted(ledger) == 1
+
+
+async def test_a_commit_is_made_when_its_client_waits_no_longer_for_a_standby(ledger: Ledger) -> None:
+    await ledger.hold_commits()
+    try:
+        with pytest.raises(PostgresUnavailableError, match="standby has not confirmed"):
+            await ledger.writer.write([Row(1, 0, event())], "00000001", timeout=0.3)
+        with pytest.raises(PostgresUnavailableError, match="standby has not confirmed"):
+            await ledger.producers.enter_lost(["p5"])
+        assert await decisions_counted(ledger) == 1
+    finally:
+        await ledger.release_commits()
+    assert "p5" in {producer.name for producer in await ledger.producers.all()}
+
+
+async def test_a_merge_takes_what_a_batch_leaves_that_it_waited_for(ledger: Ledger) -> None:
+    ledger.writer.slot = 1_000
+    assert len((await ledger.writer.write([Row(1, 0, event("a"))], "00000001")).inserted) == 1
+    async with begun(ledger) as first:
+        await first.insert(event("b"), batch=2)
+        async with meanwhile(ledger.totals.merge([EXPERIMENT.id], 2_000)) as merging:
+            await first.commit()
+            assert await merging == {EXPERIMENT.id}
+    assert [(row["slot"], row["decisions"]) for row in (await ledger.tables())["arm_totals"]] == [(0, 2)]
+
+
+async def test_a_batch_that_waited_for_a_merge_begins_a_row_anew(ledger: Ledger) -> None:
+    ledger.writer.slot = 1_000
+    await ledger.writer.write([Row(1, 0, event("a"))], "00000001")
+    async with begun(ledger) as first, begun(ledger) as second:
+        merged = await first.do("merge_totals", experiment_ids=packed(TEXT, [EXPERIMENT.id]), before=2_000)
+        assert merged == [(EXPERIMENT.id,)]
+        async with meanwhile(second.insert(event("b"), batch=2)) as batch:
+            await first.commit()
+            assert await batch == 1
+        await second.commit()
+    rows = (await ledger.tables())["arm_totals"]
+    assert sorted((row["slot"], row["decisions"]) for row in rows) == [(0, 1), (1_000, 1)]
 
 
 async def test_a_commit_under_way_is_waited_for_as_its_statement_was(ledger: Ledger) -> None:

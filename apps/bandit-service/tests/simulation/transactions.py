@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 
 from bandit_service.domain.event import Event, Row
-from bandit_service.ledger.pool import LedgerConnection, statement
+from bandit_service.ledger.pool import LedgerConnection, numbered_statement, statement
 
 from .ledgers import TIMELINE, Ledger
 
@@ -30,8 +30,11 @@ class Transaction:
     async def insert(self, *events: Event, batch: int = 1) -> int:
         """Execute the batch statement; return how many events were new."""
         rows = [Row(batch, place, event) for place, event in enumerate(events)]
-        inserted, _ = await self._ledger.writer._insert(self.connection, rows, TIMELINE)
-        return len(inserted)
+        insert, parameters = numbered_statement("insert_batch"), self._ledger.writer._parameters(rows, TIMELINE)
+        cursor = self.connection.raw_cursor()
+        await cursor.execute(insert.text, [parameters[name] for name in insert.names])
+        [(_, batches, *_)] = await cursor.fetchall()
+        return len(batches or ())
 
     async def commit(self) -> None:
         await self.connection.execute("COMMIT")
@@ -48,9 +51,6 @@ async def begun(ledger: Ledger, *, seconds: float = 10.0, idle_seconds: float = 
         await connection.execute(
             b"BEGIN; SET LOCAL statement_timeout = %d; SET LOCAL idle_in_transaction_session_timeout = %d" % settings
         )
-        if ledger.simulated is None:
-            # The tests' server has it switched off, since nobody pulls its plug.
-            await connection.execute("SET LOCAL synchronous_commit = on")
         try:
             yield Transaction(ledger, connection)
         finally:
