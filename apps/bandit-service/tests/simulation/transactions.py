@@ -5,14 +5,32 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, Final
 
 import psycopg
+from msgspec.structs import replace
 
 from bandit_service.domain.event import Event, Row
 from bandit_service.ledger.pool import LedgerConnection, numbered_statement, statement
 
 from .ledgers import TIMELINE, Ledger
+from .random_events import EXPERIMENTS, START_MS
+
+EXPERIMENT: Final = EXPERIMENTS[0]
+HELD: Final[dict[str, Any]] = {"experiment_id": EXPERIMENT.id, "holder": "p0", "token": 1}
+TURN: Final[dict[str, Any]] = {**HELD, "timeline": TIMELINE}
+
+
+def event(decision_id: str = "d", **fields: Any) -> Event:
+    given = Event(
+        EXPERIMENT.id, decision_id, "decision", START_MS, START_MS, 0, "bandit", counted=True, weights_version=1
+    )
+    return replace(given, **fields)
+
+
+async def decisions_counted(ledger: Ledger) -> int:
+    [(counted, _)] = (await ledger.totals.changed([EXPERIMENT.id])).values()
+    return counted
 
 
 class Transaction:
