@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable
 from typing import Any, Final
 
 from psycopg import AsyncConnection, sql
@@ -41,9 +39,7 @@ async def wait_for_turn(connection: AsyncConnection[Any]) -> None:
     await connection.execute("SELECT pg_advisory_xact_lock(%s)", [_TURN])
 
 
-async def outlive(
-    pool: Pool, transaction_id: int, *, patience: float, monotonic: Callable[[], float] = time.monotonic
-) -> None:
+async def outlive(pool: Pool, transaction_id: int, *, patience: float) -> None:
     """Return once no transaction runs that may not have seen what a committed one has changed.
 
     First those that have a snapshot from before are waited for: as long as a batch may take, since a longer one only
@@ -53,13 +49,14 @@ async def outlive(
     Raises:
         StillRunningError: it takes more than `patience` seconds.
     """
-    started = monotonic()
+    now = asyncio.get_running_loop().time
+    started = now()
     has_snapshots, last_id = True, transaction_id
     while True:
         async with connected(pool) as connection:
             cursor = await connection.execute(statement("older_transactions"), {"id": last_id})
             has_written, has_begun = await cursor.fetchone() or (False, False)
-            waited = monotonic() - started
+            waited = now() - started
             if has_snapshots and (not has_begun or waited > WRITE_TIMEOUT + 1):
                 has_snapshots, last_id = False, await _new_id(connection)
                 continue

@@ -186,7 +186,9 @@ class Commands:
         return write.sha
 
     def execute_command(self, name: str, *arguments: Argument) -> Any:
-        """Execute EVALSHA, the only command that the service sends as such: a model of write.lua."""
+        """Execute what the service sends as such: EVALSHA, a model of write.lua."""
+        if name == "CLUSTER INFO":
+            raise ResponseError("ERR This instance has cluster support disabled")
         sha, count, *rest = arguments
         if name != "EVALSHA" or sha != script("write").sha:
             raise ResponseError(f"the simulation knows no command {name}")

@@ -150,7 +150,7 @@ class SimulatedRedis:
             reply = self._commands.execute(name, arguments, options)
         except RedisError as error:
             return error
-        if name == "execute_command":
+        if name == "execute_command" and arguments[0] == "EVALSHA":
             self.on_script([raw(key) for key in arguments[3 : 3 + int(arguments[2])]])
         return reply
 
