@@ -23,7 +23,8 @@ MEASURED := $(if $(and $(ARGS),$(if $(CI),,1)),,rm -rf .local/coverage; COVERAGE
 PYTEST := $(BIN)/pytest -n auto --durations=20
 
 .DEFAULT_GOAL := help
-.PHONY: help run pipeline test test-fast lint types check verify bench manifests dashboards wheels lock image-locks setup clean FORCE
+.PHONY: help run pipeline test test-fast lint types check verify simulate simulate-coverage bench manifests dashboards wheels lock image-locks setup \
+	clean FORCE
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +62,19 @@ check: lint types test ## Everything a change has to pass: lint, types, test
 verify: $(READY) ## Run the long simulations and write their tables into docs/
 	@$(BIN)/pytest -m verify $(ARGS)
 	@$(BIN)/python docs/studies/write_tables.py
+
+simulate: $(READY) ## Run the schedule of a seed on the simulated stores (SEED=7; COUNT=100 from that seed on, over all cores)
+	@PYTHONPATH=apps/bandit-service/tests $(BIN)/python -m simulation --seed $(or $(SEED),0) --count $(or $(COUNT),1) \
+		--workers $(if $(COUNT),$(shell nproc 2>/dev/null || echo 2),1) $(ARGS)
+
+# Of the parts that the simulation is about, by it alone: which lines and branches are never taken.
+simulate-coverage: $(READY) ## Report which branches of ledger, spool, mirror and outcomes the simulation takes (SEED, COUNT: 200)
+	@rm -f .local/coverage/simulation
+	@PYTHONHASHSEED=0 PYTHONPATH=apps/bandit-service/tests $(BIN)/coverage run --branch --source=bandit_service \
+		--data-file=.local/coverage/simulation --rcfile=/dev/null -m simulation \
+		--seed $(or $(SEED),0) --count $(or $(COUNT),200) --whole
+	@$(BIN)/coverage report --data-file=.local/coverage/simulation --rcfile=/dev/null --show-missing \
+		--include='*/ledger/*,*/spool/*,*/mirror/*,*/domain/outcome.py,*/allocation/settler.py,*/api/decisions/own_ids.py'
 
 bench: $(READY) ## Measure speed against named references in one run (options: ARGS="--help")
 	@PYTHONPATH=apps/bandit-service $(BIN)/python -m benchmarks $(ARGS)

@@ -213,7 +213,13 @@ class Replica:
         ids = DecisionIds(settings.decision_keys, Entropy(secrets.token_bytes).take)
         self.lookup = ExperimentLookup(self._cache)
         claims = OwnIds(self._redis)
-        resolver = DecisionResolver(lookup=self.lookup, ids=ids, claims=claims, repository=OwnIdsRepository(self._pool))
+        resolver = DecisionResolver(
+            lookup=self.lookup,
+            ids=ids,
+            claims=claims,
+            repository=OwnIdsRepository(self._pool),
+            is_store_whole=self._recorder.is_store_whole,
+        )
         recording = Recording(self._recorder)
         uniforms = Uniforms(rng)
         self.decisions = Decisions(

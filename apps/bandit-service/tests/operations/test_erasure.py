@@ -7,9 +7,10 @@ import pytest
 
 from bandit_service.domain.units import hashed_unit
 from bandit_service.ledger.agreement import Agreement
+from bandit_service.ledger.errors import PostgresUnavailableError
 from bandit_service.ledger.maintenance import StillRunningError
 from bandit_service.ledger.partitions import Partitions
-from bandit_service.ledger.pool import Pool
+from bandit_service.ledger.pool import Pool, make_pool
 from bandit_service.ledger.units import UnitsRepository
 from bandit_service.operations.erasure import Erased, Erasure
 from bandit_service.operations.partitions import PartitionKeeper
@@ -39,6 +40,14 @@ async def units(pool: Pool) -> list[str | None]:
 
 async def exposed(pool: Pool) -> list[str]:
     return [name for (name,) in await rows(pool, "SELECT encode(unit_hash, 'hex') FROM exposures")]
+
+
+async def test_an_old_primary_is_not_believed(postgres_dsn: str, pool: Pool) -> None:
+    """Sessions may outlive a failover, on a server that is read-only from then on."""
+    assert await UnitsRepository(pool).timeline() == "00000001"
+    async with make_pool(f"{postgres_dsn} options='-c default_transaction_read_only=on'") as old:
+        with pytest.raises(PostgresUnavailableError):
+            await UnitsRepository(old).timeline()
 
 
 async def test_events_lose_the_unit_and_its_context_and_the_sums_stay(

@@ -12,6 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
+from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
 
 from bandit_service.domain.experiment import Experiment
@@ -115,9 +116,7 @@ class Ledger:
 
     async def _commit(self) -> None:
         async with self.pool.connection() as connection:
-            await connection.execute("SET synchronous_commit = on")
             await connection.execute("SELECT pg_logical_emit_message(true, 'a test', '')")
-            await connection.execute("SET synchronous_commit = off")
 
     async def tables(self) -> Tables:
         """Return every row of every table that is modelled."""
@@ -203,7 +202,8 @@ async def restore(pool: Pool) -> None:
 
 @asynccontextmanager
 async def real_ledger(dsn: str) -> AsyncIterator[Ledger]:
-    async with make_pool(dsn, max_size=6) as pool:
+    # The tests' server has it switched off, since nobody pulls its plug.
+    async with make_pool(make_conninfo(dsn, options="-c synchronous_commit=on"), max_size=6) as pool:
         yield Ledger(pool)
 
 

@@ -9,43 +9,22 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 from hypothesis import strategies as st
-from msgspec.structs import replace
 
 from bandit_core.allocation import ArmState, allocate
 from bandit_core.guardrails import Guardrails
 from bandit_core.policies import make_policy
-from bandit_service.domain import outcome as rules
 from bandit_service.domain.allocation import AllocationRecord
 from bandit_service.domain.api_key import ApiKey, Principal
-from bandit_service.domain.event import Event, Row, Stratum
-from bandit_service.domain.experiment import ArmDefinition, Experiment, FeaturesDefinition, PolicyDefinition
+from bandit_service.domain.event import Row
+from bandit_service.domain.experiment import ArmDefinition
 from bandit_service.ledger.experiments import Page, Reason
 from bandit_service.ledger.leases import Lease
 from bandit_service.ledger.linear_outcomes import Checkpoint
 from bandit_service.ledger.pool import connected, statement
 
 from .ledgers import TIMELINE, Ledger, without
+from .random_events import ARMS, END_MS, EXPERIMENTS, START_MS, UNITS, any_experiment, events_of
 
-# Decisions are made from here on; their windows are long over.
-START_MS: Final = 1_700_000_000_000
-END_MS: Final = START_MS + 1_000_000
-ARMS: Final = tuple(ArmDefinition(index, name) for index, name in enumerate("abc"))
-CONTEXTUAL: Final = {"policy": PolicyDefinition("linear_thompson"), "context": FeaturesDefinition(dimension=2)}
-EXPERIMENTS: Final = tuple(
-    Experiment(
-        id=f"e{number}",
-        namespace="default",
-        status="running",
-        revision=1,
-        arms=ARMS,
-        default_arm="a",
-        created_at=START_MS / 1_000,
-        reward_window=100.0,
-        missing_reward="zero" if number % 2 else "ignore",
-        **(CONTEXTUAL if number > 1 else {}),  # type: ignore[arg-type]
-    )
-    for number in range(4)
-)
 ALLOCATION: Final = allocate(
     arms=[ArmState("a", 3.0, 5.0, 6), ArmState("b", 4.0, 4.0, 6)],
     policy=make_policy("thompson", {}),
@@ -53,11 +32,7 @@ ALLOCATION: Final = allocate(
     previous=None,
     seconds_since_change=None,
 )
-UNITS: Final = tuple(f"{number:032x}" for number in range(3))
-_STRATA: Final[tuple[Stratum, ...]] = ("bandit", "bandit", "bandit", "holdout", "paused", "concluded", "direct")
 _HOLDERS: Final = ("p0", "p1", "p2")
-# The ids of decisions are few, so that they meet.
-_DECISIONS: Final = 3
 
 
 async def prepare(ledger: Ledger) -> Any:
@@ -78,82 +53,13 @@ class Call(NamedTuple):
         return self.name
 
 
-@st.composite
-def _events(draw: st.DrawFn, experiment: Experiment) -> list[Event]:
-    """The events of a decision, as the service would write them, and now and then one that is unusual."""
-    stratum = draw(st.sampled_from(_STRATA))
-    is_direct = stratum == "direct"
-    deferred = not is_direct and draw(st.booleans())
-    context = draw(st.sampled_from([None, "[0.5, -1e-7]", "[1.0,2.0]"]))
-    at_ms = START_MS + 700 * draw(st.integers(0, 3))
-    bare = Event(
-        experiment.id,
-        f"d{draw(st.integers(0, _DECISIONS))}",
-        "decision",
-        at_ms,
-        at_ms,
-        draw(st.integers(0, 2)),
-        stratum,
-        counted=False,
-        deferred=deferred,
-        propensity=0.5,
-        weights_version=draw(st.integers(1, 2)),
-        segment=draw(st.sampled_from([None, "de"])),
-    )
-    found = []
-    if not is_direct and draw(st.integers(0, 4)) > 0:
-        treatment = rules.treat_decision(experiment, stratum, at_ms, deferred=deferred)
-        unit = draw(st.sampled_from([None, *UNITS]))
-        found.append(replace(bare, unit_hash=unit, context=context, **treatment._asdict()))
-    if deferred and draw(st.booleans()):
-        treatment = rules.treat_activation(experiment, stratum, at_ms)
-        found.append(replace(bare, kind="activation", event_ms=at_ms + 5_000, **treatment._asdict()))
-    if is_direct or draw(st.booleans()):
-        micro = draw(st.integers(-2_000_000, 2_000_000))
-        has_context = is_direct and context is not None
-        treatment = rules.treat_reward(experiment, stratum, at_ms, micro, deferred=deferred, has_context=has_context)
-        reward = replace(bare, kind="reward", event_ms=at_ms + 9_000, reward_micro=micro, **treatment._asdict())
-        found.append(replace(reward, context=context) if has_context else reward)
-    return [draw(_changed(event)) for event in found]
-
-
-# What is unusual about an event. The last ones no column can hold.
-_CHANGES: Final[tuple[dict[str, Any], ...]] = (
-    {},
-    {},
-    {},
-    {"position": 1, "slate_propensity": 0.25},
-    {"kind": "late", "counted": False},
-    {"reward_micro": None},
-    {"arm_index": 2, "vector": "subset", "revision": 7},
-    {"decision_id": "own-1", "claim": '{"arm": "a", "n": 1.50}'},
-    {"decision_id": "own-1", "claim": '{"arm": "b"}'},
-    {"decision_ms": 1_000, "event_ms": 1_000},
-    {"context": '{"bb": 1, "a": [1e3, -0.0, 1.10], "ü": "\\u00e9\\n"}'},
-    {"bucket_ms": START_MS - START_MS % 1_000},
-    {"decision_id": "a\0b"},
-    {"context": "no JSON"},
-    {"context": '["\\u0000"]'},
-    {"kind": "unheard of"},
-    {"stratum": "unheard of"},
-)
-
-
-@st.composite
-def _changed(draw: st.DrawFn, event: Event) -> Event:
-    changes = draw(st.sampled_from(_CHANGES))
-    if "decision_id" in changes and event.kind not in ("decision", "reward"):
-        return event
-    return replace(event, **changes)
-
-
-_slots = st.integers(0, 2)
-_experiments = st.sampled_from(EXPERIMENTS)
+# Of processes, and of a process at several times.
+_slots = st.sampled_from([0, 1, 5_001, 17_001])
 
 
 @st.composite
 def _write(draw: st.DrawFn) -> Call:
-    events = [event for _ in range(draw(st.integers(1, 4))) for event in draw(_experiments.flatmap(_events))]
+    events = [event for _ in range(draw(st.integers(1, 8))) for event in draw(any_experiment.flatmap(events_of))]
     events += draw(st.lists(st.sampled_from(events), max_size=2)) if events else []
     batch, slot = draw(st.integers(1, 3)), draw(_slots)
     timeline = draw(st.sampled_from([TIMELINE] * 7 + ["0000000A"]))
@@ -194,12 +100,16 @@ def _close(draw: st.DrawFn) -> Call:
 
 @st.composite
 def _read(draw: st.DrawFn) -> Call:
-    ids = draw(st.lists(_experiments.map(lambda experiment: experiment.id), unique=True, max_size=2))
+    ids = draw(st.lists(any_experiment.map(lambda experiment: experiment.id), unique=True, max_size=2))
     windows = dict.fromkeys(ids, draw(st.sampled_from([1.0, 1e9])))
 
     async def run(ledger: Ledger) -> Any:
         return (
             {name: without(totals, as_of=0) for name, totals in (await ledger.totals.read(ids)).items()},
+            {
+                name: without(totals, as_of=0)
+                for name, totals in (await ledger.totals.read(ids, dict.fromkeys(ids, 5_000))).items()
+            },
             await ledger.totals.changed(ids),
             await ledger.agreement.differences(),
             await ledger.leases["p0"].unsettled(ids),
@@ -270,7 +180,7 @@ def _process(draw: st.DrawFn) -> Call:
 
 @st.composite
 def _lease(draw: st.DrawFn) -> Call:
-    holder, experiment = draw(st.sampled_from(_HOLDERS)), draw(_experiments)
+    holder, experiment = draw(st.sampled_from(_HOLDERS)), draw(any_experiment)
     action = draw(st.sampled_from(["claim", "claim", "take", "release"]))
     life, most = draw(st.sampled_from([1_000.0, -1_000.0])), draw(st.integers(1, 5))
 
@@ -289,7 +199,7 @@ def _lease(draw: st.DrawFn) -> Call:
 
 @st.composite
 def _publish(draw: st.DrawFn) -> Call:
-    lease = Lease(draw(_experiments).id, "p0", draw(st.sampled_from([1, 1, 2])))
+    lease = Lease(draw(any_experiment).id, "p0", draw(st.sampled_from([1, 1, 2])))
     turn = draw(st.integers(1, 3))
     weights = {"a": 0.25, "b": 0.75, "ü": 1e-9}
     record = AllocationRecord(
@@ -320,7 +230,7 @@ def _erase(draw: st.DrawFn) -> Call:
 
 @st.composite
 def _refuse(draw: st.DrawFn) -> Call:
-    events = draw(_experiments.flatmap(_events))
+    events = draw(any_experiment.flatmap(events_of))
 
     async def run(ledger: Ledger) -> Any:
         await ledger.writer.refuse(events, "a test")
@@ -343,7 +253,7 @@ def _retire(draw: st.DrawFn) -> Call:
 
 @st.composite
 def _change(draw: st.DrawFn) -> Call:
-    experiment, status = draw(_experiments), draw(st.sampled_from(["running", "paused", "archived"]))
+    experiment, status = draw(any_experiment), draw(st.sampled_from(["running", "paused", "archived"]))
     key = ApiKey(draw(st.sampled_from(["k1", "k2"])), bytes(32), Principal("me", "writer", "*", ""))
 
     async def run(ledger: Ledger) -> Any:
@@ -357,6 +267,16 @@ def _change(draw: st.DrawFn) -> Call:
         )
 
     return Call(f"change {experiment.id} to {status}", run)
+
+
+@st.composite
+def _merge(draw: st.DrawFn) -> Call:
+    before = draw(st.sampled_from([2, 6_000, 20_000]))
+
+    async def run(ledger: Ledger) -> Any:
+        return await ledger.totals.merge([experiment.id for experiment in EXPERIMENTS], before)
+
+    return Call(f"merge before {before}", run)
 
 
 @st.composite
@@ -393,5 +313,6 @@ _calls = st.one_of(
     _retire(),
     _change(),
     _fail_over(),
+    _merge(),
 )
 programs = st.builds(lambda first, rest: [first, *rest], _write(), st.lists(_calls, min_size=1, max_size=20))

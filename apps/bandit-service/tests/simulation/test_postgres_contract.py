@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from bandit_service.ledger.pool import Pool, make_pool
 
 from .ledgers import Ledger, comparable, restore, save, simulated_ledger
-from .programs import UNITS, Call, prepare, programs, raised
+from .programs import Call, prepare, programs, raised
+from .random_events import UNITS
 
 HASHES = frozenset(bytes.fromhex(unit) for unit in UNITS)
 

@@ -21,11 +21,7 @@ from .ledgers import TIMELINE, Ledger
 from .link import ConnectionLostError
 from .postgres import SimulatedPostgres
 from .postgres.statements import UnmodelledStatementError
-from .programs import EXPERIMENTS
-from .test_postgres_waiting import event
-from .transactions import begun, meanwhile
-
-EXPERIMENT = EXPERIMENTS[0]
+from .transactions import EXPERIMENT, begun, event, meanwhile
 
 
 @dataclass

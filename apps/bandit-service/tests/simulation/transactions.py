@@ -5,14 +5,32 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, Final
 
 import psycopg
+from msgspec.structs import replace
 
 from bandit_service.domain.event import Event, Row
-from bandit_service.ledger.pool import LedgerConnection, statement
+from bandit_service.ledger.pool import LedgerConnection, numbered_statement, statement
 
 from .ledgers import TIMELINE, Ledger
+from .random_events import EXPERIMENTS, START_MS
+
+EXPERIMENT: Final = EXPERIMENTS[0]
+HELD: Final[dict[str, Any]] = {"experiment_id": EXPERIMENT.id, "holder": "p0", "token": 1}
+TURN: Final[dict[str, Any]] = {**HELD, "timeline": TIMELINE}
+
+
+def event(decision_id: str = "d", **fields: Any) -> Event:
+    given = Event(
+        EXPERIMENT.id, decision_id, "decision", START_MS, START_MS, 0, "bandit", counted=True, weights_version=1
+    )
+    return replace(given, **fields)
+
+
+async def decisions_counted(ledger: Ledger) -> int:
+    [(counted, _)] = (await ledger.totals.changed([EXPERIMENT.id])).values()
+    return counted
 
 
 class Transaction:
@@ -30,8 +48,11 @@ class Transaction:
     async def insert(self, *events: Event, batch: int = 1) -> int:
         """Execute the batch statement; return how many events were new."""
         rows = [Row(batch, place, event) for place, event in enumerate(events)]
-        inserted, _ = await self._ledger.writer._insert(self.connection, rows, TIMELINE)
-        return len(inserted)
+        insert, parameters = numbered_statement("insert_batch"), self._ledger.writer._parameters(rows, TIMELINE)
+        cursor = self.connection.raw_cursor()
+        await cursor.execute(insert.text, [parameters[name] for name in insert.names])
+        [(_, batches, *_)] = await cursor.fetchall()
+        return len(batches or ())
 
     async def commit(self) -> None:
         await self.connection.execute("COMMIT")
@@ -48,9 +69,6 @@ async def begun(ledger: Ledger, *, seconds: float = 10.0, idle_seconds: float = 
         await connection.execute(
             b"BEGIN; SET LOCAL statement_timeout = %d; SET LOCAL idle_in_transaction_session_timeout = %d" % settings
         )
-        if ledger.simulated is None:
-            # The tests' server has it switched off, since nobody pulls its plug.
-            await connection.execute("SET LOCAL synchronous_commit = on")
         try:
             yield Transaction(ledger, connection)
         finally:

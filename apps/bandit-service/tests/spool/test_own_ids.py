@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import cast
 
 import pytest
 import redis
@@ -16,6 +17,7 @@ from bandit_service.domain.problems import Unavailable
 from bandit_service.ledger.pool import Pool
 from bandit_service.mirror.connection import make_redis
 from bandit_service.mirror.own_ids import OwnIds
+from bandit_service.spool.stream import probe_key
 
 from .conftest import Processes
 from .gate import Gate
@@ -93,8 +95,7 @@ async def test_a_claim_that_redis_did_not_take_goes_there_later(asked: list[Aske
     assert not any(b"mine" in key for key in store.keys())  # noqa: SIM118 (not a dictionary)
     await away.close()
     decisions._claims = a.claims
-    await decisions.decide(event("other", decision_ms=FIRST_MS), claims)
-    assert any(b"mine" in key for key in store.keys())  # noqa: SIM118
+    await until(lambda: any(b"mine" in key for key in store.keys()))  # noqa: SIM118
 
 
 async def test_while_heartbeats_fail_the_claim_is_enough(asked: list[Asked], postgres_gate: Gate, pool: Pool) -> None:
@@ -106,6 +107,29 @@ async def test_while_heartbeats_fail_the_claim_is_enough(asked: list[Asked], pos
     await a.process.written()
     await b.process.written()
     assert await events_in(pool) == ["mine"]
+
+
+async def test_a_claim_that_redis_did_not_take_is_not_enough(asked: list[Asked], postgres_gate: Gate) -> None:
+    a, _ = asked
+    away = Asked(a.process, "redis://127.0.0.1:1")
+    postgres_gate.cut()
+    await until(lambda: not a.process.recorder.health.beats)
+    with pytest.raises(Unavailable):
+        await away.decide("mine", 0)
+    await away.close()
+
+
+async def test_after_redis_went_back_a_claim_is_not_enough(
+    asked: list[Asked], postgres_gate: Gate, store: redis.Redis
+) -> None:
+    a, _ = asked
+    earlier = store.dump(probe_key(a.process.keeper.name or ""))
+    await asyncio.sleep(1.0)
+    postgres_gate.cut()
+    await until(lambda: not a.process.recorder.health.beats)
+    store.restore(probe_key(a.process.keeper.name or ""), 0, cast("bytes", earlier), replace=True)
+    with pytest.raises(Unavailable):
+        await a.decide("mine", 0)
 
 
 async def test_without_any_store_nobody_can_say_which_decision_has_the_id(

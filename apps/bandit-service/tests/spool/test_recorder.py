@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import redis
+from structlog.testing import capture_logs
 
 from bandit_service.domain.event import Batch, Row
 from bandit_service.ledger.pool import Pool
@@ -22,7 +23,7 @@ from bandit_service.spool.answers import (
     UnrecordedError,
 )
 from bandit_service.spool.pending import Limits, Pending
-from bandit_service.spool.stream import stream_key
+from bandit_service.spool.stream import SpoolUnavailableError, StreamLostError, stream_key
 
 from .conftest import Processes
 from .gate import Gate
@@ -270,6 +271,33 @@ async def test_an_idle_process_piles_nothing_up(processes: Processes) -> None:
 
 
 # --- the stream
+
+
+class LosingStream:
+    """A stream that is found lost while an append waits for an answer that does not come."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    async def append(self, batch: Batch) -> str:
+        self._process.recorder.lose_stream()
+        raise SpoolUnavailableError(str(batch.number))
+
+    async def probe(self) -> None:
+        raise StreamLostError
+
+
+async def test_a_stream_that_is_lost_while_an_append_waits_is_no_fault(
+    processes: Processes, postgres_gate: Gate
+) -> None:
+    process = await processes.start()
+    postgres_gate.cut()
+    await until(lambda: not process.recorder.health.beats)
+    process.recorder.stream = LosingStream(process)
+    with capture_logs() as logged:
+        await process.recorder.record([event("d")])
+    assert [each["event"] for each in logged if each["log_level"] == "error"] == []
+    assert process.recorder.stream is None
 
 
 async def test_a_new_stream_begins_with_everything_that_is_not_written(

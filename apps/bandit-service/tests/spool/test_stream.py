@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from typing import cast
 
 import pytest
 import redis
@@ -12,6 +14,7 @@ from bandit_service.spool.stream import (
     SpoolUnavailableError,
     StreamLostError,
     Streams,
+    probe_key,
     stream_key,
     taken_key,
 )
@@ -91,6 +94,26 @@ async def test_trimming_drops_what_is_before_an_entry(streams: Streams) -> None:
     await streams.trim("p", entries[1])
     await streams.take("p")
     assert await taken(streams, "p") == [batch(1), batch(2)]
+
+
+async def test_a_store_that_has_gone_back_to_an_earlier_state_is_seen(streams: Streams, store: redis.Redis) -> None:
+    await streams.create("p")
+    await streams.probe("p")
+    earlier = store.dump(probe_key("p"))
+    await streams.probe("p")
+    store.restore(probe_key("p"), 0, cast("bytes", earlier), replace=True)
+    with pytest.raises(StreamLostError):
+        await streams.probe("p")
+    await streams.probe("p")
+
+
+async def test_probes_at_the_same_time_see_no_loss(redis_url: str) -> None:
+    both = [Streams(redis_url, timeout=5.0) for _ in range(2)]
+    await both[0].create("p")
+    for _ in range(20):
+        await asyncio.gather(*(each.probe("p") for each in both for _ in range(3)))
+    for each in both:
+        await each.close()
 
 
 async def test_an_entry_that_is_no_batch_comes_back_as_it_is(streams: Streams, store: redis.Redis) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable
 from typing import Any, Final
 
 from psycopg import AsyncConnection, sql
@@ -41,25 +39,35 @@ async def wait_for_turn(connection: AsyncConnection[Any]) -> None:
     await connection.execute("SELECT pg_advisory_xact_lock(%s)", [_TURN])
 
 
-async def outlive(
-    pool: Pool, transaction_id: int, *, patience: float, monotonic: Callable[[], float] = time.monotonic
-) -> None:
-    """Return once no statement runs that cannot see what a committed transaction has changed.
+async def outlive(pool: Pool, transaction_id: int, *, patience: float) -> None:
+    """Return once no transaction runs that may not have seen what a committed one has changed.
 
-    A transaction that has written is waited for as long as it takes. A statement that has not written yet is waited
-    for as long as one of a batch may take: a longer one only reads.
+    First those that have a snapshot from before are waited for: as long as a batch may take, since a longer one only
+    reads. One of them may have written meanwhile. A commit gives its snapshot up before others see what it has done. So
+    whoever has written until then is waited for next, as long as it takes.
 
     Raises:
         StillRunningError: it takes more than `patience` seconds.
     """
-    started = monotonic()
+    now = asyncio.get_running_loop().time
+    started = now()
+    has_snapshots, last_id = True, transaction_id
     while True:
         async with connected(pool) as connection:
-            cursor = await connection.execute(statement("older_transactions"), {"id": transaction_id})
+            cursor = await connection.execute(statement("older_transactions"), {"id": last_id})
             has_written, has_begun = await cursor.fetchone() or (False, False)
-        waited = monotonic() - started
-        if not has_written and (not has_begun or waited > WRITE_TIMEOUT + 1):
+            waited = now() - started
+            if has_snapshots and (not has_begun or waited > WRITE_TIMEOUT + 1):
+                has_snapshots, last_id = False, await _new_id(connection)
+                continue
+        if not has_snapshots and not has_written:
             return
         if waited > patience:
             raise StillRunningError("a transaction that began before has not ended; pg_stat_activity shows it")
         await asyncio.sleep(_LOOK_EVERY)
+
+
+async def _new_id(connection: AsyncConnection[Any]) -> int:
+    """Return the id of this transaction, which is higher than that of every other one that has written."""
+    [last_id] = await (await connection.execute("SELECT pg_current_xact_id()::text")).fetchone() or [0]
+    return int(last_id)

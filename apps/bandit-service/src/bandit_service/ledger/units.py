@@ -46,6 +46,8 @@ class UnitsRepository:
     async def timeline(self) -> str:
         """Return the timeline that Postgres is on; a failover changes it."""
         async with connected(self._pool) as connection:
+            # An old primary still answers on sessions that have outlived a failover, but it takes no write.
+            await connection.execute(statement("insert_tombstones"), {"hashes": _bytes([])})
             [timeline] = await (await connection.execute("SELECT ledger_timeline()")).fetchone() or [""]
             return str(timeline)
 

@@ -39,6 +39,9 @@ class OwnStream:
     async def append(self, batch: Batch) -> str:
         return await self._streams.append(self.name, batch)
 
+    async def probe(self) -> None:
+        await self._streams.probe(self.name)
+
 
 class Keeper:
     """Looks after one process's place in the ledger and the spool.
@@ -158,9 +161,12 @@ class Keeper:
                 continue
             try:
                 await self._streams.probe(name)
-            except (SpoolUnavailableError, StreamLostError) as error:
-                # A stream that is lost is begun again by the next beat.
+            except SpoolUnavailableError as error:
                 log.debug("spool_unavailable", reason=str(error))
+            except StreamLostError:
+                # The next beat begins another one.
+                if recorder.stream is stream:
+                    recorder.lose_stream()
             except Exception:
                 log.exception("probing_failed")
             else:

@@ -20,6 +20,10 @@ class Stream(Protocol):
         """Append a batch and return its entry's id; raise SpoolUnavailableError or StreamLostError."""
         ...
 
+    async def probe(self) -> None:
+        """Return if the store has everything that it had; raise SpoolUnavailableError or StreamLostError."""
+        ...
+
 
 @dataclass(slots=True)
 class Pending:
@@ -52,11 +56,12 @@ def place(entry: str) -> tuple[int, int]:
 
 @dataclass(slots=True)
 class Asked:
-    """Events whose answer somebody waits for."""
+    """Events whose answer somebody waits for. `may_wait`: they may be acknowledged before the ledger has decided."""
 
     batch: Batch
     answer: asyncio.Future[list[Answer]]
     respond_async: bool = False
+    may_wait: bool = True
 
 
 @dataclass(slots=True)

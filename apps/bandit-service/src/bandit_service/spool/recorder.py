@@ -89,11 +89,13 @@ class Recorder:
         self._recording.add((tuple(events), future))
         return future
 
-    def decide(self, events: Sequence[Event], *, respond_async: bool = False) -> asyncio.Future[list[Answer]]:
+    def decide(
+        self, events: Sequence[Event], *, respond_async: bool = False, may_wait: bool = True
+    ) -> asyncio.Future[list[Answer]]:
         """Take events of which the first of a key decides; the future tells what became of each.
 
         The future raises UnrecordedError if no store took them in time; they may have been written all the same.
-        `respond_async` queues them in the spool at once.
+        `respond_async` queues them in the spool at once; without `may_wait` they are never queued.
 
         Raises:
             TooManyWaitingError: nothing was taken.
@@ -101,7 +103,7 @@ class Recorder:
         if not self._take_in(events):
             raise TooManyWaitingError
         answer: asyncio.Future[list[Answer]] = asyncio.get_running_loop().create_future()
-        self._asking.add(Asked(self._batch(events), answer, respond_async))
+        self._asking.add(Asked(self._batch(events), answer, respond_async, may_wait))
         return answer
 
     async def first(self, event: Event) -> Duplicate | None:
@@ -150,6 +152,21 @@ class Recorder:
     def lose_stream(self) -> None:
         """Go on without the stream, of which nothing is left; whoever keeps this process registered begins another."""
         self.stream, self.spool_was_lost = None, True
+
+    async def is_store_whole(self) -> bool:
+        """Ask the store whether it has everything that it had; False if it has ever lost something, or does not say."""
+        stream = self.stream
+        if stream is None or self.spool_was_lost:
+            return False
+        try:
+            await stream.probe()
+        except StreamLostError:
+            if self.stream is stream:
+                self.lose_stream()
+            return False
+        except SpoolUnavailableError:
+            return False
+        return True
 
     def close(self) -> None:
         """Ask `run` to end once everything is written."""
@@ -213,18 +230,21 @@ class Recorder:
 
     async def _append(self, batch: Batch) -> str | None:
         """Append a batch to the process's stream; None if the store does not take it."""
-        if self.stream is None or not self.health.spool:
+        # It may be lost, and another one begun, while this waits.
+        stream = self.stream
+        if stream is None or not self.health.spool:
             return None
         try:
             try:
-                return await self.stream.append(batch)
+                return await stream.append(batch)
             except SpoolUnavailableError:
                 # One slow answer is no outage, and without the ledger nobody else takes the events.
                 if self.health.ledger:
                     raise
-                return await self.stream.append(batch)
+                return await stream.append(batch)
         except StreamLostError:
-            self.lose_stream()
+            if self.stream is stream:
+                self.lose_stream()
         except SpoolUnavailableError as error:
             # Whoever keeps this process registered finds out when the store is back.
             log.warning("spool_unavailable", reason=str(error))
@@ -316,7 +336,7 @@ class Recorder:
 
     async def _queue(self, asked: Asked) -> bool:
         """Write events down in the spool, to be decided when the ledger is back; return whether that was done."""
-        entry = await self._append(asked.batch) if self._may_queue(asked.batch) else None
+        entry = await self._append(asked.batch) if asked.may_wait and await self._may_queue(asked.batch) else None
         if entry is None:
             return False
         self._pend(Pending(asked.batch, entry))
@@ -324,14 +344,14 @@ class Recorder:
             asked.answer.set_result([Queued()] * len(asked.batch.events))
         return True
 
-    def _may_queue(self, batch: Batch) -> bool:
+    async def _may_queue(self, batch: Batch) -> bool:
         """Whether events may be acknowledged before the ledger has decided.
 
         A decision under an own id was claimed in the store: that is enough only while the ledger is away, and if the
         store has not lost what others claimed.
         """
         is_own = any(event.kind == "decision" and event.claim is not None for event in batch.events)
-        return not is_own or not (self.health.beats or self.spool_was_lost)
+        return not is_own or (not self.health.beats and await self.is_store_whole())
 
     async def _pending_turn(self) -> None:
         ready = self._ready()

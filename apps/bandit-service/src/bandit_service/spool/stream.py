@@ -14,11 +14,13 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
 from bandit_service.domain.event import Batch, decode_batch, encode_batch
+from bandit_service.spool.pending import place
 
 STREAMS: Final = "bandit:spools"
 _BATCH: Final = b"b"
 _OPENED: Final = b"o"
 _PAGE: Final = 100
+_PROBE_KEPT: Final = 3_600
 
 
 class SpoolUnavailableError(Exception):
@@ -38,6 +40,11 @@ def stream_key(name: str) -> str:
     return f"bandit:spool:{{{name}}}"
 
 
+def probe_key(name: str) -> str:
+    """Return where a process appends to see that it can, and whether what it appended before is still there."""
+    return f"{stream_key(name)}:probe"
+
+
 def taken_key(name: str) -> str:
     """Return what the stream of a process that has ended is renamed to while its batches are written."""
     return f"{stream_key(name)}:taken"
@@ -50,6 +57,8 @@ class Streams:
         self._redis = redis.asyncio.Redis.from_url(
             url, socket_timeout=timeout, socket_connect_timeout=timeout, retry=Retry(NoBackoff(), 0)
         )
+        # By name, the entry of the last probe that was answered.
+        self._probed: dict[str, str] = {}
 
     async def close(self) -> None:
         await self._redis.aclose()
@@ -140,13 +149,13 @@ class Streams:
     async def forget(self, name: str) -> None:
         """Delete a process's own stream, whose every batch is in the ledger."""
         with _translated():
-            await self._redis.delete(stream_key(name))
+            await self._redis.delete(stream_key(name), probe_key(name))
             await cast("Any", self._redis.srem(STREAMS, name))
 
     async def forget_taken(self, name: str) -> bool:
         """Delete a stream that was taken, whose every batch is in the ledger; return whether nothing else is left."""
         with _translated():
-            await self._redis.delete(taken_key(name))
+            await self._redis.delete(taken_key(name), probe_key(name))
             if await self._redis.exists(stream_key(name)):
                 # Two took it over, or the process was frozen just before it began its stream.
                 return False
@@ -157,12 +166,23 @@ class Streams:
         """Do what the service needs of the store: append an entry.
 
         Raises:
-            StreamLostError: the process's stream is not there any more.
+            StreamLostError: the process's stream is not there any more, or the store has gone back to an earlier state.
         """
+        key, before = probe_key(name), self._probed.get(name)
         with _translated():
-            await self._redis.xadd("bandit:probe", {_OPENED: b""}, maxlen=1, approximate=False)
-            if not await self._redis.exists(stream_key(name)):
-                raise StreamLostError(name)
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                pipeline.xrange(key, count=1)
+                pipeline.xadd(key, {_OPENED: b""}, maxlen=1, approximate=False)
+                pipeline.expire(key, _PROBE_KEPT)
+                pipeline.exists(stream_key(name))
+                last, entry, _, is_there = await pipeline.execute()
+        # Ids of a stream rise, whatever the server's clock does.
+        has_gone_back = before is not None and (not last or place(last[0][0].decode()) < place(before))
+        if has_gone_back or self._probed.get(name) == before:
+            # Of two probes at once the later one may be answered first.
+            self._probed = {name: entry.decode()}
+        if has_gone_back or not is_there:
+            raise StreamLostError(name)
 
 
 async def refuse_cluster(client: redis.asyncio.Redis) -> None:

@@ -1,47 +1,70 @@
-"""What an earlier decision was is found wherever it is known, and nothing is denied that is only not known yet."""
+"""Which decision has an own id, when only the store can be asked."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
-import redis.asyncio
+import pytest
 
-if TYPE_CHECKING:
-    from conftest import StartApi
+from bandit_service.api.decisions.resolver import DecisionResolver, own_claim
+from bandit_service.domain.api_key import ANONYMOUS
+from bandit_service.domain.decision_id import DecisionClaims, DecisionIds
+from bandit_service.domain.event import Event, encode_event
+from bandit_service.domain.experiment import ArmDefinition, Experiment
+from bandit_service.domain.problems import NotFound, Unavailable
+from bandit_service.serving.served_experiment import ServedExperiment
 
-
-async def test_a_decision_for_an_arm_that_another_replica_has_not_heard_of_is_understood(start_api: StartApi) -> None:
-    async with start_api() as first, start_api() as second:
-        live = await first.create("a", "b")
-        there = type(live)(second, live.id)
-        await there.read("posterior")
-        await live.patch(policy={"name": "fixed", "params": {"weights": {"a": 1}}})
-        await live.change("arms", 201, id="c")
-        await live.patch(policy={"name": "fixed", "params": {"weights": {"c": 1}}}, guardrails={"min_weight": 0})
-        decision, mine = await live.select(), await live.select(decision_id="mine")
-        assert (decision["arm"], mine["arm"]) == ("c", "c")
-        assert (await there.reward(decision, 1))["arm"] == "c"
-        assert await there.select(decision_id="mine") == mine
-
-
-async def test_a_decision_under_an_own_id_is_found_after_the_store_was_emptied(
-    start_api: StartApi, redis_url: str
-) -> None:
-    async with start_api() as api, redis.asyncio.Redis.from_url(redis_url) as client:
-        live = await api.create()
-        mine = await live.select(decision_id="mine")
-        await client.flushall()
-        rewarded = await live.reward({"decision_id": "mine"}, 1, experiment_id=live.id)
-        assert rewarded["status"] == "applied"
-        assert await live.select(decision_id="mine") == mine
+EXPERIMENT = Experiment(
+    id="e",
+    namespace="default",
+    status="running",
+    revision=1,
+    arms=(ArmDefinition(index=0, id="a"), ArmDefinition(index=1, id="b")),
+    default_arm="a",
+    created_at=0.0,
+)
+CLAIMS = DecisionClaims("e", 1, 0.5, 1_000)
+CLAIMED = encode_event(Event("e", "mine", "decision", 1_000, 1_000, 1, "bandit", counted=True, claim=own_claim(CLAIMS)))
 
 
-async def test_a_decision_under_an_own_id_is_found_at_every_replica_at_once(start_api: StartApi) -> None:
-    async with start_api() as first, start_api() as second:
-        live = await first.create()
-        there = type(live)(second, live.id)
-        await there.read("posterior")
-        for number in range(20):
-            own = f"mine-{number}"
-            await live.select(decision_id=own)
-            assert (await there.reward({"decision_id": own}, 1, experiment_id=live.id))["status"] == "applied"
+class Known:
+    """What a test says that the stores answer."""
+
+    def __init__(self, store: bytes | None) -> None:
+        self._store = store
+
+    async def served(self, *_: object) -> ServedExperiment:
+        return ServedExperiment(EXPERIMENT, None)
+
+    async def with_arm(self, served: ServedExperiment, _: int) -> ServedExperiment:
+        return served
+
+    async def read(self, *asked: Any) -> Any:
+        """Answer as the store, which is asked for several keys; the ledger has no claim."""
+        return [self._store] if len(asked) == 1 else None
+
+
+def resolver(store: bytes | None, *, is_store_whole: bool) -> DecisionResolver:
+    known: Any = Known(store)
+
+    async def says() -> bool:
+        return is_store_whole
+
+    ids = DecisionIds({1: bytes(16)}, bytes)
+    return DecisionResolver(lookup=known, ids=ids, claims=known, repository=known, is_store_whole=says)
+
+
+async def test_a_claim_that_the_ledger_does_not_have_yet_counts() -> None:
+    claims, _ = await resolver(CLAIMED, is_store_whole=True).resolve("mine", "e", ANONYMOUS)
+    assert claims == CLAIMS
+
+
+async def test_a_store_that_has_lost_claims_is_not_believed() -> None:
+    with pytest.raises(Unavailable):
+        await resolver(CLAIMED, is_store_whole=False).resolve("mine", "e", ANONYMOUS)
+
+
+@pytest.mark.parametrize("is_store_whole", [True, False])
+async def test_an_id_that_nobody_has_claimed_is_unknown(is_store_whole: bool) -> None:  # noqa: FBT001
+    with pytest.raises(NotFound):
+        await resolver(None, is_store_whole=is_store_whole).resolve("mine", "e", ANONYMOUS)

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+import redis
+from msgspec.structs import replace
+
+from bandit_service.domain.event import decode_event, encode_event
+from bandit_service.domain.own_decision import decode_own_decision, encode_own_decision
+from bandit_service.mirror.keys import ExperimentKeys
+from bandit_service.settings import Settings
 
 if TYPE_CHECKING:
     from conftest import Api, LiveExperiment
@@ -34,6 +41,22 @@ async def test_rewards_that_race_for_one_decision_count_once(api: Api) -> None:
     answers = await asyncio.gather(*(live.reward(decision, 1) for _ in range(60)))
     assert sorted(answer["status"] for answer in answers) == ["applied"] + ["duplicate"] * 59
     assert await live.added(decision["arm"]) == (1_000_000, 0)
+
+
+async def test_a_reward_by_an_id_of_ones_own_is_for_the_decision_that_the_ledger_has(
+    api: Api, module_settings: Settings
+) -> None:
+    """Until the ledger's winner overwrites it, the store may hold the claim of a decision that has lost the id."""
+    live = await api.create("a", "b", policy={"name": "fixed", "params": {"weights": {"b": 1}}})
+    await live.select(decision_id="mine")
+    key = ExperimentKeys(live.id).own("mine")
+    with redis.Redis.from_url(module_settings.redis_url.get_secret_value()) as store:
+        winner = decode_event(cast("bytes", store.get(key)))
+        claim = decode_own_decision(winner.claim or "")
+        lost = encode_own_decision(replace(claim, arm_index=0, decision_ms=claim.decision_ms + 1)).decode()
+        store.set(key, encode_event(replace(winner, arm_index=0, decision_ms=winner.decision_ms + 1, claim=lost)))
+    answer = await api.post("/reward", {"decision_id": "mine", "experiment_id": live.id, "reward": 1.0})
+    assert (answer["status"], answer["arm"]) == ("applied", "b")
 
 
 async def test_rewards_by_ids_of_ones_own_that_race_count_once(api: Api) -> None:

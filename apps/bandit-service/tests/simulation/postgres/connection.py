@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import psycopg
 from psycopg import sql
@@ -20,6 +21,15 @@ if TYPE_CHECKING:
     from psycopg.abc import Query
 
 type _Work = Callable[[], Outcome | asyncio.Future[Outcome]]
+
+
+class Notice(NamedTuple):
+    """What a server says beside its answer."""
+
+    severity_nonlocalized: str
+
+
+type _NoticeHandler = Callable[[Any], None]
 
 
 class ConnectionInfo:
@@ -45,6 +55,8 @@ class SimulatedConnection:
         self._task: asyncio.Task[Any] | None = None
         self._is_shut_down = False
         self._is_delivered = False
+        self._notice_handlers: list[_NoticeHandler] = []
+        self._together: list[tuple[SimulatedCursor, str, Parameters]] | None = None
 
     @property
     def status(self) -> TransactionStatus:
@@ -55,6 +67,49 @@ class SimulatedConnection:
     def cursor(self, name: str = "", *, row_factory: Any = tuple_row) -> SimulatedCursor:  # noqa: ARG002
         # A cursor of the server's reads as of its beginning too, so it may as well have read everything.
         return SimulatedCursor(self, row_factory)
+
+    def add_notice_handler(self, handler: _NoticeHandler) -> None:
+        self._notice_handlers.append(handler)
+
+    def remove_notice_handler(self, handler: _NoticeHandler) -> None:
+        self._notice_handlers.remove(handler)
+
+    async def cancel_safe(self, *, timeout: float) -> None:  # noqa: ASYNC109 (as psycopg's)
+        """Ask the server, on a connection of its own, to cancel what it does for this one.
+
+        Raises:
+            psycopg.OperationalError: nobody has heard that in time.
+        """
+        server = self._session.server
+        try:
+            async with asyncio.timeout(timeout):
+                await self._link.request()
+                # A server that stands still does so later.
+                server.when_thawed(self._session.cancel)
+                await self._link.reply()
+        except (TimeoutError, ConnectionLostError):
+            raise psycopg.OperationalError("cancelling failed") from None
+
+    @asynccontextmanager
+    async def pipeline(self) -> AsyncIterator[None]:
+        """Send what is executed within it together, as one transaction, in one round trip."""
+        together = self._together = []
+        try:
+            yield
+        finally:
+            self._together = None
+        results: list[Result] = []
+        statements = [(text, parameters) for _, text, parameters in together]
+        await self.round_trip(lambda: self._session.run_all(statements, results))
+        for (cursor, _, _), result in zip(together, results, strict=True):
+            cursor.take(result)
+
+    def send_later(self, cursor: SimulatedCursor, query: Query, parameters: Parameters) -> bool:
+        """Keep a statement for the end of a pipeline; return whether there is one."""
+        if self._together is None:
+            return False
+        self._together.append((cursor, str(query), parameters))
+        return True
 
     def raw_cursor(self) -> SimulatedCursor:
         return SimulatedCursor(self, tuple_row)
@@ -155,6 +210,10 @@ class SimulatedConnection:
         self._status = self._session.status
         if self._session.ended is not None:
             self.closed = True
+        if self._session.warns:
+            self._session.warns = False
+            for handler in tuple(self._notice_handlers):
+                handler(Notice("WARNING"))
 
     def statement(self, query: Query, parameters: Parameters) -> _Work:
         text = query.as_string(None) if isinstance(query, sql.Composable) else query
@@ -189,14 +248,15 @@ class SimulatedCursor:
         return None if self._rows is None else self._result.columns or ("?column?",)
 
     async def execute(self, query: Query, parameters: Parameters = None) -> Self:
-        self._take(await self._connection.round_trip(self._connection.statement(query, parameters)))
+        if not self._connection.send_later(self, query, parameters):
+            self.take(await self._connection.round_trip(self._connection.statement(query, parameters)))
         return self
 
     async def executemany(self, query: str, rows: Iterable[Parameters]) -> None:
         """Execute a statement for each row."""
         total = 0
         for work in self._connection.statements(query, rows):
-            self._take(await self._connection.round_trip(work))
+            self.take(await self._connection.round_trip(work))
             total += self.rowcount
         self.rowcount = total
 
@@ -210,7 +270,7 @@ class SimulatedCursor:
     async def fetchmany(self, size: int = 1) -> list[Any]:
         return self._page(size)
 
-    def _take(self, result: Result) -> None:
+    def take(self, result: Result) -> None:
         self._result, self._rows, self._next = result, result.rows, 0
         self.rowcount = result.rowcount
 

@@ -149,6 +149,9 @@ class SimulatedPostgres:
     def hold(self, session: Session) -> None:
         self._held[session] = None
 
+    def is_held(self, session: Session) -> bool:
+        return session in self._held
+
     def release(self, session: Session) -> None:
         if session in self._held:
             del self._held[session]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -22,12 +22,16 @@ if TYPE_CHECKING:
 DEADLOCK_TIMEOUT: Final = 1.0
 _CLOCK_TICK: Final = 1e-6
 _DONE: Final = Result((), 0)
+# What else a model has: it is not refused as a whole, and names neither columns nor parameters.
+_NO_MORE: Final = (False, (), ())
 _BEGIN: Final = re.compile(
     rb"BEGIN; SET LOCAL statement_timeout = (\d+); SET LOCAL idle_in_transaction_session_timeout = (\d+)"
 )
 
 type Parameters = Mapping[str, Any] | Sequence[Any] | None
 type Outcome = Result | psycopg.Error
+type Statements = Sequence[tuple[str, Parameters]]
+type _Work = Callable[[], Outcome | asyncio.Future[Outcome]]
 
 
 class _Limits(NamedTuple):
@@ -67,6 +71,9 @@ class Session:
         self._timers: list[asyncio.TimerHandle] = []
         self._statements = 0
         self._wait = 0
+        self._held = _DONE
+        # Whether a commit was made without the standby that it waited for: its client gets a warning.
+        self.warns = False
 
     @property
     def transaction(self) -> Transaction | None:
@@ -74,29 +81,48 @@ class Session:
 
     def run(self, text: str | bytes, parameters: Parameters = None) -> Outcome | asyncio.Future[Outcome]:
         """Execute a statement; return what comes of it, or a future of that if it has to wait."""
+        return self._when_awake(lambda: self._obey(text, parameters))
+
+    def _when_awake(self, work: _Work) -> Outcome | asyncio.Future[Outcome]:
+        """Do something now, or, for a server that stands still, once it does not any more."""
         if self.server.is_frozen:
             answer = self._new_answer()
-            self.server.when_thawed(partial(self._run_late, answer, text, parameters))
+            self.server.when_thawed(partial(self._run_late, answer, work))
             return answer
         self.end_if_expired()
         if self.ended is not None:
             return self.ended("the server has ended the session")
         try:
-            if isinstance(text, bytes):
-                return self._begin(text)
-            if text == "COMMIT":
-                return self._commit()
-            if text == "ROLLBACK":
-                return self._rollback()
-            return self._execute(model_of(text), parameters)
+            return work()
         except psycopg.Error as error:
             return self._failed(error)
+
+    def _obey(self, text: str | bytes, parameters: Parameters) -> Outcome | asyncio.Future[Outcome]:
+        if isinstance(text, bytes):
+            return self._begin(text)
+        if text == "BEGIN":
+            return self._begin_with(None)
+        if text == "COMMIT":
+            return self._commit()
+        if text == "ROLLBACK":
+            return self._rollback()
+        return self._execute(model_of(text), parameters)
+
+    def run_all(self, statements: Statements, results: list[Result]) -> Outcome | asyncio.Future[Outcome]:
+        """Execute statements that were sent together, as one transaction; note what each returns."""
+        model = Model("statements sent together", lambda each, _: self._run_all(each, statements, results), *_NO_MORE)
+        return self._when_awake(lambda: self._execute(model, None))
+
+    def limit(self, seconds: float) -> None:
+        """Limit the statements of the transaction, and its idleness."""
+        self._limits = _Limits(seconds, seconds)
 
     def cancel(self, error: type[psycopg.Error] = errors.QueryCanceled) -> None:
         """Cancel the statement that waits, if there is one. A commit that waits for a standby is made without it."""
         if self._running is not None:
             self._finish(self._failed(error("the statement was cancelled")))
-        else:
+        elif self.server.is_held(self):
+            self.warns = True
             self.server.release(self)
 
     def disconnect(self) -> None:
@@ -139,6 +165,9 @@ class Session:
         limits = _limits(text)
         if limits is None:
             raise NotImplementedError(f"the simulated Postgres does not know {text!r}")
+        return self._begin_with(limits)
+
+    def _begin_with(self, limits: _Limits | None) -> Result:
         if self.status is TransactionStatus.IDLE:
             self._limits = limits
             self._open()
@@ -147,19 +176,30 @@ class Session:
         return _DONE
 
     def _commit(self) -> Outcome | asyncio.Future[Outcome]:
+        done = self._committed(_DONE)
+        if done is not None:
+            return done
+        answer = self._answer = self._new_answer()
+        return answer
+
+    def _committed(self, result: Result) -> Result | None:
+        """Commit, and return the result; None if the commit waits for a standby."""
         transaction = self._transaction
-        if transaction is not None and transaction.xid is not None and self.server.holds_commits:
-            answer = self._answer = self._new_answer()
+        if transaction is not None and transaction.is_logged and self.server.holds_commits:
+            # It gives its snapshot up before others see what it has done.
+            transaction.snapshot_xmin = None
+            self._stop_waiting()
+            self._held = result
             self.server.hold(self)
-            return answer
+            return None
         self._settle()
-        return _DONE
+        return result
 
     def commit_held(self) -> None:
         """Go on with a commit that waited for a standby."""
         if self.ended is None:
             self._settle()
-            self._finish(_DONE)
+            self._finish(self._held)
 
     def _settle(self) -> None:
         if self._transaction is not None:
@@ -182,6 +222,7 @@ class Session:
         if self._running is not None:
             self._running.close()
             self._running = None
+        self._limits = None
         transaction, self._transaction = self._transaction, None
         if transaction is not None:
             self.database.ended(transaction)
@@ -194,26 +235,41 @@ class Session:
         if self.status is TransactionStatus.INERROR:
             raise errors.InFailedSqlTransaction("current transaction is aborted")
         transaction = self._transaction or self._open()
-        if model.writes and self.database.is_read_only:
-            raise errors.ReadOnlySqlTransaction(f"cannot execute {model.name} in a read-only transaction")
         # A statement with parameters keeps its snapshot until the next one: its portal stays open that long.
         transaction.snapshot_xmin = self.database.oldest_xid() if parameters else None
-        found = model.run(transaction, model.named(parameters))
-        if not isinstance(found, Generator):
-            return self._succeeded(model, found)
-        self._running, self._model = found, model
-        outcome = self._advance()
+        found = self._run(transaction, model, parameters)
+        if isinstance(found, Generator):
+            self._running, self._model = found, model
+            outcome = self._advance()
+        else:
+            outcome = self._succeeded(model, found)
         if outcome is not None:
             return outcome
         answer = self._answer = self._new_answer()
-        if self._limits is not None and self._limits.statement > 0:
+        if self._running is not None and self._limits is not None and self._limits.statement > 0:
             self._statements += 1
             time_out = partial(self._time_out, self._statements)
             self._timers.append(self.server.later(self._limits.statement, time_out))
         return answer
 
+    def _run(self, transaction: Transaction, model: Model, parameters: Parameters) -> Any:
+        if model.writes and self.database.is_read_only:
+            raise errors.ReadOnlySqlTransaction(f"cannot execute {model.name} in a read-only transaction")
+        return model.run(transaction, model.named(parameters))
+
+    def _run_all(
+        self, transaction: Transaction, statements: Statements, results: list[Result]
+    ) -> Generator[Transaction | None, None, Result]:
+        for text, parameters in statements:
+            model = model_of(text)
+            transaction.snapshot_xmin = self.database.oldest_xid()
+            found = self._run(transaction, model, parameters)
+            results.append(model.result((yield from found) if isinstance(found, Generator) else found))
+        return results[-1]
+
     def _time_out(self, statement: int) -> None:
-        if self._answer is not None and statement == self._statements:
+        # The commit after it takes as long as it takes.
+        if self._running is not None and statement == self._statements:
             self.cancel()
 
     def _advance(self) -> Outcome | None:
@@ -289,11 +345,11 @@ class Session:
             return float("inf")
         return self._idle_since + limits.idle
 
-    def _succeeded(self, model: Model, found: Any) -> Result:
-        if self.status is TransactionStatus.IDLE:
-            self._settle()
+    def _succeeded(self, model: Model, found: Any) -> Result | None:
+        """Return what a statement returns; None if its commit, which nobody has to ask for, has to wait."""
         self._idle_since = self.server.time()
-        return model.result(found)
+        result = model.result(found)
+        return self._committed(result) if self.status is TransactionStatus.IDLE else result
 
     def _failed(self, error: psycopg.Error) -> psycopg.Error:
         # The transaction lets go of everything now; the client only has to say that it has heard of it.
@@ -320,8 +376,8 @@ class Session:
             timer.cancel()
         self._timers.clear()
 
-    def _run_late(self, answer: asyncio.Future[Outcome], text: str | bytes, parameters: Parameters) -> None:
-        found = self.run(text, parameters)
+    def _run_late(self, answer: asyncio.Future[Outcome], work: _Work) -> None:
+        found = self._when_awake(work)
         if isinstance(found, asyncio.Future):
             found.add_done_callback(lambda done: _pass_on(answer, done))
         elif not answer.done():

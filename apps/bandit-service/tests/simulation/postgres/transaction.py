@@ -167,7 +167,7 @@ class Transaction:
             yield holder
         if self.get(table, key) is None:
             raise errors.ForeignKeyViolation(f"insert or update violates foreign key constraint to {table.name}")
-        self._take_xid()
+        self.take_xid()
         table.shares.setdefault(key, []).append(self)
         self._shares.append((table, key))
 
@@ -177,6 +177,11 @@ class Transaction:
         if holder is not None and holder is not self:
             holder.session.end_if_expired()
         return table.locks.get(key) in (None, self)
+
+    @property
+    def is_logged(self) -> bool:
+        """Whether there is something to replicate: rows that it has written, or locked."""
+        return self.xid is not None and bool(self._locks or self._shares)
 
     def has_written(self, table: Table, key: Key) -> bool:
         own = self._writes.get(table)
@@ -203,12 +208,14 @@ class Transaction:
         return waiters
 
     def _lock(self, table: Table, key: Key) -> None:
-        self._take_xid()
+        self.take_xid()
         self._hold(table, key)
 
-    def _take_xid(self) -> None:
+    def take_xid(self) -> int:
+        """Return the transaction's id; it gets one by writing, by locking a row, or by asking for it."""
         if self.xid is None:
             self.xid = self.database.take_xid(self)
+        return self.xid
 
     def _hold(self, table: Table, key: Key) -> None:
         if key not in table.locks:

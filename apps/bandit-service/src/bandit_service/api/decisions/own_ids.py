@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 import structlog
@@ -21,6 +22,7 @@ from bandit_service.spool.answers import Claimed
 _KEPT_SECONDS: Final = 90_000.0
 # Claims that wait for the store, in one process.
 _MOST_UNMIRRORED: Final = 10_000
+_RETRY: Final = 0.2
 log = structlog.get_logger(__name__)
 
 
@@ -31,6 +33,7 @@ class OwnIdDecisions:
         self._claims = claims
         self._recording = recording
         self._unmirrored: dict[str, Claim] = {}
+        self._mirroring: asyncio.Task[None] | None = None
 
     async def decide(self, event: Event, claims: DecisionClaims) -> OwnDecision | None:
         """Record a decision under its own id; return the one that has the id already, None if there was none.
@@ -38,17 +41,18 @@ class OwnIdDecisions:
         Raises:
             Unavailable, TooMany: nobody can say for now which decision has the id.
         """
+        await self._mirror()
         event = replace(event, claim=own_claim(claims))
         is_claimed, known = await self._claim(event)
         # A claim may be all that is left of its decision: whoever answers from it records it.
         asked = event if known is None else known
-        [answer] = await self._recording.decided(asked)
+        # Without a claim in the store other processes do not see that the id is taken: then only the ledger can say.
+        [answer] = await self._recording.decided(asked, may_wait=is_claimed)
         if isinstance(answer, Claimed):
             asked = replace(asked, decision_ms=answer.decision_ms, claim=answer.claim)
         if isinstance(answer, Claimed) or not is_claimed:
             # The store, which other processes ask first, has another claim, or none.
             self._remember(asked)
-        await self._mirror()
         own = decode_own_decision(asked.claim or "")
         return None if known is None and own == decode_own_decision(event.claim or "") else own
 
@@ -62,7 +66,7 @@ class OwnIdDecisions:
         return True, None if known == event else known
 
     async def _mirror(self) -> None:
-        """Let the store say what the ledger says, so that other processes answer alike: now, or as soon as it can."""
+        """Let the store say what the ledger says: that is what processes go by while the ledger is away."""
         if not self._unmirrored:
             return
         claims = list(self._unmirrored.values())
@@ -81,6 +85,15 @@ class OwnIdDecisions:
         self._unmirrored[claim.key] = claim
         if len(self._unmirrored) > _MOST_UNMIRRORED:
             del self._unmirrored[next(iter(self._unmirrored))]
+        if self._mirroring is None or self._mirroring.done():
+            self._mirroring = asyncio.create_task(self._mirror_all())
+
+    async def _mirror_all(self) -> None:
+        while True:
+            await self._mirror()
+            if not self._unmirrored:
+                return
+            await asyncio.sleep(_RETRY)
 
 
 def _claim(event: Event) -> Claim:

@@ -18,14 +18,21 @@ class Recording:
         # Hands in events of a decision; the future tells whether they are recorded.
         self.record = recorder.record
 
-    def decide(self, event: Event, *, respond_async: bool = False) -> asyncio.Future[list[Answer]]:
+    def decide(
+        self, event: Event, *, respond_async: bool = False, may_wait: bool = True
+    ) -> asyncio.Future[list[Answer]]:
         """Hand in an event of which the first of its key decides, to be waited for with `answered`.
+
+        Args:
+            event: What is to be decided.
+            respond_async: Have it queued at once.
+            may_wait: Whether it may be acknowledged before the ledger has decided.
 
         Raises:
             TooMany: more waits than this process may keep.
         """
         try:
-            return self._recorder.decide([event], respond_async=respond_async)
+            return self._recorder.decide([event], respond_async=respond_async, may_wait=may_wait)
         except TooManyWaitingError:
             raise TooMany("too many events wait for the stores; try again later", retry_after=1) from None
 
@@ -60,6 +67,6 @@ class Recording:
                 "Postgres does not answer, and it knows whether there was a reward", retry_after=1
             ) from None
 
-    async def decided(self, event: Event) -> list[Answer]:
+    async def decided(self, event: Event, *, may_wait: bool = True) -> list[Answer]:
         """Hand in an event of which the first of its key decides, and wait for what became of it."""
-        return await self.answered(self.decide(event))
+        return await self.answered(self.decide(event, may_wait=may_wait))

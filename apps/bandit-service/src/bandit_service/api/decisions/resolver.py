@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from bandit_service.api.decisions.lookup import ExperimentLookup
 from bandit_service.domain.api_key import Principal
 from bandit_service.domain.decision_id import DecisionClaims, DecisionIds, ForgedDecisionIdError, is_signed
@@ -17,15 +19,30 @@ from bandit_service.serving.served_experiment import ServedExperiment
 
 
 class DecisionResolver:
-    """Finds the claims of a decision, with its experiment as it is served."""
+    """Finds the claims of a decision, with its experiment as it is served.
+
+    Args:
+        lookup: Finds experiments.
+        ids: Reads signed ids.
+        claims: On own ids, in the store.
+        repository: The same, in the ledger.
+        is_store_whole: Asks the store whether it has lost nothing.
+    """
 
     def __init__(
-        self, *, lookup: ExperimentLookup, ids: DecisionIds, claims: OwnIds, repository: OwnIdsRepository
+        self,
+        *,
+        lookup: ExperimentLookup,
+        ids: DecisionIds,
+        claims: OwnIds,
+        repository: OwnIdsRepository,
+        is_store_whole: Callable[[], Awaitable[bool]],
     ) -> None:
         self._lookup = lookup
         self._ids = ids
         self._claims = claims
         self._repository = repository
+        self._is_store_whole = is_store_whole
 
     async def resolve(
         self, decision_id: str, experiment_id: str | None, principal: Principal
@@ -49,21 +66,31 @@ class DecisionResolver:
         return claims_of(own, experiment_id), await self._lookup.with_arm(served, own.arm_index)
 
     async def _own(self, own_id: str, served: ServedExperiment) -> OwnDecision:
-        """Read the claim on an own id, first from the store, which may have forgotten it, then from the ledger."""
+        """Read the claim on an own id from the ledger; from the store if the ledger does not have it yet, or is away.
+
+        The store may hold the claim of a decision that has lost the id, until the ledger's winner overwrites it. Once
+        it has lost claims, nothing overwrites that any more.
+        """
         experiment_id = served.experiment.id
         try:
-            [found] = await self._claims.read([ExperimentKeys(experiment_id).own(own_id)])
-        except StoreUnavailableError:
-            found = None
-        claim = None if found is None else decode_event(found).claim
+            claim, is_known = await self._repository.read(experiment_id, own_id), True
+        except PostgresUnavailableError:
+            claim, is_known = None, False
         if claim is None:
-            try:
-                claim = await self._repository.read(experiment_id, own_id)
-            except PostgresUnavailableError:
-                raise Unavailable("whether there is such a decision cannot be said now", retry_after=1) from None
+            claim = await self._in_store(experiment_id, own_id)
+            is_said = is_known if claim is None else await self._is_store_whole()
+            if not is_said:
+                raise Unavailable("whether there is such a decision cannot be said now", retry_after=1)
         if claim is None:
             raise NotFound(f"there is no decision {own_id!r} in experiment {experiment_id!r}")
         return decode_own_decision(claim)
+
+    async def _in_store(self, experiment_id: str, own_id: str) -> str | None:
+        try:
+            [found] = await self._claims.read([ExperimentKeys(experiment_id).own(own_id)])
+        except StoreUnavailableError:
+            return None
+        return None if found is None else decode_event(found).claim
 
     def _signed(self, decision_id: str) -> DecisionClaims:
         try:

@@ -158,5 +158,6 @@ def _open_buckets(transaction: Transaction, inserted: list[EventRow], slot: int)
         def merged(there: OpenBucket, more: int = events) -> OpenBucket:
             return there._replace(events=there.events + more)
 
-        row_key = (*key, slot)
+        # A slot of its own for each process and minute.
+        row_key = (*key, slot // 12_000 * 1_000 + slot % 1_000)
         yield from transaction.upsert(transaction.database.open_buckets, row_key, OpenBucket(*row_key, events), merged)

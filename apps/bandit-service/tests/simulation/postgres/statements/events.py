@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from bandit_service.ledger.pool import _LIMITS
+
 from .. import jsonb
 from ..parameters import columns, ms, unpacked
 from ..schema import EventRow, RefusedEvent
@@ -18,6 +20,13 @@ type _Rows = list[tuple[Any, ...]]
 @models_text("SELECT 1")
 def ping(transaction: Transaction, _: _Parameters) -> _Rows:  # noqa: ARG001
     return [(1,)]
+
+
+@models_text(_LIMITS, "milliseconds")
+def limit(transaction: Transaction, parameters: _Parameters) -> _Rows:
+    milliseconds = parameters["milliseconds"]
+    transaction.session.limit(int(milliseconds) / 1_000)
+    return [(milliseconds, milliseconds)]
 
 
 @models("timeline")
@@ -35,7 +44,8 @@ def ledger_state(transaction: Transaction, _: _Parameters) -> _Rows:
 def stored_events(transaction: Transaction, parameters: _Parameters) -> _Rows:
     keys = columns(parameters, "experiment_id", "decision_id", "kind", "position", "part", "decision_time")
     table = transaction.database.bandit_events
-    found = [(place, transaction.get(table, key)) for place, key in enumerate(keys)]
+    first, last = parameters["first_ms"] * 1_000, parameters["last_ms"] * 1_000
+    found = [(place, transaction.get(table, key)) for place, key in enumerate(keys) if first <= key[-1] <= last]
     return [(place, *_stored(event)) for place, event in found if event is not None]
 
 
@@ -68,12 +78,6 @@ def own_claims(transaction: Transaction, parameters: _Parameters) -> _Rows:
         (place, transaction.get(table, key)) for place, key in enumerate(columns(parameters, "experiment_id", "own_id"))
     ]
     return [(place, ms(own.decision_time), jsonb.canonical(own.claim)) for place, own in found if own is not None]
-
-
-@models("own_claim")
-def own_claim(transaction: Transaction, parameters: _Parameters) -> _Rows:
-    own = transaction.get(transaction.database.own_ids, (parameters["experiment_id"], parameters["own_id"]))
-    return [] if own is None else [(jsonb.canonical(own.claim),)]
 
 
 @models("refuse_event", writes=True)

@@ -168,7 +168,7 @@ def served_page(transaction: Transaction, parameters: _Parameters) -> _Rows:
 
 @models("served_changes")
 def served_changes(transaction: Transaction, parameters: _Parameters) -> _Rows:
-    database, since = transaction.database, seconds_us(parameters["since"])
+    database, since = transaction.database, parameters["since"] * 1_000_000
     changed = []
     for row in transaction.rows(database.experiments):
         weights = transaction.get(database.weights, row.id)

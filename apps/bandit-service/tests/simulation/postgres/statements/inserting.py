@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from psycopg import errors
@@ -67,11 +67,14 @@ def folded(rows: Iterable[EventRow]) -> dict[tuple[str, int, str, str, int], lis
 
 def raise_totals(transaction: Transaction, inserted: Iterable[EventRow], slot: int) -> Steps[None]:
     """Raise arm_totals by what was inserted."""
-    table = transaction.database.arm_totals
     for key, sums in sorted(folded(inserted).items()):
-        row = TotalsRow(*key, slot, *sums)
+        yield from raise_row(transaction, (*key, slot), sums)
 
-        def merged(there: TotalsRow, more: Any = sums) -> TotalsRow:
-            return TotalsRow(*there[:6], *(old + new for old, new in zip(there[6:], more, strict=True)))
 
-        yield from transaction.upsert(table, (*key, slot), row, merged)
+def raise_row(transaction: Transaction, key: tuple[Any, ...], sums: Sequence[int]) -> Steps[None]:
+    """Raise a row of arm_totals, or insert it."""
+
+    def merged(there: TotalsRow) -> TotalsRow:
+        return TotalsRow(*there[:6], *(old + new for old, new in zip(there[6:], sums, strict=True)))
+
+    yield from transaction.upsert(transaction.database.arm_totals, key, TotalsRow(*key, *sums), merged)

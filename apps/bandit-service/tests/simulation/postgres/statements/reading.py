@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ..jsonb import parsed
-from ..parameters import as_us, seconds_us
-from ..transaction import Transaction
-from .inserting import folded
+from ..parameters import as_us, columns, seconds_us, unpacked
+from ..transaction import Steps, Transaction
+from .inserting import folded, raise_row
 from .registry import models, models_text
 
 type _Parameters = Mapping[str, Any]
@@ -23,20 +23,42 @@ _DAY_US: Final = 86_400_000_000
 def totals(transaction: Transaction, parameters: _Parameters) -> _Rows:
     as_of = transaction.database.now_us() / 1_000_000
     sums: dict[tuple[Any, ...], list[int]] = {}
-    for name in dict.fromkeys(parameters["experiment_ids"]):
+    for name, floor in columns(parameters, "experiment_ids", "floors"):
         for row in transaction.group(transaction.database.arm_totals, name):
-            _add(sums, row[:4], row[6:])
+            if row.slot == 0 or row.slot >= max(floor, 1):
+                _add(sums, row[:4], row[6:])
     return [(as_of, *key, *found) for key, found in sums.items()] or [(as_of, *(None,) * 8)]
 
 
 @models("totals_changed")
 def totals_changed(transaction: Transaction, parameters: _Parameters) -> _Rows:
     found = []
-    for name in dict.fromkeys(parameters["experiment_ids"]):
+    for name in dict.fromkeys(unpacked(parameters["experiment_ids"])):
         rows = transaction.group(transaction.database.arm_totals, name)
         if rows:
             found.append((name, sum(row.decisions for row in rows), sum(row.rewards for row in rows)))
     return found
+
+
+@models("merge_totals", writes=True)
+def merge_totals(transaction: Transaction, parameters: _Parameters) -> Steps[_Rows]:
+    table, before = transaction.database.arm_totals, parameters["before"]
+    old = sorted(
+        row[:6]
+        for name in dict.fromkeys(unpacked(parameters["experiment_ids"]))
+        for row in transaction.group(table, name)
+        if 0 < row.slot < before
+    )
+    yield None
+    merged: dict[tuple[Any, ...], list[int]] = {}
+    for key in old:
+        row = yield from transaction.lock(table, key, strongly=True)
+        if row is not None:
+            _add(merged, key[:5], row[6:])
+            transaction.write(table, key, None)
+    for key, sums in sorted(merged.items()):
+        yield from raise_row(transaction, (*key, 0), sums)
+    return [(name,) for name in dict.fromkeys(key[0] for key in merged)]
 
 
 @models("compare_totals")

@@ -48,6 +48,8 @@ class Model(NamedTuple):
         return dict(zip(self.names, parameters, strict=True))
 
     def result(self, found: Any) -> Result:
+        if isinstance(found, Result):
+            return found
         if isinstance(found, int):
             return Result(None, found)
         return Result(found, len(found), self.columns)

@@ -123,6 +123,11 @@ def older_transactions(transaction: Transaction, parameters: _Parameters) -> _Ro
     return [(database.oldest_xid() <= number, reads)]
 
 
+@models_text("SELECT pg_current_xact_id()::text")
+def current_xact_id(transaction: Transaction, _: _Parameters) -> _Rows:
+    return [(str(transaction.take_xid()),)]
+
+
 @models("raise_kept_from", writes=True)
 def raise_kept_from(transaction: Transaction, parameters: _Parameters) -> Steps[_Rows]:
     table, before = transaction.database.kept_from, as_us(parameters["before"])

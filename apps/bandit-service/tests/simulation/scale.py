@@ -1,0 +1,40 @@
+"""How much shorter things last in the simulation than in production, so that a schedule is short.
+
+Only how long things last is changed, and not which of two things lasts longer.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Final
+
+from bandit_service import background
+from bandit_service.ledger import producers
+from bandit_service.spool import keeper, kept, recorder
+
+# Seconds. What stands behind is the production value.
+KEPT: Final = 9.0  # 60
+DEAD_AFTER: Final = 3.0  # 5
+WINDOW: Final = 8.0  # 86,400
+REDIS_TIMEOUT: Final = 0.5  # 0.5
+PATIENCE: Final = 1.0  # 1
+
+
+_SHORTER: Final[tuple[tuple[ModuleType, str, float], ...]] = (
+    (kept, "KEPT_SECONDS", KEPT),
+    (background, "TICK_EVERY", 0.4),  # 0.05
+    (background, "SECOND", 1.5),  # 1
+    (background, "LOOK_EVERY", 3.0),  # 5
+    (keeper, "BEAT_EVERY", 0.75),  # 0.5
+    (keeper, "PICK_UP_EVERY", 1.0),  # 2
+    (keeper, "_PROBE_EVERY", 0.3),  # 0.1
+    (producers, "_BEAT_TIMEOUT", 1.0),  # 2
+    # So that a backlog is written by several statements.
+    (recorder, "MOST_ROWS", 40),  # 500
+)
+
+
+def shorten() -> None:
+    """Set what the product's modules wait for."""
+    for module, name, value in _SHORTER:
+        setattr(module, name, value)
