@@ -181,7 +181,7 @@ class SimulatedLoop:
             return
         owner = runnable[0] if len(runnable) == 1 else runnable[int(self._random() * len(runnable))]
         handle = owner.ready.popleft()
-        if handle._cancelled:  # type: ignore[attr-defined]
+        if handle._cancelled:
             return
         self._callbacks += 1
         if self._callbacks > MOST_CALLBACKS:

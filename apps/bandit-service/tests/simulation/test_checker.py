@@ -137,7 +137,7 @@ def test_a_reward_that_counts_before_its_decision_was_shown_is_found() -> None:
 
 def test_what_nobody_was_promised_is_not_missed() -> None:
     answers = [told(SELECT, "unrecorded"), told(REWARD, "unavailable"), told(REWARD, "silent")]
-    empty = {"bandit_events": [], "arm_totals": []}
+    empty: dict[str, Any] = {"bandit_events": [], "arm_totals": []}
     prior = {f"experiment:{{plain}}:arm:0:{name}": b"1000000" for name in ("alpha", "beta")}
     assert check(found(told=answers, tables=empty, mirror=prior)) == []
 
