@@ -54,8 +54,8 @@ def test_raw_files_that_are_not_there(execute: Execute) -> None:
 
 
 def test_a_log_without_rounds(execute: Execute, bucket: Bucket) -> None:
-    columns: dict[str, list[int]] = {"round": [], "timestamp": [], "arm": [], "position": [], "reward": [], "propensity": []}
-    bucket.put_frame(rounds_key("men", "random"), pl.DataFrame(columns))
+    columns = ("round", "timestamp", "arm", "position", "reward", "propensity")
+    bucket.put_frame(rounds_key("men", "random"), pl.DataFrame(schema=dict.fromkeys(columns, pl.Int64)))
     assert fail(execute, "compute_regret", "men").endswith(
         "holds no rounds; materialize obd_rounds from a log that has some."
     )
