@@ -124,9 +124,12 @@ def _serve(client: httpx.Client, *, rounds: int, decisions: int) -> None:
 
 
 def _wait_for_postgres(dsn: str, seconds: float = 20.0) -> None:
-    """Wait until every event is in Postgres, and take a snapshot as the pipeline takes it."""
+    """Wait until every event is in Postgres and weights follow, and take a snapshot as the pipeline takes it."""
     deadline = time.monotonic() + seconds
-    arrived = "SELECT count(*) = 2000 FROM bandit_events"
+    arrived = (
+        "SELECT (SELECT count(*) = 2000 FROM bandit_events)"
+        " AND (SELECT max(published_at) < clock_timestamp() - interval '2 seconds' FROM weights)"
+    )
     with psycopg.connect(dsn, autocommit=True) as connection:
         while not connection.execute(arrived).fetchall()[0][0]:
             assert time.monotonic() < deadline, "the events did not come to Postgres"

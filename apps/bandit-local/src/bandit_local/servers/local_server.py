@@ -1,5 +1,6 @@
 """What Valkey and Postgres have in common: a folder, a free port, readiness by connecting, an orderly end."""
 
+import secrets
 import signal
 import socket
 import time
@@ -14,14 +15,15 @@ from bandit_local.servers.process import ChildProcess, ServerError
 HOST = "127.0.0.1"
 START_TIMEOUT = 60.0
 PORT_ATTEMPTS = 5
+# Above the ports of well-known services, below those that operating systems give to clients.
+_LOWEST_PORT, _PORTS = 10_240, 22_000
 
 
 def free_port() -> int:
-    """Return a loopback port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a loopback port that was free a moment ago, and that no client is given meanwhile."""
+    while not port_is_free(port := _LOWEST_PORT + secrets.randbelow(_PORTS)):
+        continue
+    return port
 
 
 def port_is_free(port: int) -> bool:
