@@ -39,6 +39,11 @@ def test_the_order_in_which_names_come_does_not_matter(values: list[float], rand
     assert vector.tolist() == [*values, 1.0]
 
 
+@pytest.mark.parametrize("one", [True, np.True_, np.int64(1), np.float32(1.0), 1, 1.0])
+def test_booleans_and_numpys_numbers_are_numbers(one: object) -> None:
+    assert FeatureMap(1).vector([one]).tolist() == [1.0, 1.0]
+
+
 def test_minus_zero_is_zero_to_the_last_bit() -> None:
     assert FeatureMap(1).vector([-0.0]).tobytes() == FeatureMap(1).vector([0.0]).tobytes()
 
@@ -54,7 +59,6 @@ def test_the_bounds_themselves_are_allowed() -> None:
         ({"age": 1, "weight": 2, "shoe": 3}, "context.shoe is not a feature; declared are age, weight"),
         ({"age": "old", "weight": 2}, "context.age must be a finite number, got 'old'"),
         ({"age": None, "weight": 2}, "context.age must be a finite number, got None"),
-        ({"age": True, "weight": 2}, "context.age must be a finite number, got True"),
         ({"age": 1, "weight": math.nan}, "context.weight must be a finite number, got nan"),
         ({"age": 1, "weight": -math.inf}, "context.weight must be a finite number, got -inf"),
         ({"age": 1_000_001, "weight": 2}, r"context.age must lie between -1e\+06 and 1e\+06, got 1000001: scale it"),

@@ -57,8 +57,17 @@ class FeatureMap:
 
 
 def _number(field: str, value: object) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not -math.inf < value < math.inf:
+    number = _real(value)
+    if not -math.inf < number < math.inf:
         raise ValueError(f"{field} must be a finite number, got {value!r}")
-    if abs(value) > GREATEST:
+    if abs(number) > GREATEST:
         raise ValueError(f"{field} must lie between -{GREATEST:g} and {GREATEST:g}, got {value!r}: scale it")
-    return float(value)
+    return float(number)
+
+
+def _real(value: object) -> float:
+    """Return a number, 0 or 1 for a boolean, and NaN for anything else."""
+    if isinstance(value, int | float):
+        # As it is: an int may be too large to become a float.
+        return value
+    return float(value) if isinstance(value, np.integer | np.floating | np.bool_) else math.nan

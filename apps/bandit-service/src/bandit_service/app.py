@@ -6,7 +6,6 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -28,6 +27,7 @@ from bandit_service.http.health import router as health_router
 from bandit_service.http.hot import Hot
 from bandit_service.http.logs import RequestMiddleware
 from bandit_service.http.rate_limit import Admission, Rate
+from bandit_service.http.request_guard import RequestGuard
 from bandit_service.metrics import Metrics
 from bandit_service.replica import Replica
 from bandit_service.serving.entropy import Entropy
@@ -81,17 +81,20 @@ def create_app(
         description=DESCRIPTION,
         openapi_tags=TAGS,
         lifespan=lifespan,
+        # A redirect would name the host that the request names, and leave https behind a proxy.
+        redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.metrics = replica.metrics
     hot = Hot(admission, replica.metrics)
     routes = [*decision_endpoints.routes(hot, replica.decisions), *reward_endpoints.routes(hot, replica.rewards)]
     app.router.routes += routes
-    watched = partial(
-        RequestMiddleware,
-        max_body_bytes=settings.max_body_bytes,
-        new_request_id=Entropy(secrets.token_bytes).name,
-    )
+    new_request_id = Entropy(secrets.token_bytes).name
+
+    def watched(inner: ASGIApp) -> ASGIApp:
+        guarded = RequestGuard(inner, settings.own_host_names)
+        return RequestMiddleware(guarded, max_body_bytes=settings.max_body_bytes, new_request_id=new_request_id)
+
     app.short_cuts = {route.path: watched(route.app) for route in routes}
     app.include_router(experiment_endpoints.router(replica.experiments, admission))
     app.include_router(

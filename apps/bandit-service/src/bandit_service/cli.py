@@ -21,8 +21,8 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy.exc import DBAPIError
 
-from bandit_service.api.experiments.fields import NAMESPACE_PATTERN
 from bandit_service.domain.api_key import ALL_NAMESPACES, Role, new_key
+from bandit_service.domain.names import NAMESPACE
 from bandit_service.http import logs
 from bandit_service.ledger import migrations
 from bandit_service.ledger.api_keys import ApiKeysRepository
@@ -136,7 +136,7 @@ def create(
     """Make an API key and print it, this once."""
     if role not in ("reader", "writer", "admin"):
         fail("--role must be reader, writer or admin")
-    if namespace != ALL_NAMESPACES and not re.fullmatch(NAMESPACE_PATTERN, namespace):
+    if namespace != ALL_NAMESPACES and not re.fullmatch(NAMESPACE.pattern, namespace):
         fail("--namespace may hold letters, digits, _ and -, or be * for all")
     if not 0 < len(name) <= 100 or not name.isprintable():
         fail("--name must be 1 to 100 printable characters")

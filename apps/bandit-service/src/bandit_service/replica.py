@@ -78,8 +78,6 @@ from bandit_service.spool.recorder import Recorder
 from bandit_service.spool.stream import Streams
 
 DRAIN_SECONDS: Final = 5.0
-# How long a client waits for a store before its event goes another way.
-PATIENCE: Final = 1.0
 log = structlog.get_logger(__name__)
 
 
@@ -112,7 +110,10 @@ class Replica:
         self._announcer = Announcer(self._redis)
         self._producers = Producers(self._pool)
         self.keyring = KeyRing(
-            ApiKeysRepository(self._pool), MirroredApiKeys(self._redis), required=settings.authenticates
+            ApiKeysRepository(self._pool),
+            MirroredApiKeys(self._redis),
+            required=settings.authenticates,
+            monotonic=time.monotonic,
         )
 
     def _wire_recording(self, settings: Settings) -> None:
@@ -121,7 +122,7 @@ class Replica:
             writer=writer,
             monotonic=time.monotonic,
             first_number=secrets.randbits(61),
-            limits=Limits(memory=settings.waiting_memory * 2**20, patience=PATIENCE),
+            limits=Limits(memory=settings.waiting_memory * 2**20, patience=settings.postgres_timeout),
             # The background is wired later, since it needs the recorder.
             on_written=lambda names: self._background.written(names),  # noqa: PLW0108
         )

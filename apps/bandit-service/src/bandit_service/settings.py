@@ -41,6 +41,10 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65_535)
     auth_required: bool | None = Field(default=None, description="None: required unless the host is loopback")
 
+    host_names: str = Field(
+        default="", description="Names besides localhost that requests without a key may call this host, with commas"
+    )
+
     max_body_bytes: int = Field(default=1_048_576, ge=1_024, le=64 * 1_048_576)
     max_connections: int = Field(default=1_000, ge=1, le=100_000, description="Clients of this process at once")
     client_timeout: Seconds = Field(default=10.0, description="For sending a request, and for taking in an answer")
@@ -50,6 +54,9 @@ class Settings(BaseSettings):
     rate_limit_burst: float | None = Field(default=None, ge=1, le=1e7, description="None: those of two seconds")
 
     redis_timeout: Seconds = 0.5
+    postgres_timeout: Seconds = Field(
+        default=1.0, description="How long a reward waits for Postgres before it is queued in Redis"
+    )
     lease_seconds: Seconds = 5.0
     keyring_refresh: Seconds = 30.0
     postgres_pool_min: int = Field(default=1, ge=0, le=100)
@@ -80,6 +87,13 @@ class Settings(BaseSettings):
     def authenticates(self) -> bool:
         """Whether requests need an API key."""
         return not is_loopback(self.host) if self.auth_required is None else self.auth_required
+
+    @property
+    def own_host_names(self) -> frozenset[str] | None:
+        """The names that requests may call this host besides those of loopback; None where they need a key."""
+        if self.authenticates:
+            return None
+        return frozenset(name.strip().lower() for name in self.host_names.split(",") if name.strip())
 
     @property
     def decision_keys(self) -> dict[int, bytes]:

@@ -257,6 +257,8 @@ def running_platform(
             "BANDIT_POSTGRES_DSN": led_through(to_postgres, postgres.dsn),
             "BANDIT_SIGNING_KEYS": signing_key,
             "BANDIT_LEASE_SECONDS": str(LEASE_SECONDS),
+            # The proxies run in this process, so a busy client delays what they forward.
+            "BANDIT_REDIS_TIMEOUT": "1",
         }
         started.append(Service(folder / f"service-{number}.log", environment | dict(settings), to_redis, to_postgres))
     platform = Platform(redis, postgres, started, pooler)

@@ -33,7 +33,7 @@ async def replica(settings: Settings, clock: WrongClock) -> AsyncIterator[httpx.
     app = create_app(settings, clock=clock)
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://service") as client,
+        httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://localhost") as client,
     ):
         yield client
 

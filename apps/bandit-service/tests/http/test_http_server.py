@@ -25,8 +25,8 @@ PATIENCE = 1.0
 # Connections are looked over twice a second.
 CUT_WITHIN = PATIENCE + 3.0
 MOST = 40
-HEAD = b"POST /select HTTP/1.1\r\nHost: test\r\n"
-GET = b"GET /health HTTP/1.1\r\nHost: test\r\n\r\n"
+HEAD = b"POST /select HTTP/1.1\r\nHost: localhost\r\n"
+GET = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 SELECT = HEAD + b"Content-Length: 30\r\n\r\n"
 
 
@@ -182,7 +182,7 @@ async def test_a_client_that_does_not_take_its_answers_in_is_cut_off(port: int) 
     wanted = 400
     async with connected(port, receive_buffer=4_096) as client, asyncio.timeout(10 * CUT_WITHIN):
         client.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a stream's transport can read, too
-        await client.send(b"GET /openapi.json HTTP/1.1\r\nHost: test\r\n\r\n" * wanted)
+        await client.send(b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * wanted)
         await asyncio.sleep(3 * PATIENCE)
         client.writer.transport.resume_reading()  # type: ignore[attr-defined]
         received = await client.rest()

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from bandit_service.domain.problems import (
     Conflict,
+    Encoded,
     Expired,
     FieldError,
     Forbidden,
@@ -37,6 +38,7 @@ KINDS = {
     Conflict: (409, "conflict"),
     Expired: (410, "expired"),
     TooLarge: (413, "too-large"),
+    Encoded: (415, "unsupported-media-type"),
     Invalid: (422, "invalid"),
     TooMany: (429, "too-many-requests"),
     HeadTooLarge: (431, "request-header-fields-too-large"),
@@ -172,7 +174,7 @@ async def test_messages_are_sentences_of_ours(client: httpx.AsyncClient) -> None
     for body in ({}, {"arms": [], "x": 1}, {"arms": [], "share": 2}):
         [error] = details(await client.post("/echo", json=body))["errors"]
         messages[error["field"]] = error["message"]
-    assert messages == {"arms": "is required", "x": "is not a field here", "share": "must be at most 1"}
+    assert messages == {"arms": "is required", "x": "unknown field", "share": "must be at most 1"}
 
 
 async def test_an_invalid_parameter_is_named(client: httpx.AsyncClient) -> None:

@@ -84,8 +84,8 @@ def test_units_are_erased_by_name_or_from_standard_input(run: Run, postgres_dsn:
     with psycopg.connect(postgres_dsn) as connection:
         connection.execute("INSERT INTO namespaces VALUES ('default', 'sixteen bytes it')")
     sentence = "erased from 0 events and 0 exposures in 0 experiments\n"
-    assert run("erase-unit", "default", "alice", "bob").stdout == sentence
-    assert run("erase-unit", "default", "-", stdin="alice\nbob\n").stdout == sentence
+    assert run("erase-unit", "default", "alice", "bob", "--failover-wait", "0").stdout == sentence
+    assert run("erase-unit", "default", "-", "--failover-wait", "0.1", stdin="alice\nbob\n").stdout == sentence
 
 
 def test_the_doctor_shows_a_table_and_fails_only_if_something_is_wrong(run: Run, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ ALICE, BOB = (hashed_unit(name, salt("default").hex()) for name in ("alice", "bo
 
 @pytest.fixture
 def erasure(pool: Pool) -> Erasure:
-    return Erasure(UnitsRepository(pool), patience=20.0)
+    return Erasure(UnitsRepository(pool), patience=20.0, kept_seconds=0.0)
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ async def test_a_failover_meanwhile_has_it_done_again(pool: Pool, recorded: Reco
             await execute(pool, "UPDATE bandit_events SET unit_hash = %s", [bytes.fromhex(ALICE)])
 
     await recorded.decide(NOVEMBER, unit_hash=ALICE)
-    erased = await Erasure(Promoted(pool)).erase("default", ["alice"])
+    erased = await Erasure(Promoted(pool), kept_seconds=0.0).erase("default", ["alice"])
     assert erased.events == 3, "found by the first sweep, the second, and the second of the other round"
     assert await units(pool) == [None]
 

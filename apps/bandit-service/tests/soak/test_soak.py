@@ -147,7 +147,7 @@ def quarters(values: list[int]) -> tuple[float, float]:
 async def test_memory_and_descriptors_stay_where_they_are(
     serve: Serve, settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with serve(settings.model_copy(update={"redis_timeout": 5.0})) as url:
+    with serve(settings) as url:
         load, samples = Load(url), list[Sample]()
         watching = asyncio.create_task(watch(url, samples))
         await load.run(MINUTES * 60)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import redis
 
-from bandit_service.domain.event import Batch
+from bandit_service.domain.event import Batch, decode_batch
 from bandit_service.ledger.pool import Pool
-from bandit_service.spool.answers import Queued
+from bandit_service.spool.answers import Inserted, Queued
+from bandit_service.spool.kept import KEPT_SECONDS
 from bandit_service.spool.stream import STREAMS, stream_key
 
 from .conftest import Processes
@@ -154,3 +157,28 @@ async def test_a_stream_that_its_process_left_in_order_is_gone(processes: Proces
     await process.streams.append(process.names[0], Batch(1, (event("d"),)))
     await process.stop()
     assert store.smembers(STREAMS) == set()
+
+
+async def test_a_process_without_recent_rows_leaves_nothing(
+    processes: Processes, store: redis.Redis, pool: Pool
+) -> None:
+    process = await processes.start()
+    assert await process.recorder.record([event("d")])
+    await process.written()
+    process.monotonic.ahead += KEPT_SECONDS
+    await process.stop()
+    assert store.keys("bandit:spool*") == []
+    assert await query(pool, "SELECT name FROM producers") == []
+
+
+async def test_rows_of_the_last_minute_are_left_to_others(processes: Processes, store: redis.Redis) -> None:
+    process = await processes.start()
+    assert await process.recorder.record([event("d")])
+    await process.written()
+    rewards = [event("d", "reward"), event("e", "reward")]
+    assert await process.recorder.decide(rewards) == [Inserted(), Inserted()]
+    kept = set(process.recorder.writing.kept)
+    await process.stop()
+    left = [decode_batch(fields[b"b"]) for _, fields in cast("Any", store.xrange(stream_key(process.names[0])))]
+    assert {row for batch in left for row in batch.rows} == kept
+    assert len(kept) == 3

@@ -269,17 +269,6 @@ async def test_an_idle_process_piles_nothing_up(processes: Processes) -> None:
     assert process.recorder.oldest_ms() is None
 
 
-async def test_a_process_that_ends_in_order_leaves_nothing_behind(
-    processes: Processes, pool: Pool, store: redis.Redis
-) -> None:
-    process = await processes.start()
-    assert all(await record_all(process))
-    await process.stop()
-    assert await events_in(pool) == DECISIONS
-    assert await query(pool, "SELECT * FROM producers") == []
-    assert store.keys("bandit:spool*") == []
-
-
 # --- the stream
 
 

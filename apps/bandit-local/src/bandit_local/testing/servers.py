@@ -23,7 +23,7 @@ OPTIONS = {
     "fsync": "off",
     "synchronous_commit": "off",
     "max_connections": "200",
-    "authentication_timeout": "10s",
+    "authentication_timeout": "3s",
 }
 STARTING_FIXTURES = frozenset(
     {"postgres_server", "redis_server", "s3_server", "breakable_postgres", "service_process", "platform"}

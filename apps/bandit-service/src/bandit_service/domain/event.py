@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, Literal, NamedTuple
 
 import msgspec
@@ -82,14 +83,27 @@ class Row(NamedTuple):
 
 
 class Batch(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """Events that a process wrote down together, under a number of their own."""
+    """Events that a process wrote down together, under a number of their own.
+
+    `ords` are their places where some events of the batch are left out; empty if none are.
+    """
 
     number: int
     events: tuple[Event, ...]
+    ords: tuple[int, ...] = ()
 
     @property
     def rows(self) -> list[Row]:
-        return [Row(self.number, place, event) for place, event in enumerate(self.events)]
+        places = self.ords or range(len(self.events))
+        return [Row(self.number, place, event) for place, event in zip(places, self.events, strict=True)]
+
+
+def batches_of(rows: Iterable[Row]) -> list[Batch]:
+    """Return rows as batches, each row under the number and place it has; of equal rows the first."""
+    by_number: dict[int, dict[int, Event]] = {}
+    for row in rows:
+        by_number.setdefault(row.batch, {}).setdefault(row.ord, row.event)
+    return [Batch(number, tuple(events.values()), tuple(events)) for number, events in by_number.items()]
 
 
 encode_batch = msgspec.msgpack.Encoder().encode

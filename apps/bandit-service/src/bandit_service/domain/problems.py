@@ -86,6 +86,13 @@ class TooLarge(Problem):
     title = "Too large"
 
 
+class Encoded(Problem):
+    """The body is compressed, or encoded in another way."""
+
+    status = 415
+    title = "Unsupported media type"
+
+
 class Invalid(Problem):
     """The request is readable but wrong; `errors` names the fields."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 import structlog
@@ -15,7 +15,13 @@ from bandit_service.ledger.errors import PostgresUnavailableError
 from bandit_service.mirror.errors import StoreFullError, StoreUnavailableError
 
 _LONGEST_KEY = 200
+# Whoever guesses keys makes Postgres answer no more often than this.
+_LOOKS_EVERY = 1.0
 log = structlog.get_logger(__name__)
+
+
+class UnknownKeyError(Unauthorized):
+    """A key of the right form that is not in memory: it may be new."""
 
 
 class ApiKeySource(Protocol):
@@ -41,11 +47,29 @@ class ApiKeyMirror(Protocol):
 class KeyRing:
     """The API keys in memory. While their source is away the last known ones stay valid."""
 
-    def __init__(self, source: ApiKeySource, mirror: ApiKeyMirror, *, required: bool) -> None:
+    def __init__(
+        self, source: ApiKeySource, mirror: ApiKeyMirror, *, required: bool, monotonic: Callable[[], float]
+    ) -> None:
         self._source = source
         self._mirror = mirror
         self._required = required
+        self._monotonic = monotonic
         self._keys: dict[str, ApiKey] | None = None
+        self._looking = asyncio.Lock()
+        self._looks = 0
+        self._looked_at = float("-inf")
+
+    async def caller(self, headers: Mapping[str, str]) -> Principal:
+        """Return who is calling, as `principal` does. A key that is not known is looked for in the source first.
+
+        Raises:
+            Unauthorized, Unavailable: as there.
+        """
+        try:
+            return self.principal(headers)
+        except UnknownKeyError:
+            await self._look_again()
+            return self.principal(headers)
 
     def principal(self, headers: Mapping[str, str]) -> Principal:
         """Return who is calling, from `Authorization: Bearer` or `X-Api-Key`.
@@ -54,7 +78,7 @@ class KeyRing:
             headers: Their names in lower case, or looked up regardless of case.
 
         Raises:
-            Unauthorized: no key, or none that is valid.
+            Unauthorized: no key, or none that is valid; UnknownKeyError if it may be a new one.
             Unavailable: no keys could be loaded yet.
         """
         if not self._required:
@@ -63,9 +87,22 @@ class KeyRing:
         if self._keys is None:
             raise Unavailable("API keys cannot be checked yet", retry_after=1)
         known = self._keys.get(key_id(key))
-        if known is None or not hmac.compare_digest(known.digest, digest(key)):
+        if known is None:
+            raise UnknownKeyError("the API key is not valid")
+        if not hmac.compare_digest(known.digest, digest(key)):
             raise Unauthorized("the API key is not valid")
         return known.principal
+
+    async def _look_again(self) -> None:
+        """Refresh; callers that wait at the same time share a refresh."""
+        looks = self._looks
+        async with self._looking:
+            if self._looks > looks:
+                return
+            await asyncio.sleep(max(0.0, self._looked_at + _LOOKS_EVERY - self._monotonic()))
+            await self.refresh()
+            self._looked_at = self._monotonic()
+            self._looks += 1
 
     async def refresh(self) -> None:
         """Take the keys as they are now, and pass them on to the mirror; on failure keep those there are."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bandit_service.domain.problems import TooLarge
+from bandit_service.domain.problems import Encoded, TooLarge
 from bandit_service.http.problems import problem_response
 
 
 class BodyLimit:
-    """Answers 413 to a body that is announced or turns out larger than the limit.
+    """Answers 413 to a body that is announced or turns out larger than the limit, and 415 to one that is compressed.
 
     A body is read to its end before the application is called: so nothing is half done when it proves too large, and a
     slow client occupies no more than the limit.
@@ -27,6 +27,9 @@ class BodyLimit:
         announced = _announced(scope) if scope["type"] == "http" else 0
         if announced == 0:
             await self._app(scope, receive, send)
+            return
+        if _is_encoded(scope):
+            await problem_response(Encoded("send the body without Content-Encoding"))(scope, receive, send)
             return
         read = None if announced is not None and announced > self._limit else await self._read(receive)
         if read is None:
@@ -67,6 +70,10 @@ class _Replayed:
     async def __call__(self) -> Message:
         message, self._message = self._message, None
         return await self._receive() if message is None else message
+
+
+def _is_encoded(scope: Scope) -> bool:
+    return any(name == b"content-encoding" and value.lower() != b"identity" for name, value in scope["headers"])
 
 
 def _announced(scope: Scope) -> int | None:

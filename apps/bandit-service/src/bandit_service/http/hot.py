@@ -17,6 +17,7 @@ from structlog.contextvars import bind_contextvars
 
 from bandit_service.domain.api_key import Principal
 from bandit_service.domain.problems import Invalid, Problem
+from bandit_service.http import messages
 from bandit_service.http.problems import LONGEST_PATH, details_of, problem_response
 from bandit_service.http.rate_limit import Admission
 from bandit_service.metrics import Metrics
@@ -109,7 +110,7 @@ class _Serving:
         started = perf_counter()
         try:
             headers = Headers(scope=scope)
-            principal = self._admit(headers)
+            principal = await self._admit(headers)
             principal.require("writer")
             command = decode_item(self._request, await _body(receive))
             _bind(command)
@@ -158,11 +159,13 @@ def _prefers_async(headers: Headers) -> bool:
 def decode_item[T: msgspec.Struct](kind: type[T], raw: Sequence[int]) -> T:
     """Return a request body, or raise Invalid naming the field that is wrong."""
     try:
-        return cast("T", _decoder(kind).decode(cast("bytes", raw)))
-    except msgspec.ValidationError as error:
-        message, _, path = str(error).partition(" - at `$")
-        name = path.rstrip("`").removeprefix(".") or _named_field(message)
-        raise Invalid.field(_shortened(name), _shortened(message)) from None
+        try:
+            return cast("T", _decoder(kind).decode(cast("bytes", raw)))
+        except msgspec.ValidationError as error:
+            # Behind the wrong field there may be no JSON.
+            document = msgspec.json.decode(cast("bytes", raw))
+            name, message = messages.of_msgspec(error, document, partial(_accepts, kind))
+            raise Invalid.field(_shortened(name), _shortened(message)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Invalid.field("body", f"not valid JSON: {error}") from None
     except RecursionError:
@@ -201,7 +204,9 @@ def _shortened(text: str) -> str:
     return text if len(text) <= LONGEST_PATH else text[:LONGEST_PATH] + "…"
 
 
-def _named_field(message: str) -> str:
-    """Return the field a message about a missing or unknown one names."""
-    _, mentioned, rest = message.partition(" field `")
-    return rest.partition("`")[0] if mentioned else "body"
+def _accepts(kind: type[msgspec.Struct], document: object) -> bool:
+    try:
+        msgspec.convert(document, kind)
+    except msgspec.ValidationError:
+        return False
+    return True

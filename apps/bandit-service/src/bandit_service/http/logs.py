@@ -28,6 +28,7 @@ QUIET_PATHS: Final = frozenset(
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _RAW_HEADER = HEADER.encode()
 _ALIKE_EVERY: Final = 10.0
+_LONGEST_PATH: Final = 200
 _SERVER_ERROR, _CLIENT_ERROR, _TOO_MANY = 500, 400, 429
 log = structlog.get_logger(__name__)
 
@@ -92,7 +93,7 @@ class RequestMiddleware:
             with suppress(ClientDisconnect):
                 await self._bounded(scope, receive, answer)
         except Exception:
-            log.exception("request_failed", method=scope["method"], path=scope["path"])
+            log.exception("request_failed", method=scope["method"], path=scope["path"][:_LONGEST_PATH])
             if answer.status is None:
                 await internal_error()(scope, receive, answer)
         _log_end(scope, answer.status, perf_counter() - started)
@@ -126,7 +127,7 @@ def _given_id(scope: Scope) -> str | None:
 def _log_end(scope: Scope, status: int | None, seconds: float) -> None:
     fields: dict[str, Any] = {
         "method": scope["method"],
-        "path": scope["path"],
+        "path": scope["path"][:_LONGEST_PATH],
         "status": status,
         "duration_ms": round(seconds * 1_000, 3),
     }

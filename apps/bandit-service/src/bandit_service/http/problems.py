@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from bandit_service.domain.problems import FieldError, Invalid, Problem, Unavailable
+from bandit_service.http import messages
 from bandit_service.ledger.errors import MissingSchemaError, PostgresUnavailableError
 from bandit_service.mirror.errors import StoreFullError, StoreUnavailableError
 
@@ -24,11 +25,6 @@ MOST_FIELD_ERRORS = 20
 LONGEST_PATH = 200
 RETRY_AFTER = 2
 _TYPE_PREFIX = "urn:bandit:problem:"
-_MESSAGES = {
-    "missing": "is required",
-    "extra_forbidden": "is not a field here",
-    "model_attributes_type": "must be a JSON object, sent with Content-Type: application/json",
-}
 _ROUTING_DETAILS = {
     400: "the body cannot be read",
     404: "there is nothing at this path",
@@ -170,10 +166,9 @@ def invalid(found: Sequence[Mapping[str, Any]]) -> Invalid:
 
 
 def _field_error(found: Mapping[str, Any]) -> FieldError:
-    message = str(found["msg"]).removeprefix("Value error, ")
     if found["type"] == "json_invalid":
         return FieldError(field="body", message=f"not valid JSON: {found['ctx']['error']}")
-    return FieldError(field=_path(found["loc"]), message=_MESSAGES.get(found["type"], message))
+    return FieldError(field=_path(found["loc"]), message=messages.of_pydantic(found))
 
 
 def _path(location: Sequence[str | int]) -> str:

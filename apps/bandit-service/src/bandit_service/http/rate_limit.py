@@ -66,18 +66,18 @@ class Admission:
     def __init__(
         self, keyring: KeyRing, rate: Rate | None, *, metrics: Metrics, monotonic: Callable[[], float]
     ) -> None:
-        self._principal_of = keyring.principal
+        self._caller = keyring.caller
         self._buckets = None if rate is None else Buckets(rate, monotonic)
         self._refused = metrics.rate_limited
 
-    def admit(self, headers: Mapping[str, str]) -> Principal:
-        """Return who is calling, as `KeyRing.principal` does, and count their request.
+    async def admit(self, headers: Mapping[str, str]) -> Principal:
+        """Return who is calling, as `KeyRing.caller` does, and count their request.
 
         Raises:
             Unauthorized, Unavailable: as there.
             TooMany: the key has used up its rate.
         """
-        principal = self._principal_of(headers)
+        principal = await self._caller(headers)
         if self._buckets is not None:
             wait = self._buckets.take(principal.key_id)
             if wait > 0:

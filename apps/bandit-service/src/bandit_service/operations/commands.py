@@ -22,6 +22,7 @@ from bandit_service.operations.findings import Finding, few
 from bandit_service.operations.partitions import PartitionKeeper
 from bandit_service.operations.retention import Retention, retire
 from bandit_service.operations.terminal import Dsn, explained, fail, require_schema, settings_or_exit, with_pool
+from bandit_service.spool.kept import KEPT_SECONDS
 
 _QUIET_HOUR_SECONDS = 3_600.0
 _REASON = "applied from Git"
@@ -123,10 +124,13 @@ def erase_unit(
     dsn: Dsn,
     namespace: Annotated[str, typer.Argument(help="`default` for experiments without one.")],
     unit_ids: Annotated[list[str], typer.Argument(help="One or more; - reads them from standard input, one a line.")],
+    failover_wait: Annotated[
+        float, typer.Option(min=0, help="Seconds to watch for a failover that loses the erasure; 0 without a standby.")
+    ] = KEPT_SECONDS,
 ) -> None:
     """Forget units: their events stay and count, but nothing in them leads to the unit any more.
 
-    One run for many units costs hardly more than for one.
+    One run for many units costs hardly more than for one. After a failover the command erases again.
     """
     from bandit_service.ledger.maintenance import StillRunningError
     from bandit_service.ledger.units import UnitsRepository
@@ -134,8 +138,14 @@ def erase_unit(
 
     names = [line.rstrip("\n") for line in sys.stdin] if unit_ids == ["-"] else unit_ids
 
+    async def pause(seconds: float) -> None:
+        if seconds:
+            typer.echo(f"erased; watching {seconds:g} s for a failover that would undo it", err=True)
+        await asyncio.sleep(seconds)
+
     async def run(pool: Pool) -> Erased:
-        return await Erasure(UnitsRepository(pool)).erase(namespace, [name for name in names if name])
+        erasure = Erasure(UnitsRepository(pool), kept_seconds=failover_wait, pause=pause)
+        return await erasure.erase(namespace, [name for name in names if name])
 
     with explained():
         require_schema(migrations.current_revision(dsn))

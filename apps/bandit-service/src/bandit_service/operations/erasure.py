@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from bandit_service.domain.units import hashed_unit
 from bandit_service.ledger.units import Swept, UnitsRepository
+from bandit_service.spool.kept import KEPT_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +25,29 @@ class Erasure:
 
     An event that is not in Postgres yet cannot be changed, so a tombstone comes first: a batch that begins later loses
     the unit. What is in Postgres is swept then, and once more when every batch that began earlier has ended.
+
+    A standby that lags may be promoted without the tombstone, and processes then write again what they keep. So an
+    erasure ends only when Postgres has stayed on one timeline for as long as processes keep rows.
+
+    Args:
+        units: Of the ledger.
+        patience: Seconds to wait for transactions that began before the tombstone.
+        kept_seconds: How long the timeline has to stay the same after the last sweep.
+        pause: Waits for that many seconds.
     """
 
-    def __init__(self, units: UnitsRepository, *, patience: float = 600.0) -> None:
+    def __init__(
+        self,
+        units: UnitsRepository,
+        *,
+        patience: float = 600.0,
+        kept_seconds: float = KEPT_SECONDS,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self._units = units
         self._patience = patience
+        self._kept_seconds = kept_seconds
+        self._pause = pause
 
     async def erase(self, namespace: str, unit_ids: Sequence[str]) -> Erased:
         """Take units out of every experiment of a namespace. To do it twice does no harm.
@@ -48,6 +68,7 @@ class Erasure:
             swept_on = timeline
             for found in await self._sweep_twice(namespace, hashes):
                 events, exposures = events + found.events, exposures + found.exposures
+            await self._pause(self._kept_seconds)
             timeline = await self._units.timeline()
         return Erased(len(await self._units.experiments(namespace)), events, exposures)
 

@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 
 from bandit_service.domain.clock import AnchoredClock
-from bandit_service.domain.event import Batch
+from bandit_service.domain.event import Batch, batches_of
 from bandit_service.ledger.errors import PostgresUnavailableError
 from bandit_service.ledger.producers import Beat, Producers
 from bandit_service.ledger.writer import LedgerWriter, OtherTimelineError
@@ -186,13 +186,23 @@ class Keeper:
         await self._pickup.turn(self.name, judges=judges, may_drain=lambda: recorder.others_follow)
 
     async def leave(self) -> None:
-        """Take the process's name out of both stores, if everything was written; otherwise others write it."""
+        """Take the process's name out of both stores, if no other process has anything to do for it.
+
+        Otherwise another one finds it silent, writes what is in its stream, and keeps that for a minute. So a failover
+        just after this end loses nothing.
+        """
         if self.name is None or not self._recorder.is_idle:
             return
+        kept = self._recorder.writing.kept
+        kept.forget(self._monotonic())
         try:
+            if kept.count:
+                # In place of what is in the stream: all of that is kept, or too old to matter.
+                await self._streams.replace(self.name, batches_of(kept))
+                return
             await self._streams.forget(self.name)
             await self._producers.remove(self.name)
-        except (SpoolUnavailableError, PostgresUnavailableError) as error:
+        except (SpoolUnavailableError, StreamLostError, PostgresUnavailableError) as error:
             log.debug("not_left", reason=str(error))
 
     async def _beat_ledger(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import batched
 from typing import Any, Final, cast
 
 import msgspec
@@ -90,6 +91,19 @@ class Streams:
         if None in entries:
             raise StreamLostError(name)
         return [cast("bytes", entry).decode() for entry in entries]
+
+    async def replace(self, name: str, batches: Sequence[Batch]) -> None:
+        """Append batches, and drop what was in the stream before them.
+
+        Raises:
+            StreamLostError: there is no such stream any more.
+        """
+        first: str | None = None
+        for page in batched(batches, _PAGE):
+            entries = await self.append_all(name, page)
+            first = first or entries[0]
+        if first is not None:
+            await self.trim(name, first)
 
     async def trim(self, name: str, first: str) -> None:
         """Drop the entries before one."""

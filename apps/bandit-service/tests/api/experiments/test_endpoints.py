@@ -101,7 +101,7 @@ async def test_a_created_experiment_is_where_its_location_says(client: httpx.Asy
 
 async def test_a_created_experiment_serves_at_once(start_service: Any) -> None:
     # A patient service: on a busy machine the first computation of weights may hold up everything else for a moment.
-    async with start_service(redis_timeout=5.0) as client:
+    async with start_service() as client:
         await create(client)
         response = await client.post("/select", json={"experiment_id": "homepage"})
         assert response.status_code == 200
@@ -322,8 +322,8 @@ async def test_while_postgres_is_away_edits_answer_503_and_selection_goes_on(
     """Both replicas share Redis; the second one's Postgres is not there."""
     away = SecretStr("postgresql://nobody@127.0.0.1:1/nothing")
     async with (
-        start_service(redis_timeout=5.0) as client,
-        start_service(redis_timeout=5.0, postgres_dsn=away) as lonely,
+        start_service() as client,
+        start_service(postgres_dsn=away) as lonely,
     ):
         await create(client)
         response = await lonely.post("/experiments", json={**NEW, "experiment_id": "other"})

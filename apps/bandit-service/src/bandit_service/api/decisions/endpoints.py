@@ -12,7 +12,7 @@ from bandit_service.domain.api_key import Principal
 from bandit_service.domain.problems import Problem
 from bandit_service.http.hot import Batch, BatchItem, Hot, HotEndpoint, Settled, decode_item, settle
 
-_PROBLEMS = (401, 403, 404, 409, 413, 422, 429, 503)
+_PROBLEMS = (401, 403, 404, 409, 413, 415, 422, 429, 503)
 EXAMPLE_ID = "d1.AAAAAQAAAAc_0zMzMzMzMwAAAZqV1Y7gq0m3zXl6p2hob21lcGFnZQ"
 
 SELECT = HotEndpoint(
@@ -43,7 +43,7 @@ SELECT_BATCH = HotEndpoint(
     request=Batch,
     item=SelectRequest,
     response=SelectResponse,
-    problems=(401, 403, 413, 422, 429, 503),
+    problems=(401, 403, 413, 415, 422, 429, 503),
     request_example={"items": [{"experiment_id": "homepage"}, {"experiment_id": "checkout", "unit_id": "visitor-17"}]},
 )
 ACTIVATE = HotEndpoint(
@@ -53,7 +53,7 @@ ACTIVATE = HotEndpoint(
     description="A decision made with `defer_activation` counts from here on. A reward that came earlier counts now.",
     request=ActivateRequest,
     response=ActivateResponse,
-    problems=(401, 403, 404, 409, 410, 413, 422, 429, 503),
+    problems=(401, 403, 404, 409, 410, 413, 415, 422, 429, 503),
     request_example={"decision_id": EXAMPLE_ID},
 )
 

@@ -6,25 +6,20 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from bandit_service.domain import names
 from bandit_service.domain.event import Stratum, Vector
 
-# Python lets `$` stand before a final line break, where JSON Schema does not: hence the look ahead.
-EXPERIMENT_ID = r"^[A-Za-z0-9._-]{1,128}$(?!\n)"
-OWN_DECISION_ID = r"^[A-Za-z0-9._:-]{1,128}$(?!\n)"
-DECISION_ID = r"^[A-Za-z0-9._:-]{1,800}$(?!\n)"
-FEATURE = r"^[A-Za-z0-9._:-]{1,64}$(?!\n)"
-# Postgres cannot hold NUL.
-PLAIN = r"^[^\x00]*$"
-
-ExperimentId = Annotated[str, msgspec.Meta(pattern=EXPERIMENT_ID)]
+ExperimentId = Annotated[str, msgspec.Meta(pattern=names.EXPERIMENT_ID.python_pattern)]
+DecisionId = Annotated[str, msgspec.Meta(pattern=names.DECISION_ID.python_pattern)]
+OwnId = Annotated[str, msgspec.Meta(pattern=names.OWN_ID.python_pattern)]
 UnitId = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
-ArmId = Annotated[str, msgspec.Meta(pattern=EXPERIMENT_ID)]
+ArmId = Annotated[str, msgspec.Meta(pattern=names.ARM_ID.python_pattern)]
 ArmIds = Annotated[tuple[ArmId, ...], msgspec.Meta(min_length=1, max_length=1_000)]
-FeatureName = Annotated[str, msgspec.Meta(pattern=FEATURE)]
+FeatureName = Annotated[str, msgspec.Meta(pattern=names.FEATURE.python_pattern)]
 # As long as a category's name may be; others are no value of any segment.
-Category = Annotated[str, msgspec.Meta(max_length=64, pattern=PLAIN)]
-NamedContext = Annotated[dict[FeatureName, float | Category], msgspec.Meta(max_length=128)]
-ContextVector = Annotated[list[float], msgspec.Meta(max_length=128)]
+Category = Annotated[str, msgspec.Meta(max_length=64, pattern=names.PLAIN_TEXT.pattern)]
+NamedContext = Annotated[dict[FeatureName, bool | float | Category], msgspec.Meta(max_length=128)]
+ContextVector = Annotated[list[bool | float], msgspec.Meta(max_length=128)]
 
 
 class SelectRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -36,8 +31,8 @@ class SelectRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
     experiment_id: ExperimentId
     unit_id: UnitId | None = None
-    decision_id: Annotated[str, msgspec.Meta(pattern=OWN_DECISION_ID)] | None = None
-    request_id: Annotated[str, msgspec.Meta(pattern=OWN_DECISION_ID)] | None = None
+    decision_id: OwnId | None = None
+    request_id: OwnId | None = None
     defer_activation: bool = False
     context: NamedContext | ContextVector | None = None
     k: Annotated[int, msgspec.Meta(ge=1, le=20)] = 1
@@ -83,7 +78,7 @@ class SelectResponse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 class ActivateRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Say that a deferred decision was shown."""
 
-    decision_id: Annotated[str, msgspec.Meta(pattern=DECISION_ID)]
+    decision_id: DecisionId
     experiment_id: ExperimentId | None = None
 
 

@@ -8,7 +8,6 @@ from fastapi.routing import APIRoute
 from fastapi.security import APIKeyHeader, HTTPBearer
 from structlog.contextvars import bind_contextvars
 
-from bandit_service.api.experiments.fields import ID_PATTERN
 from bandit_service.api.experiments.representation import (
     ChangePage,
     ChangeView,
@@ -31,15 +30,16 @@ from bandit_service.api.experiments.schemas import (
 from bandit_service.api.experiments.service import Experiments
 from bandit_service.domain.api_key import Principal
 from bandit_service.domain.experiment import namespace_of
+from bandit_service.domain.names import ARM_ID, EXPERIMENT_ID
 from bandit_service.domain.problems import Invalid, NotFound
 from bandit_service.http.problems import responses
 from bandit_service.http.rate_limit import Admission
 
-READING = (401, 403, 404, 413, 422, 429, 503)
+READING = (401, 403, 404, 413, 415, 422, 429, 503)
 WRITING = (400, *READING, 409)
 
-ExperimentId = Annotated[str, Path(pattern=ID_PATTERN, max_length=128, examples=["homepage"])]
-ArmId = Annotated[str, Path(pattern=ID_PATTERN, max_length=128, examples=["b"])]
+ExperimentId = Annotated[str, Path(pattern=EXPERIMENT_ID.pattern, max_length=128, examples=["homepage"])]
+ArmId = Annotated[str, Path(pattern=ARM_ID.pattern, max_length=128, examples=["b"])]
 
 # For the document only: admission itself reads the headers.
 DOCUMENTED_KEYS = [
@@ -59,7 +59,7 @@ def guarded(admission: Admission) -> type[APIRoute]:
             handle = super().get_route_handler()
 
             async def serve(request: Request) -> Response:
-                request.state.principal = _admitted(admission, request)
+                request.state.principal = await _admitted(admission, request)
                 return await handle(request)
 
             return serve
@@ -67,8 +67,8 @@ def guarded(admission: Admission) -> type[APIRoute]:
     return GuardedRoute
 
 
-def _admitted(admission: Admission, request: Request) -> Principal:
-    principal = admission.admit(request.headers)
+async def _admitted(admission: Admission, request: Request) -> Principal:
+    principal = await admission.admit(request.headers)
     bind_contextvars(principal=principal.name)
     experiment_id = request.path_params.get("experiment_id")
     if experiment_id is not None and not principal.sees(namespace_of(experiment_id)):
@@ -112,7 +112,7 @@ def _add_collection(routes: APIRouter, experiments: Experiments) -> None:
                 "description": "Created, and running",
                 "headers": {"Location": {"description": "Its path", "schema": {"type": "string"}}},
             },
-            **responses(400, 401, 403, 409, 413, 422, 429, 503),
+            **responses(400, 401, 403, 409, 413, 415, 422, 429, 503),
         },
     )
     async def create_experiment(body: NewExperiment, principal: Caller, response: Response) -> ExperimentView:
@@ -121,7 +121,7 @@ def _add_collection(routes: APIRouter, experiments: Experiments) -> None:
         response.headers["Location"] = f"/experiments/{experiment.id}"
         return ExperimentView.of(experiment)
 
-    @routes.get("", summary="List experiments", responses=responses(401, 403, 413, 422, 429, 503))
+    @routes.get("", summary="List experiments", responses=responses(401, 403, 413, 415, 422, 429, 503))
     async def list_experiments(wanted: Annotated[Filter, Query()], principal: Caller) -> ExperimentPage:
         """In the order of their ids, and only those of namespaces the key may see."""
         found, cursor = await experiments.search(wanted, principal)
@@ -187,19 +187,21 @@ def _add_arms(routes: APIRouter, experiments: Experiments) -> None:
         """It enters at the floor of the guardrails and earns its way up."""
         return ExperimentView.of(await experiments.add_arm(experiment_id, body, principal))
 
-    @routes.post("/{experiment_id}/arms/{arm_id}/retire", summary="Retire an arm", responses=responses(*WRITING))
+    @routes.post("/{experiment_id}/arms/{arm_id:path}/retire", summary="Retire an arm", responses=responses(*WRITING))
     async def retire_arm(
         experiment_id: ExperimentId, arm_id: ArmId, body: Absence, principal: Caller
     ) -> ExperimentView:
         """It is served no longer; its data stay, and late rewards still count."""
         return ExperimentView.of(await experiments.retire_arm(experiment_id, arm_id, body, principal))
 
-    @routes.post("/{experiment_id}/arms/{arm_id}/pause", summary="Pause an arm", responses=responses(*WRITING))
+    @routes.post("/{experiment_id}/arms/{arm_id:path}/pause", summary="Pause an arm", responses=responses(*WRITING))
     async def pause_arm(experiment_id: ExperimentId, arm_id: ArmId, body: Absence, principal: Caller) -> ExperimentView:
         """It is served no longer until it is resumed, and learns from late rewards meanwhile."""
         return ExperimentView.of(await experiments.pause_arm(experiment_id, arm_id, body, principal))
 
-    @routes.post("/{experiment_id}/arms/{arm_id}/resume", summary="Serve an arm again", responses=responses(*WRITING))
+    @routes.post(
+        "/{experiment_id}/arms/{arm_id:path}/resume", summary="Serve an arm again", responses=responses(*WRITING)
+    )
     async def resume_arm(
         experiment_id: ExperimentId, arm_id: ArmId, body: Because, principal: Caller
     ) -> ExperimentView:

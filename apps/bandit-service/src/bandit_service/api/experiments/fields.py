@@ -10,14 +10,8 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from bandit_service.domain.experiment import DEFAULT_NAMESPACE
+from bandit_service.domain.names import ARM_ID, EXPERIMENT_ID, FEATURE, NAMESPACE, PLAIN_TEXT
 
-# No dot at either end: "." and ".." mean something else in a URL, and a namespace must not be empty.
-ID_PATTERN: Final = r"^[A-Za-z0-9_-]([A-Za-z0-9._-]{0,126}[A-Za-z0-9_-])?$"
-NAMESPACE_PATTERN: Final = r"^[A-Za-z0-9_-]{1,128}$"
-# No slash: it joins the values of a segment's name.
-FEATURE_PATTERN: Final = r"^[A-Za-z0-9._:-]{1,64}$"
-# Postgres text cannot hold NUL.
-TEXT_PATTERN: Final = r"^[^\x00]*$"
 LEAST_PRIOR, GREATEST_PRIOR = 1e-6, 1e6
 YEAR: Final = 366 * 86_400.0
 MOST_ARMS: Final = 1_000
@@ -37,12 +31,15 @@ def _whole(value: object) -> object:
 
 # To stand last: what stands before it is checked, and documented, as limits of an integer.
 WHOLE = BeforeValidator(_whole)
-ExperimentId = Annotated[str, Field(pattern=ID_PATTERN, max_length=128, examples=["homepage"])]
-ArmId = Annotated[str, Field(pattern=ID_PATTERN, max_length=128, examples=["b"])]
-Namespace = Annotated[str, Field(pattern=NAMESPACE_PATTERN, max_length=128, examples=[DEFAULT_NAMESPACE])]
-Description = Annotated[str, Field(pattern=TEXT_PATTERN, max_length=2_000, examples=["Which headline sells"])]
+ExperimentId = Annotated[str, Field(pattern=EXPERIMENT_ID.pattern, max_length=128, examples=["homepage"])]
+ArmId = Annotated[str, Field(pattern=ARM_ID.pattern, max_length=128, examples=["b"])]
+Namespace = Annotated[str, Field(pattern=NAMESPACE.pattern, max_length=128, examples=[DEFAULT_NAMESPACE])]
+Description = Annotated[str, Field(pattern=PLAIN_TEXT.pattern, max_length=2_000, examples=["Which headline sells"])]
 Why = Annotated[
-    str, Field(pattern=TEXT_PATTERN, min_length=1, max_length=500, examples=["The designers asked for a third variant"])
+    str,
+    Field(
+        pattern=PLAIN_TEXT.pattern, min_length=1, max_length=500, examples=["The designers asked for a third variant"]
+    ),
 ]
 Revision = Annotated[
     int,
@@ -56,8 +53,8 @@ UpdateEvery = Annotated[
     float,
     Field(ge=0.05, le=86_400, description="Seconds between updates of the weights; null: as the guardrails need"),
 ]
-FeatureName = Annotated[str, Field(pattern=FEATURE_PATTERN, examples=["age"])]
-SegmentValue = Annotated[str, Field(pattern=FEATURE_PATTERN, examples=["evening"])]
+FeatureName = Annotated[str, Field(pattern=FEATURE.pattern, examples=["age"])]
+SegmentValue = Annotated[str, Field(pattern=FEATURE.pattern, examples=["evening"])]
 PriorParameter = Annotated[float, Field(ge=LEAST_PRIOR, le=GREATEST_PRIOR, allow_inf_nan=False)]
 Parameters = Annotated[
     dict[str, Any],

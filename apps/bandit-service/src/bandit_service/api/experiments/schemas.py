@@ -44,6 +44,7 @@ from bandit_service.api.experiments.fields import (
     check_plain,
 )
 from bandit_service.domain.experiment import DEFAULT_NAMESPACE, Assignment, MissingReward, Status
+from bandit_service.http import messages
 
 _POLICIES = tuple(sorted((*policy_names(), *contextual_policy_names())))
 
@@ -63,7 +64,13 @@ class Arm(Body):
 
 
 def _arm(value: object) -> object:
-    return {"id": value} if isinstance(value, str) else value
+    match value:
+        case str():
+            return {"id": value}
+        case bool() | int() | float() | None:
+            raise ValueError(messages.wrong_type("text, or an object with an id", value))
+        case _:
+            return value
 
 
 class Context(Body):
@@ -142,6 +149,13 @@ class Policy(Body):
         return params
 
 
+def _policy(value: object) -> object:
+    return {"name": value} if isinstance(value, str) else value
+
+
+AnyPolicy = Annotated[Policy, BeforeValidator(_policy, json_schema_input_type=str | Policy)]
+
+
 class Limits(Body):
     """A preset of guardrails, and the limits that replace the preset's."""
 
@@ -202,7 +216,7 @@ class NewExperiment(Body):
     ]
     default_arm: ArmId | None = Field(default=None, description="Served while paused; the first arm if not given")
     control_arm: ArmId | None = Field(default=None, description="Served to the holdout")
-    policy: Policy = Policy()
+    policy: AnyPolicy = Policy()
     guardrails: Limits = Limits()
     stopping: Stopping | None = None
     reward_window: Annotated[float, Field(ge=0.001, le=YEAR, description="Seconds a reward may take")] = 86_400.0
@@ -273,7 +287,7 @@ class ExperimentChange(Because):
     description: Description = ""
     default_arm: ArmId = ""
     control_arm: ArmId | None = None
-    policy: Policy = Policy()
+    policy: AnyPolicy = Policy()
     guardrails: Limits = Limits()
     stopping: Stopping | None = None
     holdout: Holdout = 0.0

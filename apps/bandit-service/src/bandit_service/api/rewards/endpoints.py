@@ -25,7 +25,7 @@ REWARD = HotEndpoint(
     ),
     request=RewardRequest,
     response=RewardResponse,
-    problems=(401, 403, 404, 409, 410, 413, 422, 429, 503),
+    problems=(401, 403, 404, 409, 410, 413, 415, 422, 429, 503),
     may_respond_async=True,
     request_example={"decision_id": EXAMPLE_ID, "reward": 1},
     response_example={
@@ -44,7 +44,7 @@ REWARD_BATCH = HotEndpoint(
     request=Batch,
     item=RewardRequest,
     response=RewardResponse,
-    problems=(401, 403, 413, 422, 429, 503),
+    problems=(401, 403, 413, 415, 422, 429, 503),
     request_example={"items": [{"decision_id": EXAMPLE_ID, "reward": 1}]},
 )
 

@@ -7,18 +7,16 @@ from typing import Annotated, Literal
 import msgspec
 
 from bandit_service.api.decisions.schemas import (
-    DECISION_ID,
-    OWN_DECISION_ID,
     ArmId,
     ContextVector,
+    DecisionId,
     ExperimentId,
     NamedContext,
+    OwnId,
 )
 
 GREATEST = 1e12
 RewardValue = Annotated[float, msgspec.Meta(ge=-GREATEST, le=GREATEST)]
-# Rewards are named like decisions.
-RewardId = Annotated[str, msgspec.Meta(pattern=OWN_DECISION_ID)]
 # As long as a reward model may name an outcome.
 OutcomeText = Annotated[str, msgspec.Meta(max_length=200)]
 NamedOutcome = Annotated[dict[OutcomeText, bool | float | OutcomeText], msgspec.Meta(max_length=10)]
@@ -33,10 +31,10 @@ class RewardRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     `context` belongs to a direct reward of an experiment that learns by features or segments.
     """
 
-    decision_id: Annotated[str, msgspec.Meta(pattern=DECISION_ID)] | None = None
+    decision_id: DecisionId | None = None
     experiment_id: ExperimentId | None = None
     arm: ArmId | None = None
-    reward_id: RewardId | None = None
+    reward_id: OwnId | None = None
     reward: RewardValue | None = None
     outcome: bool | float | OutcomeText | NamedOutcome | None = None
     position: Annotated[int, msgspec.Meta(ge=0, le=19)] = 0

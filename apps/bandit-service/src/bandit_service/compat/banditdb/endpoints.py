@@ -72,7 +72,7 @@ class _Guard:
 
     def _route(self, method: str, path: str, role: Role, body: type[Any] | None, handler: Handler[Any]) -> Route:
         async def serve(request: Request) -> Response:
-            principal = self._admission.admit(request.headers)
+            principal = await self._admission.admit(request.headers)
             bind_contextvars(principal=principal.name)
             principal.require(role)
             content = None if body is None else decode_item(body, await request.body())

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 
-from bandit_service.api.experiments.fields import ID_PATTERN
 from bandit_service.domain.api_key import ALL_NAMESPACES, Principal
 from bandit_service.domain.experiment import DEFAULT_NAMESPACE
+from bandit_service.domain.names import EXPERIMENT_ID
 from bandit_service.domain.problems import Invalid, NotFound
 
 # Leaves room for the namespace and the generation in an experiment's id.
@@ -24,7 +24,7 @@ def experiment_name(campaign_id: str, principal: Principal) -> str:
     Raises:
         NotFound: no campaign can have that name.
     """
-    if len(campaign_id) > LONGEST_NAME or not re.fullmatch(ID_PATTERN, campaign_id):
+    if len(campaign_id) > LONGEST_NAME or not re.fullmatch(EXPERIMENT_ID.pattern, campaign_id):
         raise unknown(campaign_id)
     if principal.namespace in (ALL_NAMESPACES, DEFAULT_NAMESPACE):
         return campaign_id
@@ -33,7 +33,7 @@ def experiment_name(campaign_id: str, principal: Principal) -> str:
 
 def check_new(campaign_id: str) -> None:
     """Return if a new campaign may have that name; raise Invalid if it may not."""
-    if len(campaign_id) > LONGEST_NAME or not re.fullmatch(ID_PATTERN, campaign_id):
+    if len(campaign_id) > LONGEST_NAME or not re.fullmatch(EXPERIMENT_ID.pattern, campaign_id):
         raise Invalid.field("campaign_id", f"must be 1 to {LONGEST_NAME} letters, digits, hyphens or underscores")
     if _GENERATION.search(campaign_id):
         raise Invalid.field("campaign_id", "must not end in -- and a number: such names are the service's own")

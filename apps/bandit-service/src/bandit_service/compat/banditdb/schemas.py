@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from bandit_service.api.decisions.schemas import DECISION_ID
+from bandit_service.api.decisions.schemas import DecisionId
 
 MOST_PREDICTIONS: Final = 100
 HOUR: Final = 3_600.0
@@ -67,7 +67,7 @@ class BatchPredict(Body, frozen=True):
 class Reward(Body, frozen=True):
     """What came of a prediction."""
 
-    interaction_id: Annotated[str, msgspec.Meta(pattern=DECISION_ID)]
+    interaction_id: DecisionId
     reward: float
 
 

@@ -33,7 +33,7 @@ class McpDoor:
         self._closing = asyncio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        principal = self._admission.admit(Headers(scope=scope))
+        principal = await self._admission.admit(Headers(scope=scope))
         bind_contextvars(principal=principal.name)
         if self._starting is None:
             self._starting = asyncio.create_task(self._start())
