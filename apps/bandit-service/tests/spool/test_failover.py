@@ -51,11 +51,11 @@ class Pair:
         self.standby.stop_following()
         time.sleep(0.3)
 
-    def fail_over(self) -> None:
+    async def fail_over(self) -> None:
         """Kill the primary, promote the standby, and lead everybody to it."""
         self.gate.cut()
-        self.primary.kill()
-        self.standby.promote()
+        await asyncio.to_thread(self.primary.kill)
+        await asyncio.to_thread(self.standby.promote)
         self.gate.open(self.standby.port)
 
 
@@ -115,7 +115,7 @@ async def test_what_a_lagging_standby_lacks_is_written_again_and_answers_hold(
     await a.written()
     assert len(await events_in(ledger)) == 120
 
-    await asyncio.to_thread(pair.fail_over)
+    await pair.fail_over()
     answers: list[Answer] = []
     while not b.recorder.others_follow or not answers:
         # Until everybody has written again what was lost, nobody knows who was first.
@@ -143,7 +143,7 @@ async def test_an_answer_duplicate_holds_although_its_row_was_lost(
     row = event("d", "reward", reward_micro=5)
     await a.writer.write([Row(1, 0, row)], a.recorder.writing.timeline)
     assert await b.recorder.decide([event("d", "reward", reward_micro=9)]) == [Duplicate(5, filled=False)]
-    await asyncio.to_thread(pair.fail_over)
+    await pair.fail_over()
     assert await a.recorder.decide([event("d", "reward", reward_micro=7)]) == [Queued()]
     await all_follow(a, b)
     await a.written()
@@ -159,7 +159,7 @@ async def test_nobody_decides_before_a_slow_process_has_written_again(
     await all_follow(a)
     await asyncio.to_thread(pair.freeze_standby)
     assert await slow.recorder.decide([event("d", "reward", reward_micro=5)]) == [Inserted()]
-    await asyncio.to_thread(pair.fail_over)
+    await pair.fail_over()
     await until(lambda: a.recorder.writing.timeline == "00000002")
     assert await a.recorder.decide([event("d", "reward", reward_micro=7)]) == [Queued()]
     await asyncio.sleep(1.0)
@@ -179,7 +179,7 @@ async def test_a_process_that_the_standby_never_heard_of_is_waited_for_as_well(
     await new.record_alone()
     await until(lambda: beats_and_follows(new))
     assert await new.recorder.decide([event("d", "reward", reward_micro=5)]) == [Inserted()]
-    await asyncio.to_thread(pair.fail_over)
+    await pair.fail_over()
     await until(lambda: a.recorder.writing.timeline == "00000002")
     assert await a.recorder.decide([event("d", "reward", reward_micro=7)]) == [Queued()]
     await until(lambda: is_waited_for(ledger, new))
@@ -213,7 +213,7 @@ async def test_a_process_that_ended_before_the_failover_holds_the_others_up_only
     await ended.kill()
     pair.gate.open()
     await asyncio.to_thread(pair.freeze_standby)
-    await asyncio.to_thread(pair.fail_over)
+    await pair.fail_over()
     await all_follow(a)
     await until(lambda: is_alone(ledger))
     assert await rewards(ledger) == {"d": 5}
@@ -228,7 +228,7 @@ async def test_a_process_that_ended_in_order_before_the_failover_loses_nothing(
     assert await ended.recorder.record([event("d")])
     assert await ended.recorder.decide([event("d", "reward", reward_micro=5)]) == [Inserted()]
     await ended.stop()
-    await asyncio.to_thread(pair.fail_over)
+    await pair.fail_over()
     await until(lambda: is_alone(ledger))
     assert await events_in(ledger) == ["d"]
     assert await rewards(ledger) == {"d": 5}
@@ -284,7 +284,7 @@ async def test_every_answer_given_around_a_failover_holds(
     await asyncio.sleep(0.7)
     await asyncio.to_thread(pair.freeze_standby)
     await asyncio.sleep(0.7)
-    await asyncio.to_thread(pair.fail_over)
+    await pair.fail_over()
     await asyncio.sleep(2.0)
     over.set()
     await asyncio.gather(*work)
