@@ -166,7 +166,7 @@ class Replica:
                 announcer=self._announcer,
                 cache=self._cache,
                 weights=weights,
-                new_marker=lambda: uuid.uuid4().hex,
+                new_name=lambda: uuid.uuid4().hex,
                 clock=clock,
             ),
             cache=self._cache,

@@ -67,7 +67,7 @@ class Process:
                 announcer=self.announcer,
                 cache=self.cache,
                 weights=self.weights,
-                new_marker=lambda: f"{name}-{next(_numbers)}",
+                new_name=lambda: f"{name}-{next(_numbers)}",
                 clock=clock,
             ),
             cache=self.cache,

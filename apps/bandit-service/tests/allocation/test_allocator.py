@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 import pytest
@@ -240,6 +240,23 @@ async def test_a_mirror_that_lost_everything_gets_everything(
     await holder.redis.flushall()
     await settle_down(holder, hand)
     assert await everything() == before
+
+
+async def test_a_mirror_that_has_gone_back_to_an_earlier_state_gets_everything_again(
+    pool: Pool, holder: Process, hand: Clock, new_experiment: NewExperiment
+) -> None:
+    made = await new_experiment("x")
+    await holder.start()
+    await settle_down(holder, hand)
+    earlier = {key: await holder.redis.dump(key) for key in await holder.redis.keys()}
+    await write(pool, rewards("x", 0, 500_000, 60))
+    await settle_down(holder, hand)
+    before = await holder.mirror.sums(made), await holder.mirror.explained("x")
+    await holder.redis.flushall()
+    for key, value in earlier.items():
+        await holder.redis.restore(key, 0, cast("Any", value))
+    await settle_down(holder, hand)
+    assert (await holder.mirror.sums(made), await holder.mirror.explained("x")) == before
 
 
 async def test_without_redis_weights_are_published_and_found_by_the_sweep(

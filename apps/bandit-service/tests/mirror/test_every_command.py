@@ -102,7 +102,7 @@ async def spool(url: str) -> None:
 async def mirror(client: Redis, url: str) -> None:
     """Copy everything of an experiment, twice, and read it; hold own ids and API keys."""
     copies = Mirror(client)
-    assert await copies.marker("first") == await copies.marker("second") == "first"
+    assert [await copies.mark("p", "first"), await copies.mark("p", "second")] == [None, "first"]
     for anew in (False, True):
         await copies.define([EXPERIMENT], anew=anew)
         await copies.publish(1, [Publish(ID, WEIGHTS, b"{}")])

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from bandit_service.domain.allocation import AllocationRecord
 from bandit_service.domain.experiment import ArmDefinition, Experiment, RewardsDefinition
 from bandit_service.domain.totals import Totals
-from bandit_service.mirror.keys import ExperimentKeys
+from bandit_service.mirror.keys import MARK, ExperimentKeys
 from bandit_service.mirror.publication import Mirror, Mirrored, Publish
 
 ID = "homepage"
@@ -151,8 +151,12 @@ async def test_what_another_version_of_the_service_wrote_is_as_good_as_missing(
     assert await mirror.beliefs(ID) is None
 
 
-async def test_the_marker_tells_of_lost_data(mirror: Mirror, redis_client: Redis) -> None:
-    assert await mirror.marker("one") == "one"
-    assert await mirror.marker("two") == "one"
+async def test_a_mark_tells_of_lost_data_and_of_an_earlier_state(mirror: Mirror, redis_client: Redis) -> None:
+    assert [await mirror.mark("p", mark) for mark in ("one", "two")] == [None, "one"]
+    assert await mirror.mark("q", "its own") is None
+    earlier = await redis_client.get(f"{MARK}:p")
+    assert await mirror.mark("p", "three") == "two"
+    await redis_client.set(f"{MARK}:p", earlier or b"")
+    assert await mirror.mark("p", "four") == "two"
     await redis_client.flushall()
-    assert await mirror.marker("three") == "three"
+    assert await mirror.mark("p", "five") is None

@@ -46,6 +46,8 @@ _WEIGHTS: Final[dict[FaultName, int]] = {
     "redis_emptied": 2,
     "redis_rolled_back": 2,
     "lossy_postgres": 3,
+    "postgres_away": 3,
+    "postgres_frozen": 2,
     "sessions_ended": 2,
 }
 # What a process alone holds is lost with it, or is taken for lost.

@@ -264,7 +264,7 @@ class Replica:
                 announcer=announcer,
                 cache=self.cache,
                 weights=weights,
-                new_marker=self._new_name,
+                new_name=self._new_name,
                 clock=clock,
             ),
             cache=self.cache,

@@ -10,7 +10,7 @@ from typing import Final
 
 from bandit_service import background
 from bandit_service.ledger import producers
-from bandit_service.spool import keeper, kept, recorder
+from bandit_service.spool import backlog, keeper, kept, recorder
 
 # Seconds. What stands behind is the production value.
 KEPT: Final = 9.0  # 60
@@ -29,8 +29,11 @@ _SHORTER: Final[tuple[tuple[ModuleType, str, float], ...]] = (
     (keeper, "PICK_UP_EVERY", 1.0),  # 2
     (keeper, "_PROBE_EVERY", 0.3),  # 0.1
     (producers, "_BEAT_TIMEOUT", 1.0),  # 2
-    # So that a backlog is written by several statements.
-    (recorder, "MOST_ROWS", 40),  # 500
+    # So that a backlog is written by several statements, and what is kept is packed.
+    (recorder, "MOST_ROWS", 10),  # 500
+    (backlog, "MOST_ROWS", 10),  # 500
+    (backlog, "_AT_ONCE", 6),  # 1,000
+    (kept, "_AT_ONCE", 12),  # 1,000
 )
 
 

@@ -148,7 +148,7 @@ async def test_what_is_older_never_overwrites_what_is_newer(client: redis.asynci
     assert mirrored.experiment == experiment
     assert mirrored.allocation is None
     assert await mirror.experiment_ids() == ["plain"]
-    assert await mirror.marker("first") == await mirror.marker("second") == "first"
+    assert [await mirror.mark("p", "first"), await mirror.mark("p", "second")] == [None, "first"]
 
 
 async def test_a_definition_is_written_anew(client: redis.asyncio.Redis) -> None:

@@ -19,7 +19,7 @@ from bandit_service.serving.experiment_cache import ExperimentCache
 
 # So many at once do not keep the process from its requests for long.
 _AT_ONCE: Final = 50
-_MARKER_EVERY: Final = 1.0
+_MARK_EVERY: Final = 1.0
 _AWAY: Final = (StoreUnavailableError, StoreFullError)
 _encode: Final = msgspec.json.Encoder().encode
 log = structlog.get_logger(__name__)
@@ -33,7 +33,7 @@ class Copies:
         announcer: Tells other processes of them.
         cache: Has the definitions and the weights in force.
         weights: Has their explanations.
-        new_marker: Returns a name that was never used.
+        new_name: Returns a name that was never used.
         clock: The time in seconds.
     """
 
@@ -44,16 +44,17 @@ class Copies:
         announcer: Announcer,
         cache: ExperimentCache,
         weights: WeightsRepository,
-        new_marker: Callable[[], str],
+        new_name: Callable[[], str],
         clock: Callable[[], float],
     ) -> None:
         self._mirror = mirror
         self._announcer = announcer
         self._cache = cache
         self._weights = weights
-        self._new_marker = new_marker
+        self._new_name = new_name
+        self._name = new_name()
         self._clock = clock
-        self._marker: str | None = None
+        self._mark: str | None = None
         self._looked_at = float("-inf")
         self._missing: set[str] = set()
         self._published: dict[str, tuple[int, Experiment, Publish]] = {}
@@ -61,7 +62,7 @@ class Copies:
     @property
     def has_work(self) -> bool:
         """Whether something was put off, and may be written by now."""
-        return self._marker is not None and bool(self._missing)
+        return self._mark is not None and bool(self._missing)
 
     def missing(self, experiment_ids: Iterable[str]) -> None:
         """Note that everything of experiments has to be written."""
@@ -69,7 +70,7 @@ class Copies:
 
     async def totals(self, changed: Sequence[tuple[Watched, Experiment]]) -> None:
         """Copy totals that have changed; of experiments that are missing they are written with everything else."""
-        if self._marker is None:
+        if self._mark is None:
             self.missing(experiment.id for _, experiment in changed)
             return
         writes = [
@@ -91,7 +92,7 @@ class Copies:
         published, self._published = self._published, {}
         if not published:
             return
-        if self._marker is None:
+        if self._mark is None:
             self.missing(published)
             return
         by_token: dict[int, list[Publish]] = defaultdict(list)
@@ -116,7 +117,7 @@ class Copies:
         """
         try:
             await self._look(watched)
-            if self._marker is not None and self._missing:
+            if self._mark is not None and self._missing:
                 self._missing.intersection_update(watched)
                 names = [name for name in self._missing if watched[name].totals is not None]
                 await self._write(watched, names[:_AT_ONCE])
@@ -124,15 +125,16 @@ class Copies:
             self._put_off(error, ())
 
     async def _look(self, watched: Iterable[str]) -> None:
-        """See each second whether the mirror is the one that was written to."""
+        """See each second whether the mirror still is as it was left."""
         now = self._clock()
-        if 0 <= now - self._looked_at < _MARKER_EVERY:
+        if 0 <= now - self._looked_at < _MARK_EVERY:
             return
         self._looked_at = now
-        marker = await self._mirror.marker(self._new_marker())
-        if marker != self._marker:
+        mark = self._new_name()
+        before = await self._mirror.mark(self._name, mark)
+        if self._mark is None or before != self._mark:
             self.missing(watched)
-        self._marker = marker
+        self._mark = mark
 
     async def _write(self, watched: Mapping[str, Watched], names: Sequence[str]) -> None:
         if not names:
@@ -167,7 +169,7 @@ class Copies:
 
     def _put_off(self, error: Exception, experiment_ids: Iterable[str]) -> None:
         """Write everything again once the mirror is back: it may come back with less than it had."""
-        if self._marker is not None:
+        if self._mark is not None:
             log.warning("mirror_away", reason=type(error).__name__)
-        self._marker = None
+        self._mark = None
         self.missing(experiment_ids)

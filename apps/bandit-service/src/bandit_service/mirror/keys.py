@@ -6,7 +6,7 @@ from typing import Final
 
 API_KEYS: Final = "bandit:api_keys"
 EXPERIMENTS: Final = "bandit:experiments"
-MARKER: Final = "bandit:mirror"
+MARK: Final = "bandit:mirror"
 CHANGED: Final = "bandit:changed"
 TOUCHED: Final = "bandit:touched"
 

@@ -16,11 +16,12 @@ from bandit_service.domain.experiment import Experiment
 from bandit_service.domain.linear_model import LinearRecord, decode_linear, encode_linear
 from bandit_service.domain.totals import Totals, decode_totals, encode_totals
 from bandit_service.mirror.connection import translated
-from bandit_service.mirror.keys import EXPERIMENTS, MARKER, ExperimentKeys
+from bandit_service.mirror.keys import EXPERIMENTS, MARK, ExperimentKeys
 from bandit_service.mirror.scripts import script
 
 # So many at once do not keep the process from its requests for long.
 _PAGE: Final = 100
+_MARK_KEPT: Final = 3_600
 _encode_definition = msgspec.json.Encoder().encode
 _decode_definition = msgspec.json.Decoder(Experiment).decode
 
@@ -140,14 +141,18 @@ class Mirror:
         with translated():
             return sorted(name.decode() for name in await cast("Any", self._redis.smembers(EXPERIMENTS)))
 
-    async def marker(self, new: str) -> str:
-        """Return the store's marker, which is `new` if it has none: then it has lost its data, or is another store."""
+    async def mark(self, name: str, mark: str) -> str | None:
+        """Leave a mark under a process's name; return the one that stood there, None without one.
+
+        A store that has lost its data, or has gone back to an earlier state, does not have the last one.
+        """
+        key = f"{MARK}:{name}"
         with translated():
             async with self._redis.pipeline(transaction=False) as pipe:
-                pipe.set(MARKER, new, nx=True)
-                pipe.get(MARKER)
-                _, found = await pipe.execute()
-        return new if found is None else cast("bytes", found).decode()
+                pipe.get(key)
+                pipe.set(key, mark, ex=_MARK_KEPT)
+                before, _ = await pipe.execute()
+        return None if before is None else cast("bytes", before).decode()
 
     async def _write(self, writes: Sequence[_Write]) -> None:
         for page in batched(writes, _PAGE):
