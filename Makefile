@@ -14,7 +14,8 @@ SOURCES := $(addsuffix /src,$(APPS))
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.12 --generate-hashes \
 	--no-emit-index-url --no-annotate --no-header --quiet
 SPACE := $(subst ,, )
-MYPYPATH := $(subst $(SPACE),:,$(SOURCES))
+MYPYPATH := $(subst $(SPACE),:,$(SOURCES) docs)
+WHEELS ?= dist
 ARGS ?=
 APP ?=
 # Coverage of a part of the tests says nothing: it is measured where all of them run, and in the workflows.
@@ -22,7 +23,7 @@ MEASURED := $(if $(and $(ARGS),$(if $(CI),,1)),,rm -rf .local/coverage; COVERAGE
 PYTEST := $(BIN)/pytest -n auto --durations=20
 
 .DEFAULT_GOAL := help
-.PHONY: help run pipeline test test-fast lint types check verify simulate simulate-coverage bench manifests dashboards lock image-locks setup clean FORCE
+.PHONY: help run pipeline test test-fast lint types check verify simulate simulate-coverage bench manifests dashboards wheels lock image-locks setup clean FORCE
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,7 +45,7 @@ test-fast: $(READY) ## Lint, and the tests of what changed since the last commit
 lint: $(READY) ## Check style, format, and which layer imports which
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@PYTHONPATH=$(ROUTER)/src $(BIN)/lint-imports --no-logo
+	@PYTHONPATH=$(ROUTER)/src:docs $(BIN)/lint-imports --no-logo
 
 # Tests are checked app by app: each has a conftest.py of its own, and mypy wants one module of a name.
 # What a test waits for changes behind the type checker's back: it would call the lines after it unreachable.
@@ -52,13 +53,14 @@ types: $(READY) ## Check types strictly
 	@MYPYPATH=$(MYPYPATH) $(BIN)/mypy $(SOURCES)
 	@$(foreach app,$(APPS),MYPYPATH=$(MYPYPATH):$(app)/tests $(BIN)/mypy --no-warn-unreachable $(app)/tests &&) true
 	@MYPYPATH=$(MYPYPATH):grafana:grafana/tests $(BIN)/mypy --no-warn-unreachable grafana
+	@MYPYPATH=$(MYPYPATH) $(BIN)/mypy --no-warn-unreachable docs/studies
 	@MYPYPATH=$(MYPYPATH):k8s/tests $(BIN)/mypy --no-warn-unreachable k8s
 
 check: lint types test ## Everything a change has to pass: lint, types, test
 
 verify: $(READY) ## Run the long simulations and write their tables into docs/
 	@$(BIN)/pytest -m verify $(ARGS)
-	@$(BIN)/python apps/bandit-core/tests/verify/write_tables.py
+	@$(BIN)/python docs/studies/write_tables.py
 
 simulate: $(READY) ## Run the schedule of a seed on the simulated stores (SEED=7; COUNT=100 from that seed on, over all cores)
 	@PYTHONPATH=apps/bandit-service/tests $(BIN)/python -m simulation --seed $(or $(SEED),0) --count $(or $(COUNT),1) \
@@ -85,11 +87,16 @@ manifests: $(READY) ## Build every Kubernetes overlay, validate every object, co
 dashboards: $(READY) ## Write Grafana's dashboards and alert rules again, from the code in grafana/
 	@PYTHONPATH=grafana $(BIN)/python -m dashboards
 
+# The tools of the environment build them, so nothing is fetched.
+wheels: $(READY) ## Build the wheels of all apps into dist/ (or WHEELS=folder)
+	@$(foreach app,$(APPS),$(BIN)/uv build --quiet --offline --no-build-isolation --python $(BIN)/python --wheel \
+		--out-dir $(WHEELS) $(app) &&) true
+
 lock: $(READY) ## Choose the newest versions of all dependencies again and pin them with their hashes
-	@$(COMPILE) --upgrade --extra cluster --extra mcp --extra postgres $(foreach app,$(TOGETHER),--no-emit-package $(notdir $(app))) \
+	@$(COMPILE) --upgrade $(addprefix --extra ,cluster local learner postgres cli mcp) $(foreach app,$(TOGETHER),--no-emit-package $(notdir $(app))) \
 		$(addsuffix /pyproject.toml,$(TOGETHER)) --group pyproject.toml:dev -o requirements/lock.txt
 	@$(COMPILE) --upgrade --no-deps --group pyproject.toml:data -o requirements/data.txt
-	@$(COMPILE) --upgrade $(ROUTER)/pyproject.toml -o requirements/router.txt
+	@$(COMPILE) --upgrade --no-emit-package bandit-sdk $(ROUTER)/pyproject.toml -o requirements/router.txt
 	@echo uv | $(COMPILE) --upgrade - -o requirements/uv.txt
 	@$(MAKE) image-locks
 
@@ -97,20 +104,20 @@ lock: $(READY) ## Choose the newest versions of all dependencies again and pin t
 image-locks: $(READY)
 	@$(COMPILE) -c requirements/lock.txt --no-emit-package bandit-core \
 		apps/bandit-service/pyproject.toml -o requirements/service.txt
-	@$(COMPILE) -c requirements/lock.txt --no-emit-package bandit-core --extra cluster \
+	@$(COMPILE) -c requirements/lock.txt --no-emit-package bandit-core --no-emit-package bandit-sdk --extra cluster \
 		apps/bandit-pipeline/pyproject.toml -o requirements/pipeline.txt
 	@printf 'hatchling\nuv\n' | $(COMPILE) -c requirements/lock.txt -c requirements/uv.txt - -o requirements/build.txt
 
 setup: $(READY) $(ROUTER_READY) ## Install everything into .venv (the other targets do that themselves)
 
-clean: ## Remove .local: the data of make run
-	@rm -rf .local
+clean: ## Remove .local, the data of make run, and dist, the wheels
+	@rm -rf .local dist
 
 $(READY): $(addprefix requirements/,lock.txt data.txt uv.txt) $(addsuffix /pyproject.toml,$(TOGETHER)) .ci/setup
 	@.ci/setup .venv $(TOGETHER)
 
-$(ROUTER_READY): requirements/router.txt $(ROUTER)/pyproject.toml .ci/setup | $(READY)
-	@.ci/setup $(ROUTER)/.venv $(ROUTER)
+$(ROUTER_READY): requirements/router.txt $(ROUTER)/pyproject.toml apps/bandit-sdk/pyproject.toml .ci/setup | $(READY)
+	@.ci/setup $(ROUTER)/.venv apps/bandit-sdk $(ROUTER)
 
 # A copied or moved checkout brings an environment along that belongs to another place.
 ifneq ($(shell cat .venv/place 2>/dev/null),$(CURDIR))

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-SIMPLE = {"grafana": "grafana/tests", "k8s": "k8s/tests"}
+SIMPLE = {"docs/studies": "docs/studies/tests", "grafana": "grafana/tests", "k8s": "k8s/tests"}
 DELIVERY = "apps/bandit-local/tests/delivery"
 DELIVERED = (".ci", ".github", "requirements", "Makefile", "pyproject.toml")
 
@@ -45,8 +45,8 @@ def tests_of(root: Path, files: Iterable[str]) -> tuple[list[str], list[str]]:
             whole.update(mirrored)
             if not mirrored:
                 partly.add(_folder(root, path))
-        elif path.parts[0] in SIMPLE:
-            whole.add(SIMPLE[path.parts[0]])
+        elif folder := next(filter(path.is_relative_to, SIMPLE), None):
+            whole.add(SIMPLE[folder])
         else:
             whole.update(_mentions(root, path.name))
             if path.parts[0] in DELIVERED or path.name in ("Dockerfile", "compose.yaml"):

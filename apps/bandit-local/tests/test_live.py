@@ -1,17 +1,63 @@
 import io
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from rich.console import Console
 
-from bandit_local.experiment import ArmState, ExperimentState
+from bandit_local.experiment import ExperimentState
 from bandit_local.live import LINE_EVERY, Display, Speed, line, table
+from bandit_sdk.results import ArmPosterior, Conclusion, Posterior
 
-ARMS = (
-    ArmState("item-3", 4_000, 3_998, 60.0, 0.01523, 0.0118, 0.0192, 0.9714, 0.82),
-    ArmState("item-44", 1_200, 1_200, 5.0, 0.00499, 0.0018, 0.0097, None, 0.0),
+
+def arm(name: str, index: int, **numbers: Any) -> ArmPosterior:
+    return ArmPosterior(arm=name, index=index, status="active", **numbers)
+
+
+STATE = ExperimentState(
+    Posterior(
+        experiment_id="obd-women",
+        status="running",
+        weights_version=1,
+        leader="item-3",
+        expected_loss=0.00012,
+        decisions=5_200,
+        arms=(
+            arm(
+                "item-3",
+                0,
+                decisions=4_000,
+                rewards=3_998,
+                reward_sum=60.0,
+                mean=0.01523,
+                interval=(0.0118, 0.0192),
+                prob_best=0.9714,
+                weight=0.82,
+            ),
+            arm(
+                "item-44",
+                1,
+                decisions=1_200,
+                rewards=1_200,
+                reward_sum=5.0,
+                mean=0.00499,
+                interval=(0.0018, 0.0097),
+                weight=0.0,
+            ),
+        ),
+    ),
+    Conclusion(
+        experiment_id="obd-women",
+        status="running",
+        winner=None,
+        stop=False,
+        outcome="undecided",
+        arm=None,
+        sentence="not yet",
+        progress=0.5,
+        conditions=(),
+    ),
 )
-STATE = ExperimentState(ARMS, "item-3", 0.00012, 0.5, concluded=False, winner=None, sentence="not yet")
 
 
 @dataclass

@@ -18,6 +18,7 @@ from bandit_local.testing.servers import EMPTY, MIGRATED, NewDatabase
 from bandit_pipeline.definitions import build
 from bandit_pipeline.resources import BanditService, Bucket, Grafana, Postgres, Tracking
 from bandit_pipeline.resources.postgres import fetch
+from bandit_sdk.requests import RewardItem
 
 _numbers = itertools.count(1)
 
@@ -122,7 +123,7 @@ def new_experiment(service: BanditService) -> Callable[..., str]:
     def create(**settings: Any) -> str:
         name = f"test-{next(_numbers)}"
         with service.client() as client:
-            client.post("/experiments", {"experiment_id": name, "arms": ["a", "b"], **settings})
+            client.experiments.create(name, **{"arms": ["a", "b"], **settings})
         return name
 
     return create
@@ -134,8 +135,8 @@ def visit(service: BanditService, service_postgres: Postgres) -> Callable[..., l
 
     def visits(experiment_id: str, number: int, *, rewards: bool = True) -> list[str]:
         with service.client() as client:
-            decided = client.batch("/select/batch", [{"experiment_id": experiment_id}] * number)
-            ids = [each["decision_id"] for each in decided]
+            decided = client.select_batch([{"experiment_id": experiment_id}] * number)
+            ids = [str(each.unwrap().decision_id) for each in decided]
             if rewards:
                 send_rewards(service, service_postgres, ids)
         wait_for(service_postgres, ids, "decision")
@@ -152,8 +153,11 @@ def reward(service: BanditService, service_postgres: Postgres) -> Callable[[list
 
 def send_rewards(service: BanditService, postgres: Postgres, ids: list[str]) -> None:
     with service.client() as client:
-        items = [{"decision_id": name, "reward": float(number % 3 == 0)} for number, name in enumerate(ids)]
-        client.batch("/reward/batch", items)
+        items: list[RewardItem] = [
+            {"decision": name, "reward": float(number % 3 == 0)} for number, name in enumerate(ids)
+        ]
+        for item in client.reward_batch(items):
+            item.unwrap()
     wait_for(postgres, ids, "reward")
 
 

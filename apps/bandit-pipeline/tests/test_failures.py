@@ -11,6 +11,7 @@ from bandit_local.servers.local_server import free_port
 from bandit_pipeline.obd.store import raw_key
 from bandit_pipeline.resources import BanditService, Bucket, Postgres, Tracking
 from bandit_pipeline.resources import service as service_module
+from bandit_sdk import Retries
 
 type Execute = Callable[..., dg.ExecuteInProcessResult]
 
@@ -30,7 +31,7 @@ def fail(execute: Execute, job: str, partition: str | None = None, **resources: 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service_module, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(service_module, "RETRIES", Retries(attempts=2, base=0.001))
 
 
 def test_a_missing_bucket(execute: Execute, bucket: Bucket) -> None:
@@ -76,7 +77,7 @@ def test_a_truncated_csv_and_a_wrong_schema(
 def test_an_unreachable_service(execute: Execute) -> None:
     away = BanditService(url=f"http://127.0.0.1:{free_port()}")
     assert fail(execute, "conclude_experiments", service=away).startswith(
-        "conclusions: bandit-service does not answer at"
+        "conclusions: bandit-service did not answer after 2 attempts"
     )
 
 

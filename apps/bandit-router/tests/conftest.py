@@ -20,7 +20,8 @@ from bandit_local.servers import RedisServer
 from bandit_local.servers.local_server import HOST, free_port
 from bandit_local.servers.process import ChildProcess
 from bandit_local.testing.servers import MIGRATED, NewDatabase
-from bandit_router.client import ServiceClient
+from bandit_router.client import open_client
+from bandit_sdk import Client
 from bandit_service.domain.api_key import Role, new_key
 from bandit_service.ledger.api_keys import ApiKeysRepository
 from bandit_service.ledger.pool import make_pool
@@ -85,7 +86,7 @@ class Service:
         return httpx.get(path, headers={"X-Api-Key": self.admin_key}, timeout=10).is_success
 
 
-def wait_until(holds: Callable[[], object], seconds: float = 30.0) -> None:
+def wait_until(holds: Callable[[], object], seconds: float = 90.0) -> None:
     """Wait until something holds."""
     deadline = time.monotonic() + seconds
     while not holds():
@@ -126,10 +127,9 @@ def eventually() -> Callable[[Callable[[], object]], None]:
 
 
 @pytest.fixture
-def client(service: Service) -> Iterator[ServiceClient]:
-    client = ServiceClient(service.url, timeout=10, api_key=service.router_key)
-    yield client
-    client.close()
+def client(service: Service) -> Iterator[Client]:
+    with open_client(service.url, timeout=10, api_key=service.router_key) as client:
+        yield client
 
 
 async def added_key(dsn: str, role: Role) -> str:

@@ -121,7 +121,7 @@ def _wait_until_ready(process: ChildProcess, url: str) -> None:
         except httpx.TransportError:
             return False
 
-    wait_until(ready, 30.0)
+    wait_until(ready, 90.0)
 
 
 async def _added_key(dsn: str, role: Role) -> str:

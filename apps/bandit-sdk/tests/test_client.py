@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from random import Random
+from traceback import format_exception
+from typing import TYPE_CHECKING, Any
 
 import httpx
-import numpy as np
 import pytest
 
 from bandit_local.servers.local_server import HOST, free_port
@@ -253,16 +258,130 @@ class TestAway:
             assert "did not answer" in selection.reason
             assert client.reward(selection, reward=1.0).status == "not_sent"
 
-    def test_a_default_hides_no_mistake(self, client: Client) -> None:
-        with pytest.raises(NotFoundError):
-            client.select("there-is-no-such-experiment", default="a")
-
     def test_something_else_at_the_url_is_told_apart(self) -> None:
         page = httpx.MockTransport(lambda _: httpx.Response(200, html="<h1>hello</h1>"))
         with Client("http://somewhere", transport=page) as client:
             with pytest.raises(UnexpectedAnswerError, match="check the URL"):
                 client.posterior("homepage")
             assert client.select("homepage", default="a").is_default
+
+
+class TestDefault:
+    """With a default no error of the service breaks a page."""
+
+    @pytest.mark.parametrize(
+        ("status", "headers"), [(401, {}), (404, {}), (422, {}), (302, {"location": "/login"}), (500, {}), (418, {})]
+    )
+    def test_it_stands_in_for_every_error(self, status: int, headers: dict[str, str]) -> None:
+        answer = httpx.MockTransport(lambda _: httpx.Response(status, headers=headers))
+        with Client("http://service", transport=answer, retries=QUICK) as client:
+            assert client.select("homepage", default="a").is_default
+
+    def test_unknown_experiment(self, client: Client, caplog: pytest.LogCaptureFixture) -> None:
+        selection = client.select("nowhere", default="a")
+        assert (selection.arm, selection.is_default) == ("a", True)
+        assert "no experiment 'nowhere'" in selection.reason
+        [line] = [record.getMessage() for record in caplog.records if record.name == "bandit_sdk"]
+        assert line == f"experiment nowhere: the default arm a is served: {selection.reason}"
+
+    def test_wrong_key(self, service: Service, new_experiment: NewExperiment) -> None:
+        with Client(service.url, api_key="bandit_nobody_x") as client:
+            selection = client.select(new_experiment(), default="a")
+        assert selection.is_default
+        assert "(401)" in selection.reason
+        assert "bandit_nobody_x" not in selection.reason
+
+    def test_wrong_path(self, service: Service) -> None:
+        with Client(f"{service.url}/elsewhere", api_key=service.keys["admin"]) as client:
+            assert client.select("homepage", default="a").is_default
+
+    @pytest.mark.parametrize("feature", [float("nan"), object()])
+    def test_context_that_is_no_json(self, client: Client, feature: Any) -> None:
+        assert "cannot be written as JSON" in client.select("x", context={"age": feature}, default="a").reason
+        with pytest.raises(InvalidError, match="cannot be written as JSON"):
+            client.select("x", context={"age": feature})
+
+    def test_reward_for_its_missing_decision_id(self, client: Client) -> None:
+        decision_id = client.select("nowhere", default="a").decision_id
+        assert client.reward(decision_id, reward=1).status == "not_sent"
+        assert client.activate(decision_id).status == "not_sent"
+
+
+class TestMaking:
+    """What can never work is refused when a client is made; what was given is not shown."""
+
+    @pytest.mark.parametrize("kind", [Client, AsyncClient])
+    @pytest.mark.parametrize("url", ["secret", "localhost:8000", "ftp://host", "http://", "http://host:port", ""])
+    def test_wrong_url(self, url: str, kind: type[Client | AsyncClient]) -> None:
+        with pytest.raises(ValueError, match="url must name a scheme") as raised:
+            kind(url)
+        assert "secret" not in "".join(format_exception(raised.value)).partition("ValueError")[2]
+
+    @pytest.mark.parametrize("kind", [Client, AsyncClient])
+    @pytest.mark.parametrize("key", ["secret\n", "secret\r\nx: y", "sec ret", "sécret", "\x00secret", ""])
+    def test_key_that_cannot_be_sent(self, key: str, kind: type[Client | AsyncClient]) -> None:
+        with pytest.raises(ValueError, match="api_key must be") as raised:
+            kind("http://service", api_key=key)
+        assert "cret" not in str(raised.value)
+
+
+OTHER_PROCESS = """
+import os, sys
+from bandit_sdk import Client
+
+with Client(sys.argv[1], api_key=os.environ["KEY"]) as client:
+    print(client.reward(sys.argv[2], reward=1).status)
+"""
+
+
+def test_a_decision_id_is_rewarded_by_another_process(
+    service: Service, client: Client, new_experiment: NewExperiment
+) -> None:
+    name = new_experiment()
+    selection = client.select(name)
+    assert selection.decision_id is not None
+    command = [sys.executable, "-c", OTHER_PROCESS, service.url, selection.decision_id]
+    said = subprocess.check_output(command, env={**os.environ, "KEY": service.keys["writer"]}, text=True)
+    assert said == "applied\n"
+    assert rewards_of(client, name)[selection.arm] == (1, 1.0)
+
+
+class AddsFields(httpx.BaseTransport):
+    """A newer service: every object of its answers, but a map by arm, has fields that nobody knows."""
+
+    def __init__(self) -> None:
+        self._inner = httpx.HTTPTransport()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        response = self._inner.handle_request(request)
+        body = json.loads(response.read(), object_hook=self._with_more)
+        return httpx.Response(response.status_code, json=body)
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def _with_more(self, known: dict[str, Any]) -> dict[str, Any]:
+        return known if known.keys() == {"a", "b"} else {**known, "newer": {"more": [1, None]}}
+
+
+def test_fields_of_a_newer_service_are_ignored(service: Service, new_experiment: NewExperiment) -> None:
+    name = new_experiment("a", "b", stopping={"prob_best": 0.99}, reward_model={"type": "binary"})
+    with Client(service.url, api_key=service.keys["admin"], transport=AddsFields(), timeout=10.0) as client:
+        slate = client.select(name, k=2)
+        assert client.reward(slate, reward=1.0).status == "applied"
+        [decided, refused] = client.select_batch([{"experiment_id": name}, {"experiment_id": "nowhere"}])
+        assert decided.unwrap().propensity is not None
+        assert isinstance(refused.error, NotFoundError)
+        assert client.activate(client.select(name, defer_activation=True)).status == "activated"
+        assert len(client.posterior(name).arms) == 2
+        assert client.conclusion(name).conditions
+        assert client.allocation(name).summary
+        assert client.experiments.get(name).arms
+        assert name in [each.experiment_id for each in client.experiments.every()]
+        with pytest.raises(InvalidError) as raised:
+            client.reward(slate, reward=2.0, position=1)
+        assert raised.value.problem is not None
+        assert raised.value.problem.errors
 
 
 class LosesAnswers(httpx.BaseTransport):
@@ -314,8 +433,8 @@ class TestLostAnswers:
             retries=retries,
             timeout=10.0,
             sleep=pauses.append,
-            rng=np.random.default_rng(5),
+            rng=Random(5),
         ) as client:
             client.posterior(name)
-        expected = np.random.default_rng(5)
+        expected = Random(5)
         assert pauses == [retries.backoff(attempt, expected) for attempt in (1, 2, 3)]

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bandit_core.ope.adaptive_simulation import AdaptiveLogs, adaptive_logs
 from bandit_core.ope.logged import LoggedDecisions
 from bandit_core.policies.thompson import Thompson
 from bandit_core.simulation import BernoulliEnvironment, Published
+from studies.adaptive_simulation import AdaptiveLogs, adaptive_logs
 
 type Floats = NDArray[np.float64]
 type Problem = tuple[LoggedDecisions, Floats, Floats]

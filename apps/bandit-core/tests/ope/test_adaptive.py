@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from bandit_core.ope.adaptive import adaptive_arm_values
-from bandit_core.ope.adaptive_simulation import AdaptiveLogs
 from bandit_core.ope.logged import LoggedDecisions
 from bandit_core.ope.running_means import running_means
+from studies.adaptive_simulation import AdaptiveLogs
 
 type PlayThompson = Callable[..., AdaptiveLogs]
 

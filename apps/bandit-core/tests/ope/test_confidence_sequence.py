@@ -6,9 +6,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from bandit_core.ope.adaptive_simulation import AdaptiveLogs
 from bandit_core.ope.confidence_sequence import confidence_sequence
 from bandit_core.ope.logged import LoggedDecisions
+from studies.adaptive_simulation import AdaptiveLogs
 
 type PlayThompson = Callable[..., AdaptiveLogs]
 

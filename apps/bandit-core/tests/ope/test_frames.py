@@ -1,11 +1,16 @@
 """Three estimates from an exported frame, on logs whose truth is known, and beside the public client's."""
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 from banditdb import eval as public
 
 from bandit_core.ope import doubly_robust, ips, replay
+from bandit_core.ope.frames import OPEResult
 
 ARMS = np.array(["decrease_light", "decrease_noise", "decrease_temperature"])
 RATES = np.array([0.2, 0.4, 0.6])
@@ -116,10 +121,57 @@ def test_rows_without_a_propensity_are_left_out_and_show_in_the_coverage() -> No
     assert ips(unknown, target="target").n_used == 100
 
 
+@pytest.mark.parametrize("lost", [None, ""])
+@pytest.mark.parametrize("method", [replay, ips, doubly_robust])
+def test_rows_without_an_arm_are_left_out_and_counted(method: Callable[..., OPEResult], lost: str | None) -> None:
+    """They were an arm called "None", to which the uniform target gave a third."""
+    whole, rng = exported(600).drop("interaction_id"), np.random.default_rng(1)
+    gap = whole.head(300).with_columns(arm_id=pl.lit(lost, dtype=pl.String), reward=pl.lit(0.0))
+    found = method(pl.concat([whole, gap]))
+    assert found == replace(method(whole), n_total=900, n_incomplete=300)
+    assert repr(found).endswith(f"[{found.n_used}/900], incomplete=300)")
+    shuffled = pl.concat([whole, gap])[rng.permutation(900)]
+    assert method(shuffled).n_incomplete == 300
+
+
+@pytest.mark.parametrize("method", [replay, ips, doubly_robust])
+def test_a_frame_of_pandas_gives_the_same(method: Callable[..., OPEResult]) -> None:
+    frame = exported(300)
+    expected = method(frame)
+    of_pandas = pd.DataFrame(frame.to_dict(as_series=False))
+    nullable = of_pandas.convert_dtypes()
+    with_gaps = pd.concat([of_pandas, of_pandas.head(9).assign(arm_id=None), of_pandas.head(9).assign(reward=pd.NA)])
+    assert method(of_pandas) == method(nullable) == method(frame.lazy()) == expected
+    assert method(with_gaps) == replace(expected, n_total=318, n_incomplete=18)
+
+
+def test_numbered_arms_keep_their_names_when_one_is_missing() -> None:
+    """pandas turns whole numbers into floats as soon as one is missing."""
+    named: list[list[str]] = []
+
+    def first_arm(arms: list[str], features: np.ndarray) -> np.ndarray:
+        named.append(arms)
+        return np.tile(np.eye(len(arms))[0], (len(features), 1))
+
+    frame = {"arm_id": [7, 8, None, 7], "reward": [1.0, 0.0, 1.0, 0.5], "propensity": [0.5] * 4}
+    assert ips(pd.DataFrame(frame), target=first_arm).estimate == 0.75
+    assert ips(pl.DataFrame(frame), target=first_arm).estimate == 0.75
+    assert named == [["7", "8"]] * 2
+
+
 @pytest.mark.parametrize(
     ("frame", "message"),
     [
         (pl.DataFrame({"arm_id": ["a"], "reward": [1.0]}), "no column 'propensity'"),
+        (
+            pl.DataFrame({"arm_id": ["a", "b"], "reward": [1.0, np.inf], "propensity": [0.5, 0.5]}),
+            "rewards must be finite, got inf in row 1",
+        ),
+        (
+            pl.DataFrame({"arm_id": ["a", "b"], "reward": ["1", "yes"], "propensity": [0.5, 0.5]}),
+            "reward must be numbers, got 'yes' in row 1",
+        ),
+        ([1, 2], "a frame of polars or pandas is needed, got list"),
         (pl.DataFrame({"arm_id": ["a"], "reward": [1.0], "propensity": [None]}), "fewer than two rows"),
         (pl.DataFrame({"arm_id": ["a", "b"], "reward": [1.0, 0.0], "propensity": [0.5, 0.0]}), "propensities"),
     ],
@@ -135,3 +187,11 @@ def test_only_the_estimate_with_a_model_needs_every_feature() -> None:
     assert ips(gap) == ips(frame)
     with pytest.raises(ValueError, match="features must be finite"):
         doubly_robust(gap)
+    assert ips(frame.with_columns(feature_0=pl.lit("sunny"))) == ips(frame)
+    with pytest.raises(ValueError, match="feature_0 must be numbers, got 'sunny' in row 0"):
+        doubly_robust(frame.with_columns(feature_0=pl.lit("sunny")))
+
+
+def test_a_target_with_a_negative_probability_is_refused() -> None:
+    with pytest.raises(ValueError, match="3 probabilities that sum to 1"):
+        ips(exported(50), target=lambda _, features: np.tile([1.5, -0.5, 0.0], (len(features), 1)))

@@ -1,6 +1,7 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 
@@ -35,6 +36,7 @@ def test_the_arrays_it_was_made_from_stay_writable_and_are_not_copied() -> None:
         ({"rewards": [0, np.nan, 1]}, "rewards must be finite, got nan in row 1"),
         ({"propensities": [0.5, 0.0, 1.0]}, r"propensities must be in \(0, 1\], got 0.0 in row 1"),
         ({"propensities": [0.5, 0.5, 1.5]}, r"propensities must be in \(0, 1\], got 1.5 in row 2"),
+        ({"rewards": ["a", "b", "c"]}, "rewards must be an array of numbers: could not convert"),
         ({"n_arms": 0}, "n_arms must be a whole number"),
         ({"n_positions": 2}, "needs the position of every row"),
         ({"positions": [0, 1, 2], "n_positions": 2}, r"positions must be in \[0, 2\), got 2 in row 2"),
@@ -72,6 +74,48 @@ def test_a_frame_is_read_by_its_column_names() -> None:
     assert LoggedDecisions.from_frame(FRAME, n_arms=80, n_positions=3).n_arms == 80
 
 
+@pytest.mark.parametrize(
+    "same",
+    [
+        FRAME.lazy(),
+        pd.DataFrame(FRAME.to_dict(as_series=False)),
+        pd.DataFrame(FRAME.to_dict(as_series=False)).convert_dtypes(),
+        pd.DataFrame(FRAME.to_dict(as_series=False)).astype(float),
+        FRAME.cast(pl.Float64),
+        FRAME.cast(pl.String),
+    ],
+    ids=["lazy", "pandas", "pandas, nullable", "pandas, floats", "floats", "texts"],
+)
+def test_the_same_numbers_in_another_frame(same: Any) -> None:
+    log, expected = (LoggedDecisions.from_frame(frame, contexts=["age"]) for frame in (same, FRAME))
+    for name in ("arms", "rewards", "propensities", "positions", "contexts"):
+        np.testing.assert_array_equal(getattr(log, name), getattr(expected, name))
+    assert (log.n_arms, log.n_positions, log.arm_names) == (3, 2, None)
+
+
+NAMED = FRAME.with_columns(arm=pl.Series(["red", "blue"]))
+
+
+@pytest.mark.parametrize("dtype", [pl.String, pl.Categorical, pl.Enum(["red", "blue"])])
+def test_arms_may_be_names(dtype: Any) -> None:
+    log = LoggedDecisions.from_frame(NAMED.cast({"arm": dtype}))
+    assert (log.arms.tolist(), log.arm_names, log.n_arms) == ([1, 0], ("blue", "red"), 2)
+    assert log.rows(slice(0, 1)).arm_names == ("blue", "red")
+    of_pandas = pd.DataFrame(NAMED.to_dict(as_series=False)).astype({"arm": "category"})
+    assert LoggedDecisions.from_frame(of_pandas).arms.tolist() == [1, 0]
+
+
+def test_named_arms_may_have_an_order_and_arms_that_were_never_played() -> None:
+    log = LoggedDecisions.from_frame(NAMED, arm_names=["red", "green", "blue"])
+    assert (log.arms.tolist(), log.n_arms) == ([0, 2], 3)
+    with pytest.raises(ValueError, match="arm of row 1 is 'blue', which is not among red, green"):
+        LoggedDecisions.from_frame(NAMED, arm_names=["red", "green"])
+    with pytest.raises(ValueError, match="arm_names must be 2 different names"):
+        LoggedDecisions.from_frame(NAMED, arm_names=["red", "blue", "red"], n_arms=2)
+    with pytest.raises(ValueError, match="arm holds names such as 'red': give arm_names, the names of all 3 arms"):
+        LoggedDecisions.from_frame(NAMED, n_arms=3)
+
+
 def test_a_frame_without_positions_has_one() -> None:
     log = LoggedDecisions.from_frame(FRAME.drop("position"))
     assert log.positions is None
@@ -82,10 +126,19 @@ def test_a_frame_without_positions_has_one() -> None:
     ("frame", "complaint"),
     [
         (FRAME.drop("reward"), "no column 'reward'; it has arm, propensity, position, age"),
-        (FRAME.with_columns(reward=pl.Series([1, None])), "reward of row 1 is null"),
+        (FRAME.with_columns(reward=pl.Series([1, None])), "reward of row 1 is null, as in 1 of 2 rows"),
+        (FRAME.with_columns(arm=pl.Series([None, "a"])), "arm of row 0 is null"),
+        (FRAME.with_columns(arm=pl.Series(["a", ""])), "arm of row 1 is null"),
+        (FRAME.with_columns(propensity=pl.Series([0.5, np.nan])), "propensity of row 1 is null"),
+        (pd.DataFrame({"arm": [1, None], "reward": [1, 0], "propensity": [0.5, 0.5]}), "arm of row 1 is null"),
+        (FRAME.with_columns(arm=pl.Series([0.5, 1.0])), "arm must be whole numbers, got 0.5 in row 0"),
+        (FRAME.with_columns(arm=pl.Series([[0], [1]])), "arm must be one value in each row"),
+        (FRAME.with_columns(reward=pl.Series(["won", "lost"])), "reward must be numbers, got 'won' in row 0"),
+        ({"arm": [0]}, "a frame of polars or pandas is needed, got dict"),
+        (pd.concat([pd.DataFrame({"arm": [0]})] * 2, axis=1), "the frame has 2 columns 'arm'"),
         (FRAME.clear(), "at least one decision"),
     ],
 )
-def test_a_wrong_frame_is_refused(frame: pl.DataFrame, complaint: str) -> None:
+def test_a_wrong_frame_is_refused(frame: Any, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         LoggedDecisions.from_frame(frame)

@@ -10,7 +10,8 @@ from bandit_core.ope.logged import LoggedDecisions
 from bandit_core.ope.policy_replay import Replay, replay
 from bandit_core.policies import make_policy
 from bandit_core.policies.base import Beliefs, Policy
-from bandit_core.simulation import BernoulliEnvironment, Published, arm_ids, simulate
+from bandit_core.simulation import BernoulliEnvironment, Published, arm_ids
+from studies.regret import simulate
 
 MEANS = np.array([0.1, 0.2, 0.5])
 THOMPSON = make_policy("thompson")

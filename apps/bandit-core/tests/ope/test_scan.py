@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 from moto.server import ThreadedMotoServer
@@ -121,6 +122,19 @@ def test_parts_scanned_apart_merge_in_any_order(file: Path, frame: pl.DataFrame)
         first.merge(scan(log, TARGET, methods=METHODS[:1], n_positions=POSITIONS))
 
 
+def test_arms_may_be_names_in_the_order_that_is_given(frame: pl.DataFrame) -> None:
+    """Batches of a log may lack arms, so their order cannot be found in each."""
+    names = ["red", "green", "blue", "grey", "pink"]
+    named = frame.with_columns(arm=pl.Series([names[arm] for arm in frame["arm"]]))
+    for source in (named, named.lazy()):
+        found = scan(
+            source, TARGET, methods=METHODS, q_hat=Q_HAT, n_positions=POSITIONS, arm_names=names, batch_rows=50
+        )
+        assert_same(found, in_memory(frame, TARGET, Q_HAT))
+    with pytest.raises(ValueError, match="give arm_names, the names of all 5 arms"):
+        scan(named, TARGET[0], methods=METHODS[:1])
+
+
 def test_progress_is_told(file: Path) -> None:
     told: list[tuple[int, int]] = []
     scan(file, TARGET[0], methods=METHODS[:1], batch_rows=4_000, progress=lambda *rows: told.append(rows))
@@ -139,6 +153,10 @@ def test_what_cannot_be_scanned_is_refused_with_its_rows(file: Path) -> None:
         scan(broken, TARGET[0], methods=METHODS[:1], batch_rows=4_000)
     with pytest.raises(ValueError, match="the log has no rows"):
         scan(log.head(0), TARGET[0], methods=METHODS[:1])
+    with pytest.raises(ValueError, match="arm of row 0 is null, as in 1 of 1 rows"):
+        scan(log.head(1).with_columns(arm=pl.lit(None)), TARGET[0], methods=METHODS[:1])
+    with pytest.raises(ValueError, match="a scan reads Parquet files or a frame of Polars, got DataFrame: for a frame"):
+        scan(pd.DataFrame({"arm": [0]}), TARGET[0], methods=METHODS[:1])
     with pytest.raises(ValueError, match="at least one method"):
         scan(log, TARGET[0], methods=[])
     with pytest.raises(ValueError, match=r"arms must be in \[0, 2\)"):

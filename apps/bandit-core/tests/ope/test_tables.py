@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -47,3 +49,17 @@ def test_a_shape_that_could_mean_two_things_is_refused_until_it_is_said_which() 
     assert arm_table("target", ArmTable(np.eye(2, 3), by_round=True), short).by_round
     with pytest.raises(ValueError, match=r"target must have shape \(2, 3\)"):
         arm_table("target", ArmTable(np.eye(4, 3), by_round=True), short)
+
+
+def test_a_mapping_names_the_arms_in_any_order() -> None:
+    named = replace(PLACED, arm_names=("blue", "green", "red"))
+    assert arm_table("target", {"red": 0.5, "blue": 0.2, "green": 0.3}, named).values.tolist() == [[0.2, 0.3, 0.5]] * 2
+    with pytest.raises(ValueError, match="target must name every arm of the log and no other; 'green' is not in both"):
+        arm_table("target", {"red": 0.5, "blue": 0.5}, named)
+    with pytest.raises(ValueError, match="target names arms, but the log numbers them"):
+        arm_table("target", {"red": 1.0}, PLAIN)
+
+
+def test_what_holds_no_numbers_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="target must be an array of numbers: could not convert string"):
+        arm_table("target", ["a", "b", "c"], PLAIN)

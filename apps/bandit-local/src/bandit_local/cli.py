@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from bandit_local.errors import LocalError, local_error
+from bandit_local.errors import local_error
 from bandit_local.options import Options, PipelineOptions
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -106,7 +106,7 @@ def _said_in_one_line() -> Iterator[None]:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # an orderly end also before an event loop listens
     try:
         yield
-    except (LocalError, ExceptionGroup) as error:
+    except Exception as error:
         known = local_error(error)
         if known is None:
             raise

@@ -6,9 +6,13 @@ class LocalError(RuntimeError):
 
 
 def local_error(error: BaseException) -> LocalError | None:
-    """Return the first LocalError in ``error``, which may be a group of errors; None when there is none."""
+    """Return the first error in ``error``, which may be a group, that can be said in one sentence; None without one."""
+    from bandit_sdk import BanditError  # late: where nothing fails, nobody waits for it
+
     if isinstance(error, LocalError):
         return error
+    if isinstance(error, BanditError):
+        return LocalError(f"The service did not do what was asked: {error}")
     if isinstance(error, BaseExceptionGroup):
         return next((known for inner in error.exceptions if (known := local_error(inner))), None)
     return None

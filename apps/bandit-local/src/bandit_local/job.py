@@ -19,9 +19,13 @@ from bandit_local.options import Options
 from bandit_local.stack import Stack, running_stack
 from bandit_local.visitors import Visitors
 from bandit_local.waiting import set_within
+from bandit_sdk import AsyncClient, AwayError, Retries
 
 REFRESH_EVERY = 0.5
 REQUEST_TIMEOUT = 30.0
+# Visitors wait a while for a service that is away; the display says so at once.
+VISITORS_RETRIES = Retries(attempts=6, budget=60.0, base=0.2, cap=3.2)
+DISPLAY_RETRIES = Retries(attempts=1, budget=REQUEST_TIMEOUT)
 
 
 def run(options: Options, console: Console) -> bool:
@@ -53,15 +57,16 @@ class Job:
     interrupted: asyncio.Event = field(default_factory=asyncio.Event)
     ssl_context: ssl.SSLContext = field(default_factory=ssl.create_default_context)
 
-    def open_client(self) -> httpx.AsyncClient:
+    def open_client(self, retries: Retries = VISITORS_RETRIES) -> AsyncClient:
         """Return a client of the service. Making the SSL context anew, though unused, would be most of its cost."""
-        return httpx.AsyncClient(base_url=self.stack.url, timeout=REQUEST_TIMEOUT, verify=self.ssl_context)
+        transport = httpx.AsyncHTTPTransport(verify=self.ssl_context)
+        return AsyncClient(self.stack.url, timeout=REQUEST_TIMEOUT, retries=retries, transport=transport)
 
     async def learn_and_serve(self) -> bool:
         """Create the experiment, drive it to its verdict, announce that, and keep serving unless ``once``."""
         for ending in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(ending, self.interrupted.set)
-        async with self.open_client() as client:
+        async with self.open_client(DISPLAY_RETRIES) as client:
             experiment_id = await experiment.create(client, self.items, self.options)
             say(self.console, f"Experiment {experiment_id}: {self.stack.url}/experiments/{experiment_id}")
             state = await self._learn(client, experiment_id)
@@ -69,7 +74,7 @@ class Job:
             await self._announce_and_serve(state)
         return state is not None
 
-    async def _learn(self, client: httpx.AsyncClient, experiment_id: str) -> ExperimentState | None:
+    async def _learn(self, client: AsyncClient, experiment_id: str) -> ExperimentState | None:
         """Send visitors and show the state until the experiment is concluded; None when interrupted before."""
         closing = asyncio.Event()
         click_rates = {item.arm: item.click_rate for item in self.items}
@@ -86,13 +91,13 @@ class Job:
         return state
 
     async def _watch(
-        self, client: httpx.AsyncClient, experiment_id: str, visitors: Visitors, display: Display
+        self, client: AsyncClient, experiment_id: str, visitors: Visitors, display: Display
     ) -> ExperimentState | None:
         while not await set_within(self.interrupted, REFRESH_EVERY):
             self.stack.check()
             try:
                 state = await experiment.read(client, experiment_id)
-            except experiment.UnavailableError as error:  # visitors try again for a while, too
+            except AwayError as error:  # visitors try again for a while, too
                 display.wait(str(error))
                 continue
             display.show(state, visitors)

@@ -12,7 +12,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from bandit_local.experiment import ArmState, ExperimentState
+from bandit_local.experiment import ExperimentState
+from bandit_sdk.results import ArmPosterior
 
 LINE_EVERY = 3.0
 SPEED_WINDOW = 3.0
@@ -96,7 +97,7 @@ def table(state: ExperimentState, speed: float, unserved: int = 0) -> Group:
     arms.add_column("arm")
     for column in ("decisions", "rewards", "sum", "posterior mean", "95% interval", "P(best)", "weight"):
         arms.add_column(column, justify="right")
-    for arm in state.arms:
+    for arm in state.posterior.arms:
         arms.add_row(*_row(arm), style="green" if arm is state.leader else None)
     return Group(arms, _summary(state, speed), *map(Text, _unserved(unserved)))
 
@@ -108,21 +109,22 @@ def line(state: ExperimentState, speed: float, unserved: int = 0) -> str:
         f"{state.decisions:,} decisions",
         f"{speed:,.0f} requests/s",
         f"leader {leader.arm} (mean {leader.mean:.2%}, P(best) {_percent(leader.prob_best)})",
-        f"expected loss {state.expected_loss:.5f}",
-        f"{state.progress:.0%} to the stopping rule",
+        f"expected loss {_loss(state)}",
+        f"{state.conclusion.progress:.0%} to the stopping rule",
         *_unserved(unserved),
     ]
     return ", ".join(parts)
 
 
-def _row(arm: ArmState) -> tuple[str, ...]:
+def _row(arm: ArmPosterior) -> tuple[str, ...]:
+    low, high = arm.interval
     return (
         arm.arm,
         f"{arm.decisions:,}",
         f"{arm.rewards:,}",
         f"{arm.reward_sum:,.6g}",
         f"{arm.mean:.2%}",
-        f"{arm.low:.2%} to {arm.high:.2%}",
+        f"{low:.2%} to {high:.2%}",
         _percent(arm.prob_best),
         f"{arm.weight:.1%}",
     )
@@ -131,15 +133,20 @@ def _row(arm: ArmState) -> tuple[str, ...]:
 def _summary(state: ExperimentState, speed: float) -> Table:
     summary = Table.grid(padding=(0, 1))
     summary.add_row(
-        Text(f" {speed:,.0f} requests/s   expected loss {state.expected_loss:.5f}   stopping rule"),
-        ProgressBar(total=1.0, completed=state.progress, width=BAR_WIDTH),
-        Text(f"{state.progress:.0%}"),
+        Text(f" {speed:,.0f} requests/s   expected loss {_loss(state)}   stopping rule"),
+        ProgressBar(total=1.0, completed=state.conclusion.progress, width=BAR_WIDTH),
+        Text(f"{state.conclusion.progress:.0%}"),
     )
     return summary
 
 
 def _percent(probability: float | None) -> str:
     return "-" if probability is None else f"{probability:.1%}"
+
+
+def _loss(state: ExperimentState) -> str:
+    loss = state.posterior.expected_loss
+    return "-" if loss is None else f"{loss:.5f}"
 
 
 def _unserved(visitors: int) -> list[str]:

@@ -3,18 +3,13 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
 
-import httpx
 import numpy as np
 
-from bandit_local.errors import LocalError
 from bandit_local.waiting import set_within
+from bandit_sdk import AsyncClient, AwayError
 
 CONCURRENCY = 32
-ATTEMPTS = 6
-FIRST_PAUSE = 0.1
-PASSING = (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE)
 
 
 class Visitors:
@@ -27,7 +22,7 @@ class Visitors:
 
     def __init__(
         self,
-        open_client: Callable[[], httpx.AsyncClient],
+        open_client: Callable[[], AsyncClient],
         experiment_id: str,
         click_rates: Mapping[str, float],
         generator: np.random.Generator,
@@ -65,52 +60,16 @@ class Visitors:
                 self.arrived += 1
                 if self._rate is not None and await set_within(until, opening + number / self._rate - self._clock()):
                     return
-                await self._visit(client, mood)
+                try:
+                    await self._visit(client, mood)
+                except AwayError:
+                    self.unserved += 1
 
-    async def _visit(self, client: httpx.AsyncClient, mood: float) -> None:
-        decision = await self._post(client, "/select", {"experiment_id": self._experiment_id})
-        if decision is None:
-            return
-        click_rate = self._click_rates.get(decision["arm"])
+    async def _visit(self, client: AsyncClient, mood: float) -> None:
+        decision = await client.select(self._experiment_id)
+        self.requests += 1
+        click_rate = self._click_rates.get(decision.arm)
         if click_rate is None:  # an arm somebody added meanwhile: nothing is known of it, so nothing is reported
             return
-        reward = int(mood < click_rate)
-        await self._post(client, "/reward", {"decision_id": decision["decision_id"], "reward": reward})
-
-    async def _post(self, client: httpx.AsyncClient, path: str, body: Mapping[str, object]) -> dict[str, Any] | None:
-        """Send one request, patiently: a repeated reward names the same decision, so it still counts once."""
-        pause = FIRST_PAUSE
-        for _ in range(ATTEMPTS):
-            response = await self._try(client, path, body)
-            if response is not None and response.is_success:
-                answer: dict[str, Any] = response.json()
-                return answer
-            await asyncio.sleep(max(pause, _retry_after(response)))
-            pause *= 2
-        self.unserved += 1
-        return None
-
-    async def _try(self, client: httpx.AsyncClient, path: str, body: Mapping[str, object]) -> httpx.Response | None:
-        """Send one request once; None when no answer came, LocalError when another try cannot help."""
-        try:
-            response = await client.post(path, json=body)
-        except httpx.TransportError:
-            return None
+        await client.reward(decision, reward=int(mood < click_rate))
         self.requests += 1
-        if not response.is_success and response.status_code not in PASSING:
-            raise LocalError(f"The service answered {response.status_code} to {path}: {explanation(response)}")
-        return response
-
-
-def explanation(response: httpx.Response) -> str:
-    """Return what a problem document says, in one line."""
-    try:
-        problem = response.json()
-    except ValueError:
-        return response.text.strip().split("\n", 1)[0][:200] or response.reason_phrase
-    return str(problem.get("detail") or problem.get("title") or problem)
-
-
-def _retry_after(response: httpx.Response | None) -> float:
-    seconds = response.headers.get("Retry-After", "") if response is not None else ""
-    return float(seconds) if seconds.isdecimal() else 0.0

@@ -59,6 +59,7 @@ def git(folder: Path, *arguments: str) -> None:
         (LAYOUT[1], [LAYOUT[1]], []),
         (f"{SERVICE}/tests/events/conftest.py", [], [f"{SERVICE}/tests/events"]),
         ("grafana/dashboards/panels.py", ["grafana/tests"], []),
+        ("docs/studies/sleep.py", ["docs/studies/tests"], []),
         (".ci/setup", ["apps/bandit-local/tests/delivery"], []),
         ("docs/guide.md", [LAYOUT[1]], []),
         ("LICENSE", [], []),

@@ -12,8 +12,12 @@ from .repository import ROOT, declared, pins
 
 DECLARED = {
     "service": [*declared("bandit-service"), *declared("bandit-core")],
-    "pipeline": [*declared("bandit-pipeline", "cluster"), *declared("bandit-core", "ope")],
-    "router": declared("bandit-router"),
+    "pipeline": [
+        *declared("bandit-pipeline", "cluster"),
+        *declared("bandit-core", "ope"),
+        *declared("bandit-sdk"),
+    ],
+    "router": [*declared("bandit-router"), *declared("bandit-sdk")],
 }
 
 
@@ -21,6 +25,11 @@ DECLARED = {
 def test_an_image_has_the_versions_of_the_common_lock(name: str) -> None:
     tested = pins("lock") | pins("uv")
     assert {package: tested.get(package) for package in pins(name)} == pins(name)
+
+
+def test_the_routers_client_has_the_versions_of_the_common_lock() -> None:
+    client = {canonicalize_name(wanted.name) for wanted in declared("bandit-sdk")}
+    assert {name: pins("router")[name] for name in client} == {name: pins("lock")[name] for name in client}
 
 
 @pytest.mark.parametrize("name", ["service", "pipeline", "router", "build"])

@@ -11,7 +11,8 @@ import pytest
 
 from bandit_pipeline.conclusions.concluding import Concluded, conclude_and_record, ready, unrecorded
 from bandit_pipeline.resources import BanditService, Grafana, Tracking
-from bandit_pipeline.resources.service import ServiceClient
+from bandit_sdk import Client
+from bandit_sdk.testing import InMemoryService
 
 type NewExperiment = Callable[..., str]
 type Visit = Callable[..., list[str]]
@@ -74,10 +75,11 @@ def test_an_experiment_that_is_done_is_concluded_and_recorded_once(
     visit(name, 30)
     [found] = concluded(service, tracking, grafana, name)
     with service.client() as client:
-        experiment = client.get(f"/experiments/{name}")
+        experiment = client.experiments.get(name)
         assert name not in unrecorded(client, tracking)
-    assert experiment["status"] == "concluded"
-    assert found == Concluded(name, experiment["winner"], "practically_equal", experiment["conclusion"]["why"])
+    assert experiment.status == "concluded"
+    assert experiment.conclusion is not None
+    assert found == Concluded(name, experiment.winner, "practically_equal", experiment.conclusion["why"])
     assert "expected loss" in found.why
     assert concluded(service, tracking, grafana, name) == []
     assert len(tracking.finished(f"conclusion/{name}")) == 1
@@ -86,23 +88,33 @@ def test_an_experiment_that_is_done_is_concluded_and_recorded_once(
     ]
 
 
+RULES: dict[str, tuple[bool, dict[str, bool] | None]] = {
+    "done": (True, {"auto_conclude": True}),
+    "by-hand": (True, {"auto_conclude": False}),
+    "unfinished": (False, {"auto_conclude": True}),
+    "no-rule": (True, None),
+}
+
+
+class WithRules(InMemoryService):
+    """The service in memory with experiments whose stopping rules say stop, or not."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        name, _, view = request.url.path.removeprefix("/experiments/").partition("/")
+        if view == "conclusion":
+            verdict = {"status": "running", "winner": None, "outcome": "", "arm": None, "sentence": "", "progress": 1.0}
+            return httpx.Response(
+                200, json={"experiment_id": name, "stop": RULES[name][0], "conditions": [], **verdict}
+            )
+        response = super().handle_request(request)
+        return httpx.Response(200, json=response.json() | {"stopping": RULES[name][1]}) if name in RULES else response
+
+
 def test_only_a_rule_that_may_conclude_makes_ready() -> None:
-    rules: dict[str, tuple[bool, dict[str, bool] | None]] = {
-        "done": (True, {"auto_conclude": True}),
-        "by-hand": (True, {"auto_conclude": False}),
-        "unfinished": (False, {"auto_conclude": True}),
-        "no-rule": (True, None),
-    }
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        _, _, name, *view = request.url.path.split("/") + ([""] if request.url.path == "/experiments" else [])
-        if not name:
-            return httpx.Response(200, json={"items": [{"experiment_id": each} for each in rules], "next_cursor": None})
-        stop, stopping = rules[name]
-        return httpx.Response(200, json={"stop": stop} if view else {"stopping": stopping})
-
-    with httpx.Client(base_url="http://service", transport=httpx.MockTransport(answer)) as http:
-        assert ready(ServiceClient(http)) == ["done"]
+    with Client("http://service", transport=WithRules()) as client:
+        for name in RULES:
+            client.experiments.create(name, arms=["a", "b"])
+        assert ready(client) == ["done"]
 
 
 def test_an_experiment_to_be_concluded_by_hand_goes_on(
@@ -115,9 +127,9 @@ def test_an_experiment_to_be_concluded_by_hand_goes_on(
     name = new_experiment(stopping=SOON | {"auto_conclude": False})
     visit(name, 30)
     with service.client() as client:
-        assert client.get(f"/experiments/{name}/conclusion")["stop"]
+        assert client.conclusion(name).stop
         assert concluded(service, tracking, annotations[0], name) == []
-        assert client.get(f"/experiments/{name}")["status"] == "running"
+        assert client.experiments.get(name).status == "running"
 
 
 def test_what_somebody_else_concluded_is_recorded_too_and_an_annotation_is_made_once(
@@ -129,7 +141,7 @@ def test_what_somebody_else_concluded_is_recorded_too_and_an_annotation_is_made_
     grafana, kept = annotations
     name = new_experiment()
     with service.client() as client:
-        client.post(f"/experiments/{name}/conclude", {"reason": "the launch", "winner": "b"})
+        client.experiments.conclude(name, reason="the launch", winner="b")
     grafana.annotate("made by a run that was cut off", ["bandit-conclusion", f"experiment:{name}"], 0)
     [found] = concluded(service, tracking, grafana, name)
     assert (found.winner, found.why) == ("b", "the launch")

@@ -50,10 +50,32 @@ def test_a_folder_a_zip_file_and_its_url_give_the_same(folder: Path, url: str) -
     assert read(folder / "set") == read(folder / "data.zip") == read(f"{url}/data.zip") == b"rounds"
 
 
+def test_paths_as_people_write_them(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(folder))
+    (folder / "data.zip").rename(folder / "DATA.ZIP")
+    for source in ("~/set", "~/DATA.ZIP", f" {folder}/set ", f"file://{folder}/set", f"FILE://{folder}/DATA.ZIP"):
+        assert read(source) == b"rounds"
+
+
+def test_secrets_of_a_url_are_not_shown(url: str) -> None:
+    address = url.removeprefix("http://")
+    for source in (f"http://user:pass@{address}/no.zip?key=abc", f"http://user:pass@{address}:x/data.zip?key=abc"):
+        with pytest.raises(PipelineError) as refused:
+            read(source)
+        assert "pass" not in str(refused.value)
+        assert "abc" not in str(refused.value)
+
+
 def test_what_is_not_there_is_named(folder: Path, url: str) -> None:
     (folder / "broken.zip").write_bytes(b"PK no archive")
+    (folder / "men.csv").write_bytes(b"rounds")
+    (folder / "empty").mkdir()
     for source, said in {
-        str(folder / "nowhere"): r"nowhere holds 0 files bts/men/men\.csv",
+        str(folder / "nowhere"): "there is no file .*nowhere; see BANDIT_OBD_SOURCE",
+        str(folder / "empty"): r"empty holds 0 files bts/men/men\.csv",
+        str(folder / "men.csv"): r"men\.csv is neither a folder nor a zip file",
+        "s3://bucket/data.zip": r"s3://bucket/data\.zip is no folder, zip file or http URL",
+        "http://[::1/data.zip": "the URL is no URL",
         str(folder / "nothing.zip"): r"there is no file .*nothing\.zip",
         str(folder / "broken.zip"): r"broken\.zip is not a whole zip file",
         f"{url}/missing.zip": r"missing\.zip cannot be downloaded .*404",

@@ -106,7 +106,7 @@ def test_visitors_come_at_the_rate_that_was_asked_for(service: BanditService, pl
 
 def test_it_ends_when_the_experiment_is_concluded(service: BanditService, planned: Plan) -> None:
     with service.client() as client:
-        client.post(f"/experiments/{planned.experiment_id}/conclude", {"reason": "a test", "winner": "item-1"})
+        client.experiments.conclude(planned.experiment_id, reason="a test", winner="item-1")
         progress = list(send(client, planned, planned.visitors, batch=50, rate=None))
         assert standing(client, planned)["decisions"].sum() == 0
     assert [each.ended for each in progress] == [True]

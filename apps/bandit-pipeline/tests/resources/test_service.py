@@ -1,22 +1,18 @@
-"""What the pipeline makes of the service's answers."""
+"""What the pipeline says where bandit-service cannot be asked, or refuses."""
 
-import httpx
 import pytest
 
-from bandit_pipeline.resources.service import ServiceClient, ServiceError
+from bandit_pipeline.errors import PipelineError
+from bandit_pipeline.resources import BanditService
 
 
-def client(*items: dict[str, object]) -> ServiceClient:
-    answer = httpx.MockTransport(lambda _: httpx.Response(200, json={"items": items}))
-    return ServiceClient(httpx.Client(base_url="http://service", transport=answer))
+def test_a_refusal_is_a_failure_with_its_reason(service: BanditService) -> None:
+    with pytest.raises(PipelineError, match="no experiment 'nowhere'"), service.client() as client:
+        client.posterior("nowhere")
 
 
-def test_a_queued_reward_is_no_refusal() -> None:
-    items = {"status": 200, "result": {"status": "applied"}}, {"status": 202, "result": {"status": "queued"}}
-    assert client(*items).batch("/reward/batch", [{}, {}]) == [{"status": "applied"}, {"status": "queued"}]
-
-
-def test_a_refused_item_is_an_error() -> None:
-    with pytest.raises(ServiceError, match="gone") as raised:
-        client({"status": 410, "problem": {"detail": "gone"}}).batch("/reward/batch", [{}])
-    assert raised.value.status == 410
+def test_a_url_or_key_that_cannot_work_is_named_by_its_variable() -> None:
+    for wrong in (BanditService(url="service:8000"), BanditService(url="http://service", api_key="secret\n")):
+        with pytest.raises(PipelineError, match="see BANDIT_SERVICE_URL and BANDIT_API_KEY") as raised, wrong.client():
+            pytest.fail("there is no such client")
+        assert "secret" not in str(raised.value)

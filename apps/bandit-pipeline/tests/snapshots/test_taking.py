@@ -103,8 +103,8 @@ def test_a_snapshot_equals_what_the_service_believes(
         visit(name, 60)
         take(service_postgres, min_events=1)
         with service.client() as client:
-            believed = client.get(f"/experiments/{name}/posterior")["arms"]
+            believed = client.posterior(name).arms
         newest = stored(service_postgres, name).tail(2)
-        assert newest["alpha_micro"].to_list() == [round(arm["alpha"] * 1e6) for arm in believed]
-        assert newest["beta_micro"].to_list() == [round(arm["beta"] * 1e6) for arm in believed]
-        assert newest["decisions"].to_list() == [arm["decisions"] for arm in believed]
+        assert newest["alpha_micro"].to_list() == [round((arm.alpha or 0.0) * 1e6) for arm in believed]
+        assert newest["beta_micro"].to_list() == [round((arm.beta or 0.0) * 1e6) for arm in believed]
+        assert newest["decisions"].to_list() == [arm.decisions for arm in believed]

@@ -4,20 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
-from urllib.parse import quote
 
-from bandit_router.messages import Answer, Body, arm_reward, arms_of, decision_reward
-
-_NOT_FOUND, _CONFLICT, _GONE = 404, 409, 410
-
-
-class Service(Protocol):
-    """What is needed of bandit-service."""
-
-    def get(self, path: str) -> Answer: ...
-
-    def post(self, path: str, body: Body, *, repeatable: bool) -> Answer: ...
+from bandit_router.messages import decision_id
+from bandit_sdk import Client, RewardResult
+from bandit_sdk.errors import ConflictError, ExpiredError, NotFoundError
+from bandit_sdk.requests import RewardOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,57 +42,54 @@ class Report:
 
 
 class FeedbackError(Exception):
-    """The feedback cannot become a reward; `may_pass` says whether sending it again may help."""
-
-    def __init__(self, message: str, *, may_pass: bool = False) -> None:
-        super().__init__(message)
-        self.may_pass = may_pass
+    """The feedback does not say what it is a reward for."""
 
 
 class Rewards:
     """Reports the rewards of one experiment."""
 
-    def __init__(self, experiment_id: str, service: Service) -> None:
+    def __init__(self, experiment_id: str, client: Client) -> None:
         self._experiment_id = experiment_id
-        self._service = service
+        self._client = client
         self._arms: tuple[str, ...] = ()
 
     def load(self) -> None:
-        """Look up the ids of the arms.
-
-        Raises:
-            UnreachableError: bandit-service does not answer. FeedbackError: it answers, but not with an experiment.
-        """
-        answer = self._service.get(f"/experiments/{quote(self._experiment_id, safe='')}")
-        if not answer.is_success:
-            raise _refused(answer)
-        try:
-            self._arms = arms_of(answer)
-        except ValueError as error:
-            raise FeedbackError(str(error)) from error
+        """Look up the ids of the arms. Raises BanditError if bandit-service does not tell them."""
+        arms = self._client.experiments.get(self._experiment_id).arms
+        self._arms = tuple(arm.id for arm in sorted(arms, key=lambda arm: arm.index))
 
     def report(self, feedback: Feedback) -> Report:
         """Report a reward, once for a prediction's id.
 
         Raises:
-            UnreachableError: bandit-service does not answer; the reward may be sent again. FeedbackError: it refuses.
+            AwayError: bandit-service gives no answer; the reward may be sent again.
+            RefusedError: it refuses the reward.
+            FeedbackError: the feedback names neither a known decision nor a child.
         """
         arm = self._arm(feedback.branch)
+        options: RewardOptions = {"experiment_id": self._experiment_id, "reward": feedback.reward}
+        if arm is not None:
+            options["arm"] = arm
         fallback = Fallback.NO_PUID
-        if feedback.puid is not None:
-            body = decision_reward(self._experiment_id, puid=feedback.puid, reward=feedback.reward, arm=arm)
-            answer = self._service.post("/reward", body, repeatable=True)
-            if answer.status not in (_NOT_FOUND, _CONFLICT):
-                return _report(answer, Fallback.NONE)
-            fallback = Fallback.UNKNOWN_PUID if answer.status == _NOT_FOUND else Fallback.OTHER_ARM
-        if arm is None:
-            raise FeedbackError(
-                "the feedback belongs to no known decision and names no child: send the prediction's own Seldon-Puid, "
-                "or the response's meta.routing (see SELDON_ENABLE_ROUTING_INJECTION)"
-            )
-        direct = arm_reward(self._experiment_id, puid=feedback.puid, reward=feedback.reward, arm=arm)
-        answer = self._service.post("/reward", direct, repeatable=feedback.puid is not None)
-        return _report(answer, fallback)
+        try:
+            if feedback.puid is not None:
+                fallback = Fallback.NONE
+                try:
+                    # It is refused if another arm was decided.
+                    return _report(self._client.reward(decision_id(feedback.puid), **options), fallback)
+                except NotFoundError:
+                    fallback = Fallback.UNKNOWN_PUID
+                except ConflictError:
+                    fallback = Fallback.OTHER_ARM
+                options["reward_id"] = decision_id(feedback.puid)
+            if arm is None:
+                raise FeedbackError(
+                    "the feedback belongs to no known decision and names no child: send the prediction's own "
+                    "Seldon-Puid, or the response's meta.routing (see SELDON_ENABLE_ROUTING_INJECTION)"
+                )
+            return _report(self._client.reward(**options), fallback)
+        except ExpiredError:
+            return Report("late", None, fallback)
 
     def _arm(self, branch: int | None) -> str | None:
         if branch is None:
@@ -113,14 +101,5 @@ class Rewards:
         return self._arms[branch]
 
 
-def _report(answer: Answer, fallback: Fallback) -> Report:
-    if answer.status == _GONE:
-        return Report("late", None, fallback)
-    if not answer.is_success:
-        raise _refused(answer)
-    body: dict[str, Any] = dict(answer.body)
-    return Report(str(body.get("status")), body.get("arm"), fallback)
-
-
-def _refused(answer: Answer) -> FeedbackError:
-    return FeedbackError(f"bandit-service refused: {answer.detail}", may_pass=answer.may_pass)
+def _report(result: RewardResult, fallback: Fallback) -> Report:
+    return Report(result.status, result.arm, fallback)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from typing import get_type_hints
-from urllib.parse import urlsplit
+
+from bandit_sdk.connection import service_url
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +38,10 @@ class Parameters:
                 raise ValueError(f"parameter {name} must have the type {_SELDON_TYPES[types[name]]}")
         if not self.experiment_id:
             raise ValueError("parameter experiment_id must name an experiment of bandit-service")
-        if urlsplit(self.service_url).scheme not in ("http", "https") or not urlsplit(self.service_url).hostname:
-            raise ValueError("parameter service_url must be a URL such as http://bandit-service:8000")
+        try:
+            service_url(self.service_url)
+        except ValueError as error:
+            raise ValueError(f"parameter service_url: {error}") from None
         if self.branches < 1:
             raise ValueError("parameter branches must be the number of the router's children")
         if not 0 <= self.default_arm < self.branches:

@@ -14,10 +14,12 @@ from seldon_core.proto import prediction_pb2
 from seldon_core.user_model import SeldonResponse
 
 from bandit_router import metrics
-from bandit_router.client import ServiceClient, UnreachableError
+from bandit_router.client import open_client
 from bandit_router.feedback import Feedback, FeedbackError, Report, Rewards
-from bandit_router.messages import Default, branch_of, context_of, select_request
+from bandit_router.messages import Default, branch_of, context_of, select_options
 from bandit_router.parameters import Parameters
+from bandit_sdk import AwayError, BanditError, Client, RefusedError
+from bandit_sdk.requests import SelectOptions
 
 PUID_HEADER = "Seldon-Puid"
 API_KEY = "BANDIT_API_KEY"
@@ -31,29 +33,28 @@ class BanditRouter:
     def __init__(self, **parameters: Any) -> None:  # noqa: ANN401 - the wrapper hands over what the graph says
         self._parameters = Parameters(**parameters)
         self._node = os.environ.get("PREDICTIVE_UNIT_ID", "0")
-        self._service: ServiceClient
+        self._client: Client
         self._rewards: Rewards
 
     def load(self) -> None:
         """Open connections: called in each worker, after the fork. A service that is away does not keep it waiting."""
         settings = self._parameters
-        self._service = ServiceClient(settings.service_url, timeout=settings.timeout, api_key=os.environ.get(API_KEY))
-        self._rewards = Rewards(settings.experiment_id, self._service)
+        self._client = open_client(settings.service_url, timeout=settings.timeout, api_key=os.environ.get(API_KEY))
+        self._rewards = Rewards(settings.experiment_id, self._client)
         try:
             self._rewards.load()
-        except (UnreachableError, FeedbackError) as error:
+        except BanditError as error:
             log.warning("experiment %s cannot be looked up yet: %s", settings.experiment_id, error)
 
     def route(self, features: object, names: Sequence[str], meta: Mapping[str, Any] | None = None) -> SeldonResponse:
         """Return the child to ask, in 0 to `branches` - 1. No failure of bandit-service is one of the request."""
         meta = meta or {}
-        body = select_request(
-            self._parameters.experiment_id,
+        options = select_options(
             puid=_puid(meta.get("puid")),
             unit_id=(meta.get("tags") or {}).get(UNIT_ID_TAG),
             context=self._context(features, names),
         )
-        found = self._select(body)
+        found = self._select(options)
         if isinstance(found, Default):
             branch = self._parameters.default_arm
             return SeldonResponse(branch, metrics=metrics.routed(branch, found))
@@ -73,33 +74,34 @@ class BanditRouter:
         )
         try:
             report = self._rewards.report(said)
-        except UnreachableError as error:
-            raise _failure(f"bandit-service does not answer: {error}", may_pass=True) from error
-        except FeedbackError as error:
-            raise _failure(str(error), may_pass=error.may_pass) from error
+        except AwayError as error:
+            raise _failure(str(error), may_pass=True) from error
+        except (RefusedError, FeedbackError) as error:
+            raise _failure(str(error), may_pass=False) from error
         return _message(report, said.reward)
 
-    def _context(self, features: object, names: Sequence[str]) -> dict[str, object] | None:
+    def _context(self, features: object, names: Sequence[str]) -> dict[str, Any] | None:
         if not self._parameters.sends_context:
             return None
         return context_of(features.tolist() if isinstance(features, np.ndarray) else features, names)
 
-    def _select(self, body: dict[str, Any]) -> int | Default:
+    def _select(self, options: SelectOptions) -> int | Default:
         try:
-            answer = self._service.post("/select", body, repeatable="decision_id" in body)
-        except UnreachableError as error:
-            log.warning("bandit-service does not answer, the default arm serves: %s", error)
+            selection = self._client.select(self._parameters.experiment_id, **options)
+        except AwayError as error:
+            log.warning("bandit-service gives no answer, the default arm serves: %s", error)
             return Default.UNAVAILABLE
-        found = branch_of(answer, self._parameters.branches)
-        if found is Default.OUT_OF_RANGE:
+        except RefusedError as error:
+            log.error("bandit-service refused to decide, the default arm serves: %s", error)  # noqa: TRY400 - no traceback for each request
+            return Default.REFUSED
+        branch = branch_of(selection, self._parameters.branches)
+        if branch is Default.OUT_OF_RANGE:
             log.error(
                 "bandit-service named arm %s, and the router has children 0 to %d: the default arm serves",
-                answer.body.get("arm_index"),
+                selection.arm_index,
                 self._parameters.branches - 1,
             )
-        elif isinstance(found, Default):
-            log.error("bandit-service refused to decide, the default arm serves: %s", answer.detail)
-        return found
+        return branch
 
 
 def _puid(in_message: object) -> str | None:

@@ -80,7 +80,7 @@ def test_while_the_service_is_away_the_default_arm_serves(
     assert [prediction.branch for prediction in predictions] == [1] * 5
     assert router.metric("bandit_router_default_arm_total", reason="unavailable") == before + 5
     prediction = predictions[0]
-    with pytest.raises(NodeError, match="does not answer") as raised:
+    with pytest.raises(NodeError, match="did not answer") as raised:
         executor.feedback(prediction.response, 1, prediction.puid)
     assert raised.value.status == 503
 

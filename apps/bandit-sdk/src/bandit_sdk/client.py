@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from random import Random, SystemRandom
 from types import TracebackType
 from typing import Any, Self, Unpack
 
 import httpx
-import numpy as np
 
 from bandit_sdk import requests
-from bandit_sdk.errors import AwayError
+from bandit_sdk.connection import key_headers, service_url
+from bandit_sdk.errors import BanditError
 from bandit_sdk.experiments import AsyncExperiments, Experiments
 from bandit_sdk.requests import Call, NewId, RewardItem, RewardOptions, SelectItem, SelectOptions
 from bandit_sdk.results import (
@@ -27,6 +29,8 @@ from bandit_sdk.results import (
 )
 from bandit_sdk.retries import Exchange, Patience, Retries
 
+_log = logging.getLogger("bandit_sdk")
+
 
 def new_id() -> str:
     """Return a random id of a request or a reward."""
@@ -34,7 +38,14 @@ def new_id() -> str:
 
 
 def _headers(api_key: str | None) -> dict[str, str]:
-    return {"Accept": "application/json"} | ({} if api_key is None else {"Authorization": f"Bearer {api_key}"})
+    return {"Accept": "application/json", **key_headers(api_key)}
+
+
+def _default(experiment_id: str, arm: str, error: BanditError) -> Selection:
+    """Return the caller's own arm in place of an answer, and log why."""
+    selection = requests.default_selection(experiment_id, arm, error)
+    _log.warning("experiment %s: the default arm %s is served: %s", experiment_id, arm, selection.reason)
+    return selection
 
 
 class Client:
@@ -51,6 +62,9 @@ class Client:
         rng: Draws the pauses between attempts.
         new_id: Makes the ids by which the service recognises what is sent again.
 
+    Raises:
+        ValueError: `url` is not http or https with a host, or `api_key` cannot be sent in a header.
+
     Every method raises a BanditError for what is no success: AwayError where asking later may help, RefusedError where
     the request is the reason (see `bandit_sdk.errors`).
     """
@@ -65,37 +79,39 @@ class Client:
         transport: httpx.BaseTransport | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
-        rng: np.random.Generator | None = None,
+        rng: Random | None = None,
         new_id: NewId = new_id,
     ) -> None:
-        self._http = httpx.Client(base_url=url, headers=_headers(api_key), transport=transport)
-        self._patience = Patience(retries, timeout, clock, rng or np.random.default_rng())
+        self._http = httpx.Client(base_url=service_url(url), headers=_headers(api_key), transport=transport)
+        self._patience = Patience(retries, timeout, clock, rng or SystemRandom())
         self._sleep = sleep
         self._new_id = new_id
-        self.experiments = Experiments(self._send)
+        self.experiments = Experiments(self.send)
 
     def select(self, experiment_id: str, *, default: str | None = None, **options: Unpack[SelectOptions]) -> Selection:
         """Ask which arm to serve.
 
-        With a `default`, a service that is away is no error: the answer is that arm, marked `is_default`.
+        With a `default` no BanditError is raised: the answer is that arm, marked `is_default`, with the reason, which
+        is logged too.
         """
         try:
-            return self._send(requests.select(experiment_id, options, self._new_id))
-        except AwayError as away:
+            return self.send(requests.select(experiment_id, options, self._new_id))
+        except BanditError as error:
             if default is None:
                 raise
-            return requests.default_selection(experiment_id, default, away)
+            return _default(experiment_id, default, error)
 
     def select_batch(self, items: Sequence[SelectItem]) -> list[BatchItem[Selection]]:
         """Ask up to 1,000 times at once; one item that is refused does not touch the others."""
-        return self._send(requests.select_batch(items, self._new_id))
+        return self.send(requests.select_batch(items, self._new_id))
 
     def reward(self, decision: Selection | str | None = None, **options: Unpack[RewardOptions]) -> RewardResult:
         """Say what came of a decision: `reward=1.0`, or `outcome="click"` where the experiment has a reward model.
 
         It counts once, however often it is sent. A direct reward names `experiment_id` and `arm` instead of a decision.
         The status "queued" is a success: the service keeps the reward and decides later whether it counts.
-        For a selection that was the default nothing is sent: the answer's status is "not_sent".
+        `decision` is a selection or its `decision_id`, which names the experiment too, so that any process can send it.
+        For a selection that was the default, which has no id, nothing is sent: the answer's status is "not_sent".
         """
         return self._settle(requests.reward(decision, options, self._new_id))
 
@@ -103,25 +119,25 @@ class Client:
         """Send up to 1,000 rewards at once; one item that is refused does not touch the others."""
         return self._settle(requests.reward_batch(items, self._new_id))
 
-    def activate(self, decision: Selection | str, *, experiment_id: str | None = None) -> Activation:
+    def activate(self, decision: Selection | str | None, *, experiment_id: str | None = None) -> Activation:
         """Say that a decision asked for with `defer_activation` was shown."""
         return self._settle(requests.activate(decision, experiment_id))
 
     def posterior(self, experiment_id: str) -> Posterior:
         """Return what is believed of each arm."""
-        return self._send(requests.posterior(experiment_id))
+        return self.send(requests.posterior(experiment_id))
 
     def allocation(self, experiment_id: str) -> Allocation:
         """Return the published weights, and why they are so."""
-        return self._send(requests.allocation(experiment_id))
+        return self.send(requests.allocation(experiment_id))
 
     def conclusion(self, experiment_id: str) -> Conclusion:
         """Return what the stopping rule says."""
-        return self._send(requests.conclusion(experiment_id))
+        return self.send(requests.conclusion(experiment_id))
 
     def report(self, experiment_id: str) -> dict[str, Any]:
         """Return the experiment's report as the service gives it."""
-        return self._send(requests.report(experiment_id))
+        return self.send(requests.report(experiment_id))
 
     def close(self) -> None:
         """Close the connections."""
@@ -136,16 +152,15 @@ class Client:
         self.close()
 
     def _settle[T](self, call: Call[T] | T) -> T:
-        return self._send(call) if isinstance(call, Call) else call
+        return self.send(call) if isinstance(call, Call) else call
 
-    def _send[T](self, call: Call[T]) -> T:
+    def send[T](self, call: Call[T]) -> T:
+        """Send a request that no other method makes, with the same retries and errors."""
         exchange = Exchange(call, self._patience)
         while True:
             try:
-                response = self._http.request(
-                    call.method, call.path, json=call.body, params=call.params, timeout=exchange.timeout()
-                )
-            except httpx.TransportError as error:
+                response = self._http.request(**exchange.attempt())
+            except httpx.RequestError as error:
                 pause: float | None = exchange.failed(error)
             else:
                 pause = exchange.refused(response)
@@ -167,29 +182,29 @@ class AsyncClient:
         transport: httpx.AsyncBaseTransport | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        rng: np.random.Generator | None = None,
+        rng: Random | None = None,
         new_id: NewId = new_id,
     ) -> None:
-        self._http = httpx.AsyncClient(base_url=url, headers=_headers(api_key), transport=transport)
-        self._patience = Patience(retries, timeout, clock, rng or np.random.default_rng())
+        self._http = httpx.AsyncClient(base_url=service_url(url), headers=_headers(api_key), transport=transport)
+        self._patience = Patience(retries, timeout, clock, rng or SystemRandom())
         self._sleep = sleep
         self._new_id = new_id
-        self.experiments = AsyncExperiments(self._send)
+        self.experiments = AsyncExperiments(self.send)
 
     async def select(
         self, experiment_id: str, *, default: str | None = None, **options: Unpack[SelectOptions]
     ) -> Selection:
         """As `Client.select`."""
         try:
-            return await self._send(requests.select(experiment_id, options, self._new_id))
-        except AwayError as away:
+            return await self.send(requests.select(experiment_id, options, self._new_id))
+        except BanditError as error:
             if default is None:
                 raise
-            return requests.default_selection(experiment_id, default, away)
+            return _default(experiment_id, default, error)
 
     async def select_batch(self, items: Sequence[SelectItem]) -> list[BatchItem[Selection]]:
         """As `Client.select_batch`."""
-        return await self._send(requests.select_batch(items, self._new_id))
+        return await self.send(requests.select_batch(items, self._new_id))
 
     async def reward(self, decision: Selection | str | None = None, **options: Unpack[RewardOptions]) -> RewardResult:
         """As `Client.reward`."""
@@ -199,25 +214,25 @@ class AsyncClient:
         """As `Client.reward_batch`."""
         return await self._settle(requests.reward_batch(items, self._new_id))
 
-    async def activate(self, decision: Selection | str, *, experiment_id: str | None = None) -> Activation:
+    async def activate(self, decision: Selection | str | None, *, experiment_id: str | None = None) -> Activation:
         """As `Client.activate`."""
         return await self._settle(requests.activate(decision, experiment_id))
 
     async def posterior(self, experiment_id: str) -> Posterior:
         """As `Client.posterior`."""
-        return await self._send(requests.posterior(experiment_id))
+        return await self.send(requests.posterior(experiment_id))
 
     async def allocation(self, experiment_id: str) -> Allocation:
         """As `Client.allocation`."""
-        return await self._send(requests.allocation(experiment_id))
+        return await self.send(requests.allocation(experiment_id))
 
     async def conclusion(self, experiment_id: str) -> Conclusion:
         """As `Client.conclusion`."""
-        return await self._send(requests.conclusion(experiment_id))
+        return await self.send(requests.conclusion(experiment_id))
 
     async def report(self, experiment_id: str) -> dict[str, Any]:
         """As `Client.report`."""
-        return await self._send(requests.report(experiment_id))
+        return await self.send(requests.report(experiment_id))
 
     async def close(self) -> None:
         """Close the connections."""
@@ -232,16 +247,15 @@ class AsyncClient:
         await self.close()
 
     async def _settle[T](self, call: Call[T] | T) -> T:
-        return await self._send(call) if isinstance(call, Call) else call
+        return await self.send(call) if isinstance(call, Call) else call
 
-    async def _send[T](self, call: Call[T]) -> T:
+    async def send[T](self, call: Call[T]) -> T:
+        """As `Client.send`."""
         exchange = Exchange(call, self._patience)
         while True:
             try:
-                response = await self._http.request(
-                    call.method, call.path, json=call.body, params=call.params, timeout=exchange.timeout()
-                )
-            except httpx.TransportError as error:
+                response = await self._http.request(**exchange.attempt())
+            except httpx.RequestError as error:
                 pause: float | None = exchange.failed(error)
             else:
                 pause = exchange.refused(response)

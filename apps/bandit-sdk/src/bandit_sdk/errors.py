@@ -1,7 +1,7 @@
 """What can go wrong, as a tree.
 
     BanditError
-    ├── AwayError                  no usable answer now: asking again later may help, and a default arm may stand in
+    ├── AwayError                  no usable answer now: asking again later may help
     │   ├── UnreachableError       nothing answered in the time there was
     │   ├── TooManyRequestsError   429
     │   ├── UnavailableError       503, and every other 5xx and 408

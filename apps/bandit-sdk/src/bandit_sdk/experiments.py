@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Final, Protocol
 
 from bandit_sdk import requests
 from bandit_sdk.requests import Call
-from bandit_sdk.results import Experiment, ExperimentPage, Status
+from bandit_sdk.results import Experiment, ExperimentPage, ExperimentSummary, Status
+
+_PAGE: Final = 1_000
 
 
 class Send(Protocol):
@@ -50,6 +53,15 @@ class Experiments:
         """Return a page of experiments; pass its `next_cursor` for the next one."""
         wanted = {"status": status, "namespace": namespace, "limit": limit, "cursor": cursor}
         return self._send(requests.list_experiments(wanted))
+
+    def every(self, *, status: Status | None = None, namespace: str | None = None) -> Iterator[ExperimentSummary]:
+        """Yield all experiments, page after page."""
+        cursor: str | None = None
+        while True:
+            page = self.list(status=status, namespace=namespace, limit=_PAGE, cursor=cursor)
+            yield from page.items
+            if (cursor := page.next_cursor) is None:
+                return
 
     def patch(self, experiment_id: str, *, reason: str, **fields: Any) -> Experiment:  # noqa: ANN401 (as PATCH takes them)
         """Change settings; what is not named stays as it is, None clears."""
@@ -97,6 +109,18 @@ class AsyncExperiments:
         """As `Experiments.list`."""
         wanted = {"status": status, "namespace": namespace, "limit": limit, "cursor": cursor}
         return await self._send(requests.list_experiments(wanted))
+
+    async def every(
+        self, *, status: Status | None = None, namespace: str | None = None
+    ) -> AsyncIterator[ExperimentSummary]:
+        """As `Experiments.every`."""
+        cursor: str | None = None
+        while True:
+            page = await self.list(status=status, namespace=namespace, limit=_PAGE, cursor=cursor)
+            for item in page.items:
+                yield item
+            if (cursor := page.next_cursor) is None:
+                return
 
     async def patch(self, experiment_id: str, *, reason: str, **fields: Any) -> Experiment:  # noqa: ANN401 (as PATCH takes them)
         """As `Experiments.patch`."""

@@ -28,6 +28,8 @@ from mcp.types import (
     Tool,
 )
 
+from bandit_sdk.connection import key_headers, service_url
+
 _TIMEOUT: Final = 30.0
 
 
@@ -39,9 +41,10 @@ class Upstream:
     """The service's MCP endpoint."""
 
     def __init__(self, url: str, api_key: str | None, *, timeout: float = _TIMEOUT) -> None:
-        self._url = f"{url.rstrip('/')}/mcp"
-        headers = {} if api_key is None else {"X-Api-Key": api_key}
-        self._http = httpx.AsyncClient(headers=headers, timeout=timeout, event_hooks={"response": [self._check]})
+        self._url = f"{str(service_url(url)).rstrip('/')}/mcp"
+        self._http = httpx.AsyncClient(
+            headers=key_headers(api_key), timeout=timeout, event_hooks={"response": [self._check]}
+        )
         self._refused: str | None = None
 
     async def instructions(self) -> str | None:
@@ -110,8 +113,7 @@ def bridge(upstream: Upstream, instructions: str | None) -> Server[object, Any]:
     return server
 
 
-async def _serve(url: str, api_key: str | None) -> None:
-    upstream = Upstream(url, api_key)
+async def _serve(upstream: Upstream) -> None:
     try:
         server = bridge(upstream, await upstream.instructions())
         async with stdio_server() as (read, write):
@@ -126,12 +128,16 @@ def _command(
 ) -> None:
     """Serve the tools of a bandit-service to an agent, on standard input and output."""
     try:
-        anyio.run(_serve, url, api_key)
+        upstream = Upstream(url, api_key or None)
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}. See BANDIT_URL and BANDIT_API_KEY.") from None
+    try:
+        anyio.run(_serve, upstream)
     except BridgeError as error:
         typer.echo(f"bandit-mcp: {error}", err=True)
         raise typer.Exit(1) from None
 
 
-def main() -> None:
+def run() -> None:
     """Run the command."""
     typer.run(_command)

@@ -28,7 +28,7 @@ type NewId = Callable[[], str]
 type Context = Mapping[str, float | str] | Sequence[float]
 type Outcome = str | bool | float | Mapping[str, str | bool | float]
 
-_NO_DECISION = "the service was away and the default arm was served: there is no decision that it could count"
+_NO_DECISION = "there is no decision to count it for: the default arm was served"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class RewardOptions(TypedDict, total=False):
 class RewardItem(RewardOptions, total=False):
     """One reward of a batch; without a decision it is a direct one."""
 
-    decision: Selection | str
+    decision: Selection | str | None
 
 
 def select(experiment_id: str, options: SelectOptions, new_id: NewId) -> Call[Selection]:
@@ -104,15 +104,16 @@ def select_batch(items: Sequence[SelectItem], new_id: NewId) -> Call[list[BatchI
 
 def default_selection(experiment_id: str, arm: str, reason: Exception) -> Selection:
     """Return the caller's own arm as an answer, because there was none."""
-    return Selection(experiment_id=experiment_id, arm=arm, stratum="default", is_default=True, reason=str(reason))
+    why = " ".join(str(reason).split())
+    return Selection(experiment_id=experiment_id, arm=arm, stratum="default", is_default=True, reason=why)
 
 
 def reward(
     decision: Selection | str | None, options: RewardOptions, new_id: NewId
 ) -> Call[RewardResult] | RewardResult:
     """Return the request, or the answer itself where nothing is to be sent."""
-    if isinstance(decision, Selection) and decision.decision_id is None:
-        return _not_sent(decision)
+    if (not_sent := _not_sent(decision, options)) is not None:
+        return not_sent
     return Call("POST", "/reward", decoder(RewardResult), _reward_body(decision, options, new_id), repeatable=True)
 
 
@@ -125,8 +126,8 @@ def reward_batch(
     for item in items:
         options = RewardOptions(**{name: value for name, value in item.items() if name != "decision"})  # type: ignore[typeddict-item]  # the rest is what RewardOptions declares
         decision = item.get("decision")
-        if isinstance(decision, Selection) and decision.decision_id is None:
-            answers.append(BatchItem(result=_not_sent(decision)))
+        if (not_sent := _not_sent(decision, options)) is not None:
+            answers.append(BatchItem(result=not_sent))
         else:
             answers.append(None)
             bodies.append(_reward_body(decision, options, new_id))
@@ -141,11 +142,13 @@ def reward_batch(
     return Call("POST", "/reward/batch", lambda content: merged(parse(content)), {"items": bodies}, repeatable=True)
 
 
-def activate(decision: Selection | str, experiment_id: str | None) -> Call[Activation] | Activation:
+def activate(decision: Selection | str | None, experiment_id: str | None) -> Call[Activation] | Activation:
     """Return the request, or the answer itself where nothing is to be sent."""
-    if isinstance(decision, Selection) and decision.decision_id is None:
-        return Activation(status="not_sent", experiment_id=decision.experiment_id, reason=_NO_DECISION)
-    body = _naming(decision) | ({} if experiment_id is None else {"experiment_id": experiment_id})
+    if isinstance(decision, Selection):
+        experiment_id, decision = decision.experiment_id, decision.decision_id
+    if decision is None:
+        return Activation(status="not_sent", experiment_id=experiment_id, reason=_NO_DECISION)
+    body = {"decision_id": decision} | ({} if experiment_id is None else {"experiment_id": experiment_id})
     return Call("POST", "/activate", decoder(Activation), body, repeatable=True)
 
 
@@ -225,7 +228,15 @@ def _naming(decision: Selection | str) -> dict[str, Any]:
     return {"decision_id": decision.decision_id, "experiment_id": decision.experiment_id}
 
 
-def _not_sent(selection: Selection) -> RewardResult:
-    return RewardResult(
-        status="not_sent", experiment_id=selection.experiment_id, arm=selection.arm, reason=_NO_DECISION
-    )
+def _not_sent(decision: Selection | str | None, options: RewardOptions) -> RewardResult | None:
+    """Return the answer to a reward for a default arm; None for every reward that is sent.
+
+    A default arm is given as its selection, or as its decision id, which is None; a direct reward names its arm.
+    """
+    if isinstance(decision, Selection) and decision.decision_id is None:
+        return RewardResult(
+            status="not_sent", experiment_id=decision.experiment_id, arm=decision.arm, reason=_NO_DECISION
+        )
+    if decision is None and "arm" not in options:
+        return RewardResult(status="not_sent", experiment_id=options.get("experiment_id"), reason=_NO_DECISION)
+    return None

@@ -36,7 +36,7 @@ def error_in(response: httpx.Response) -> BanditError:
         # A proxy in between describes its errors in its own way.
         problem = Problem(status=status, title=response.reason_phrase)
     if status < 400:
-        return UnexpectedAnswerError(f"bandit-service does not answer {status}: check the URL {response.url}")
+        return UnexpectedAnswerError(f"bandit-service does not answer {status}: check the URL")
     return error_for(msgspec.structs.replace(problem, status=status))
 
 

@@ -30,7 +30,7 @@ class Position(_Answer, frozen=True):
 class Selection(_Answer, frozen=True):
     """The arm to serve, in (0, 1] the propensity it was drawn with, and what the reward has to name.
 
-    `is_default`: the service was away, `arm` is the caller's own default, and `reason` says why. Such a selection has
+    `is_default`: there was no answer, `arm` is the caller's own default, and `reason` says why. Such a selection has
     neither decision nor propensity. `vector` says what was drawn from: the published weights, or weights computed for
     this request. `slate` is empty unless several arms were asked for; `arm` is then the one at its first position.
     `recorded` is False while both stores of the service are away: the decision counts, and is written down later.
@@ -104,7 +104,7 @@ class ExperimentArm(_Answer, frozen=True):
     id: str
     index: int
     status: str
-    prior: dict[str, float]
+    prior: dict[str, Any]
 
 
 class Experiment(_Answer, frozen=True):

@@ -9,17 +9,18 @@ Architecture Blog), and are never shorter than what `Retry-After` asks for.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import Final
+from random import Random
+from typing import Any, Final
 
 import httpx
-import numpy as np
 
-from bandit_core.checks import check_number, check_whole
-from bandit_sdk.errors import AwayError, BanditError, UnavailableError, UnreachableError
+from bandit_sdk.errors import AwayError, BanditError, InvalidError, UnavailableError, UnreachableError
 from bandit_sdk.requests import Call
 from bandit_sdk.responses import error_in, is_success
 
@@ -43,14 +44,17 @@ class Retries:
     cap: float = 2.0
 
     def __post_init__(self) -> None:
-        check_whole("attempts", self.attempts, low=1)
-        check_number("budget", self.budget, low=0.0, exclusive=True)
-        check_number("base", self.base, low=0.0)
-        check_number("cap", self.cap, low=0.0)
+        if type(self.attempts) is not int or self.attempts < 1:
+            raise ValueError(f"attempts must be a whole number of at least 1, got {self.attempts!r}")
+        if not 0.0 < self.budget < math.inf:
+            raise ValueError(f"budget must be a finite number above 0, got {self.budget!r}")
+        for name, seconds in (("base", self.base), ("cap", self.cap)):
+            if not 0.0 <= seconds < math.inf:
+                raise ValueError(f"{name} must be a finite number of at least 0, got {seconds!r}")
 
-    def backoff(self, attempt: int, rng: np.random.Generator) -> float:
+    def backoff(self, attempt: int, rng: Random) -> float:
         """Return a pause in seconds after that attempt, counted from 1."""
-        return float(rng.uniform(0.0, min(self.cap, self.base * 2.0 ** (attempt - 1))))
+        return rng.uniform(0.0, min(self.cap, self.base * 2.0 ** (attempt - 1)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,31 +64,42 @@ class Patience:
     retries: Retries
     timeout: float
     clock: Callable[[], float]
-    rng: np.random.Generator
+    rng: Random
 
 
 class Exchange[T]:
-    """One request through all its attempts. The caller sends and sleeps; this says what to do next."""
+    """One request through all its attempts. The caller sends and sleeps; this says what to do next.
+
+    Raises InvalidError if the body cannot be written as JSON.
+    """
 
     def __init__(self, call: Call[T], patience: Patience) -> None:
-        self.call = call
+        self._call = call
+        self._content = None if call.body is None else _encoded(call.body)
         self._patience = patience
         self._deadline = patience.clock() + patience.retries.budget
         self._attempt = 0
 
-    def timeout(self) -> float:
-        """Begin an attempt; return the seconds it may wait for the service."""
+    def attempt(self) -> dict[str, Any]:
+        """Begin an attempt; return what to send, and for how long to wait, as arguments of httpx."""
         self._attempt += 1
-        return max(_LEAST_TIMEOUT, min(self._patience.timeout, self._deadline - self._patience.clock()))
+        return {
+            "method": self._call.method,
+            "url": self._call.path,
+            "params": self._call.params,
+            "content": self._content,
+            "headers": None if self._content is None else {"Content-Type": "application/json"},
+            "timeout": max(_LEAST_TIMEOUT, min(self._patience.timeout, self._deadline - self._patience.clock())),
+        }
 
-    def failed(self, error: httpx.TransportError) -> float:
+    def failed(self, error: httpx.RequestError) -> float:
         """Return how long to pause before the next attempt after one without an answer.
 
         Raises:
             UnreachableError: there is no next attempt.
         """
         gone = UnreachableError(_no_answer(error, self._attempt))
-        return self._pause(gone, may_repeat=self.call.repeatable or isinstance(error, _NOT_SENT))
+        return self._pause(gone, may_repeat=self._call.repeatable or isinstance(error, _NOT_SENT))
 
     def refused(self, response: httpx.Response) -> float | None:
         """Return how long to pause before the next attempt; None if the answer is a success.
@@ -98,7 +113,7 @@ class Exchange[T]:
         if not isinstance(error, AwayError):
             raise error
         repeats = response.status_code in _NOTHING_WAS_DONE or (
-            self.call.repeatable and isinstance(error, UnavailableError)
+            self._call.repeatable and isinstance(error, UnavailableError)
         )
         return self._pause(error, may_repeat=repeats, at_least=retry_after(response.headers) or 0.0)
 
@@ -131,7 +146,14 @@ def _date(text: str) -> datetime | None:
     return date if date.tzinfo is not None else None
 
 
-def _no_answer(error: httpx.TransportError, attempts: int) -> str:
+def _encoded(body: Mapping[str, Any]) -> bytes:
+    try:
+        return json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
+    except (TypeError, ValueError) as error:  # not a number, infinite, or of a type that JSON does not have
+        raise InvalidError(f"the request cannot be written as JSON: {error}") from None
+
+
+def _no_answer(error: httpx.RequestError, attempts: int) -> str:
     tried = f" after {attempts} attempts" if attempts > 1 else ""
     what = str(error) or "it took too long"
     return f"bandit-service did not answer{tried}: {what} ({type(error).__name__})"

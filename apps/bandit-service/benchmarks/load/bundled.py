@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import uvloop
 
-from benchmarks.load.traffic import Generator, LoadError, Seen, Traffic
+from benchmarks.load.traffic import ExhaustedError, Generator, LoadError, Seen, Traffic
 
 _HTTP_PORT = 80
 _OK = b"HTTP/1.1 2"
@@ -60,7 +60,7 @@ class _Client(asyncio.Protocol):
         self._buffer = b""
         request = next(self._requests, None)
         if request is None:
-            self._end(LoadError("there were not enough bodies for this many requests"))
+            self._end(ExhaustedError("there were not enough bodies for this many requests"))
             return
         self._asked = perf_counter()
         self._transport.write(request)

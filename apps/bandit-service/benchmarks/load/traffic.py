@@ -10,6 +10,10 @@ class LoadError(Exception):
     """A measurement that would not mean anything."""
 
 
+class ExhaustedError(LoadError):
+    """There were not enough bodies that may be sent only once."""
+
+
 @dataclass(frozen=True, slots=True)
 class Traffic:
     """POST requests over connections that stay open, each connection asking again once it is answered.

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.load.traffic import Generator, LoadError, Seen, Traffic
+from benchmarks.load.traffic import ExhaustedError, Generator, LoadError, Seen, Traffic
 
 _SCRIPT: Final = Path(__file__).with_name("wrk.lua")
 _GRACE_SECONDS: Final = 30.0
@@ -30,7 +30,9 @@ def _send(program: str, traffic: Traffic) -> Seen:
     if failures:
         raise LoadError(f"{traffic.url}: of {seen['requests']} requests failed: {failures}")
     if seen["exhausted"]:
-        raise LoadError(f"{traffic.url}: {len(traffic.bodies)} bodies were not enough for {seen['requests']} requests")
+        raise ExhaustedError(
+            f"{traffic.url}: {len(traffic.bodies)} bodies were not enough for {seen['requests']} requests"
+        )
     return Seen(seen["requests"], seen["seconds"], seen["p50"], seen["p99"])
 
 

@@ -6,7 +6,6 @@ import time
 from collections.abc import AsyncIterator
 from importlib.resources import files
 from pathlib import Path
-from typing import LiteralString, cast
 
 import psycopg
 import pytest
@@ -56,7 +55,7 @@ INSERT = "INSERT INTO namespaces (name, unit_salt) VALUES ('shop', 'x')"
 
 async def in_one(pool: Pool, text: str, timeout: float = 5.0) -> object:  # noqa: ASYNC109 (as `in_one_trip` has)
     """Run a statement without parameters as a transaction of its own."""
-    return await in_one_trip(pool, NumberedStatement(cast("LiteralString", text), ()), {}, timeout=timeout)
+    return await in_one_trip(pool, NumberedStatement(text, ()), {}, timeout=timeout)
 
 
 async def test_what_was_done_is_committed_at_the_end(pool: Pool) -> None:

@@ -2,9 +2,10 @@
 
 A frame (polars or pandas) has a row for each decision with a reward, as the export writes it: interaction_id | arm_id |
 reward | predicted_at | rewarded_at | propensity | feature_0 …, of which arm_id, reward, propensity and the features are
-used. Rows without a reward or a propensity are left out and show in the coverage. The arms are those that the frame
-names. `target` is None for the policy that chooses uniformly; a function from the K arms and the features (N, d) to the
-probabilities (N, K) of another; or the name of a column with that policy's probability of the row's own arm.
+used. Rows without an arm, a reward or a propensity are left out: the result says how many, and its coverage shows them.
+The arms are those that the frame names. `target` is None for the policy that chooses uniformly; a function from the K
+arms and the features (N, d) to the probabilities (N, K) of another; or the name of a column with that policy's
+probability of the row's own arm.
 
 They estimate what the functions of these names in `banditdb.eval` do, and differ in this: `ips` is the same number, its
 standard error lacks their factor √(n / (n − 1)); `replay` keeps rows by weight / largest weight, since cutting the
@@ -22,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandit_core.checks import check_number
+from bandit_core.ope.columns import Columns, Mask
 
 type Floats = NDArray[np.float64]
 type Target = Callable[[list[str], Floats], Floats] | str | None
@@ -33,7 +35,8 @@ _REPLAY: Final = 1
 class OPEResult:
     """An estimate of the target's mean reward and its standard error, in units of reward.
 
-    `n_used` of the frame's `n_total` rows had a weight above 0.
+    `n_used` of the frame's `n_total` rows had a weight above 0. `n_incomplete` rows were left out because they have no
+    arm, no reward or no propensity.
     """
 
     method: str
@@ -41,12 +44,14 @@ class OPEResult:
     std_error: float
     n_used: int
     n_total: int
+    n_incomplete: int = 0
 
     def __repr__(self) -> str:
         coverage = 100.0 * self.n_used / self.n_total
+        left_out = f", incomplete={self.n_incomplete}" if self.n_incomplete else ""
         return (
             f"OPEResult(method={self.method!r}, estimate={self.estimate:.4f}, std_error={self.std_error:.4f}, "
-            f"coverage={coverage:.1f}% [{self.n_used}/{self.n_total}])"
+            f"coverage={coverage:.1f}% [{self.n_used}/{self.n_total}]{left_out})"
         )
 
 
@@ -64,7 +69,7 @@ def replay(df: Any, target: Target = None, seed: int = 0) -> OPEResult:  # noqa:
     if len(rewards) < 2:
         raise ValueError("replay kept fewer than two rows: the log is too short, or too far from the target")
     error = float(rewards.std(ddof=1) / np.sqrt(len(rewards)))
-    return OPEResult("replay", float(rewards.mean()), error, len(rewards), log.n_total)
+    return log.result("replay", float(rewards.mean()), error, len(rewards))
 
 
 def ips(df: Any, clip: float = 10.0, target: Target = None) -> OPEResult:  # noqa: ANN401
@@ -78,7 +83,7 @@ def ips(df: Any, clip: float = 10.0, target: Target = None) -> OPEResult:  # noq
     log = _Log.of(df, target)
     weights = np.minimum(log.weights, clip)
     estimate = float(weights @ log.rewards / weights.sum())
-    return OPEResult("ips", estimate, _ratio_error(weights, log.rewards - estimate), _used(weights), log.n_total)
+    return log.result("ips", estimate, _ratio_error(weights, log.rewards - estimate), _used(weights))
 
 
 def doubly_robust(df: Any, clip: float = 10.0, target: Target = None) -> OPEResult:  # noqa: ANN401
@@ -91,7 +96,7 @@ def doubly_robust(df: Any, clip: float = 10.0, target: Target = None) -> OPEResu
     check_number("clip", clip, low=0.0, exclusive=True)
     if isinstance(target, str):
         raise ValueError("doubly_robust needs the target's probabilities of all arms: give a function, not a column")  # noqa: TRY004
-    log = _Log.of(df, target)
+    log = _Log.of(df, target, model=True)
     if not np.isfinite(log.features).all():
         raise ValueError("features must be finite in every row with a reward and a propensity: drop the other rows")
     weights = np.minimum(log.weights, clip)
@@ -99,7 +104,7 @@ def doubly_robust(df: Any, clip: float = 10.0, target: Target = None) -> OPEResu
     rows = np.arange(len(weights))
     values = (log.probabilities * predicted).sum(axis=1) + weights * (log.rewards - predicted[rows, log.arms])
     error = float(values.std(ddof=1) / np.sqrt(len(values)))
-    return OPEResult("doubly_robust", float(values.mean()), error, _used(weights), log.n_total)
+    return log.result("doubly_robust", float(values.mean()), error, _used(weights))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,27 +122,33 @@ class _Log:
     n_total: int
 
     @classmethod
-    def of(cls, df: Any, target: Target) -> "_Log":  # noqa: ANN401
-        missing = [name for name in ("arm_id", "reward", "propensity") if name not in df.columns]
-        if missing:
-            raise ValueError(f"the frame has no column {missing[0]!r}")
-        propensity, reward = _column(df, "propensity"), _column(df, "reward")
-        usable = np.isfinite(propensity) & np.isfinite(reward)
+    def of(cls, df: Any, target: Target, *, model: bool = False) -> "_Log":  # noqa: ANN401
+        """Read the complete rows; the features only where a target or a model needs them."""
+        frame = Columns(df)
+        usable = ~(frame.missing("reward") | frame.missing("propensity"))
+        named = frame.texts("arm_id")
+        usable &= named != ""
         if usable.sum() < 2:
-            raise ValueError("fewer than two rows have both a reward and a propensity")
-        if not ((propensity[usable] > 0.0) & (propensity[usable] <= 1.0)).all():
-            raise ValueError("propensities must lie in (0, 1]")
-        names, arms = np.unique(np.asarray(df["arm_id"].to_numpy()).astype(str)[usable], return_inverse=True)
-        features, rows = _features(df)[usable], np.arange(len(arms))
+            raise ValueError("fewer than two rows have an arm, a reward and a propensity")
+        propensity, reward = frame.numbers("propensity"), frame.numbers("reward")
+        _check(usable, (propensity > 0.0) & (propensity <= 1.0), "propensities must lie in (0, 1]", propensity)
+        _check(usable, np.isfinite(reward), "rewards must be finite", reward)
+        names, arms = np.unique(named[usable], return_inverse=True)
+        needed = model or callable(target)
+        features = _features(frame)[usable] if needed else np.empty((len(arms), 0))
+        rows = np.arange(len(arms))
         if isinstance(target, str):
             probabilities = np.full((len(arms), len(names)), np.nan)
-            probabilities[rows, arms] = _own_probabilities(df, target, usable)
+            probabilities[rows, arms] = _own_probabilities(frame, target, usable)
         else:
             probabilities = _probabilities(names.tolist(), features, target)
         weights = probabilities[rows, arms] / propensity[usable]
         if not weights.any():
             raise ValueError("the target chooses none of the logged arms: the log says nothing about it")
-        return cls(arms.astype(np.int64), reward[usable], weights, features, probabilities, len(reward))
+        return cls(arms.astype(np.int64), reward[usable], weights, features, probabilities, len(frame))
+
+    def result(self, method: str, estimate: float, std_error: float, n_used: int) -> OPEResult:
+        return OPEResult(method, estimate, std_error, n_used, self.n_total, self.n_total - len(self.rewards))
 
     def predictions(self) -> Floats:
         """Return the reward expected of every arm in every row (N, K), each half from a model of the other."""
@@ -153,29 +164,33 @@ class _Log:
         return predicted
 
 
-def _column(df: Any, name: str) -> Floats:  # noqa: ANN401
-    return np.asarray(df[name].to_numpy(), dtype=np.float64)
+def _check(usable: Mask, valid: Mask, wanted: str, values: Floats) -> None:
+    bad = usable & ~valid
+    if bad.any():
+        row = int(bad.argmax())
+        raise ValueError(f"{wanted}, got {values[row]} in row {row}")
 
 
-def _features(df: Any) -> Floats:  # noqa: ANN401
-    columns = [_column(df, name) for name in df.columns if name.startswith("feature_")]
-    return np.column_stack(columns) if columns else np.empty((len(df), 0))
+def _features(frame: Columns) -> Floats:
+    columns = [frame.numbers(name) for name in frame.names if name.startswith("feature_")]
+    return np.column_stack(columns) if columns else np.empty((len(frame), 0))
 
 
-def _own_probabilities(df: Any, column: str, usable: NDArray[np.bool_]) -> Floats:  # noqa: ANN401
-    if column not in df.columns:
+def _own_probabilities(frame: Columns, column: str, usable: Mask) -> Floats:
+    if column not in frame:
         raise ValueError(f"the frame has no column {column!r}, which should hold the target's probabilities")
-    probabilities = _column(df, column)[usable]
-    if not ((probabilities >= 0.0) & (probabilities <= 1.0)).all():
-        raise ValueError(f"column {column!r} must hold probabilities, between 0 and 1")
-    return probabilities
+    probabilities = frame.numbers(column)
+    valid = (probabilities >= 0.0) & (probabilities <= 1.0)
+    _check(usable, valid, f"column {column!r} must hold probabilities, between 0 and 1", probabilities)
+    return probabilities[usable]
 
 
 def _probabilities(arms: list[str], features: Floats, target: Callable[[list[str], Floats], Floats] | None) -> Floats:
     if target is None:
         return np.full((len(features), len(arms)), 1.0 / len(arms))
     probabilities = np.asarray(target(arms, features), dtype=np.float64)
-    if probabilities.shape != (len(features), len(arms)) or not np.allclose(probabilities.sum(axis=1), 1.0):
+    shaped = probabilities.shape == (len(features), len(arms))
+    if not shaped or not (probabilities >= 0.0).all() or not np.allclose(probabilities.sum(axis=1), 1.0):
         raise ValueError(f"the target must give {len(arms)} probabilities that sum to 1 for each row")
     return probabilities
 

@@ -2,15 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from bandit_core.checks import check_whole
-
-if TYPE_CHECKING:
-    import polars as pl
+from bandit_core.ope.columns import Columns, as_numbers
 
 type Floats = NDArray[np.float64]
 type Whole = NDArray[np.int64]
@@ -28,6 +26,8 @@ class LoggedDecisions:
     on the arm in its own position only (Saito, Aihara, Matsutani and Narita 2021, "Open Bandit Dataset and Pipeline").
     contexts (n, d), where given, are finite features known before each decision.
 
+    arm_names (n_arms,), where given, are what the arms are called, in the order of their numbers.
+
     `adaptive` says that the logging policy learned from the rewards of this same log. Its propensities then depend on
     earlier rewards: rows are not independent, and what supposes that they are refuses or warns.
     """
@@ -40,10 +40,13 @@ class LoggedDecisions:
     n_positions: int = 1
     contexts: Floats | None = None
     adaptive: bool = False
+    arm_names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         check_whole("n_arms", self.n_arms, low=1)
         check_whole("n_positions", self.n_positions, low=1)
+        if self.arm_names is not None and (len(set(self.arm_names)), len(self.arm_names)) != (self.n_arms, self.n_arms):
+            raise ValueError(f"arm_names must be {self.n_arms} different names, got {list(self.arm_names)}")
         n = np.size(self.arms)
         if n == 0:
             raise ValueError("a log needs at least one decision, got none")
@@ -76,48 +79,88 @@ class LoggedDecisions:
             n_positions=self.n_positions,
             contexts=None if self.contexts is None else self.contexts[chosen],
             adaptive=self.adaptive,
+            arm_names=self.arm_names,
         )
 
     @classmethod
     def from_frame(
         cls,
-        frame: "pl.DataFrame",
+        frame: Any,  # noqa: ANN401 - polars or pandas
         *,
         n_arms: int | None = None,
         n_positions: int | None = None,
         contexts: Sequence[str] = (),
         adaptive: bool = False,
+        arm_names: Sequence[str] | None = None,
     ) -> Self:
-        """Return the log in the columns arm, reward, propensity, and position where there is one.
+        """Return the log in the columns arm, reward, propensity, and position where there is one, of polars or pandas.
 
         Arms and positions count from 0. `n_arms` and `n_positions` are one more than the largest in the frame unless
-        given; `contexts` names the feature columns. ValueError names a missing column, or a null with its row.
+        given; `contexts` names the feature columns. Arms may be names instead: they are numbered in the order of
+        `arm_names`, which is that of the names' characters unless given. ValueError names a missing column, or a null
+        with its row.
         """
-        names = ["arm", "reward", "propensity", *(["position"] if "position" in frame.columns else []), *contexts]
-        if missing := [name for name in names if name not in frame.columns]:
-            raise ValueError(f"the frame has no column {missing[0]!r}; it has {', '.join(frame.columns)}")
-        for name in names:
-            if frame[name].null_count():
-                raise ValueError(f"{name} of row {frame[name].is_null().arg_max()} is null")
-        if frame.is_empty():
+        columns = Columns(frame)
+        positioned = "position" in columns
+        for name in ("arm", "reward", "propensity", *(["position"] if positioned else []), *contexts):
+            _check_complete(name, columns.missing(name))
+        if not len(columns):
             raise ValueError("a log needs at least one decision, got an empty frame")
-        arms = frame["arm"].to_numpy()
-        positions = frame["position"].to_numpy() if "position" in names else None
+        arms, names = _arms(columns, arm_names, n_arms)
+        positions = columns.whole("position") if positioned else None
         return cls(
             arms=arms,
-            rewards=frame["reward"].to_numpy(),
-            propensities=frame["propensity"].to_numpy(),
-            n_arms=int(arms.max()) + 1 if n_arms is None else n_arms,
+            rewards=columns.numbers("reward"),
+            propensities=columns.numbers("propensity"),
+            n_arms=(len(names) if names else int(arms.max()) + 1) if n_arms is None else n_arms,
             positions=positions,
             n_positions=n_positions or (1 if positions is None else int(positions.max()) + 1),
-            contexts=frame.select(contexts).to_numpy() if contexts else None,
+            contexts=np.column_stack([columns.numbers(name) for name in contexts]) if contexts else None,
             adaptive=adaptive,
+            arm_names=names,
         )
 
     def _keep(self, name: str, array: NDArray[Any]) -> None:
         view = array.view()
         view.flags.writeable = False
         object.__setattr__(self, name, view)
+
+
+def _arms(columns: Columns, names: Sequence[str] | None, n_arms: int | None) -> tuple[Whole, tuple[str, ...] | None]:
+    """Return the number of the arm in every row, and the arms' names where the column holds names."""
+    if names is None and columns.is_numeric("arm"):
+        return columns.whole("arm"), None
+    texts = columns.texts("arm")
+    _check_complete("arm", texts == "")
+    if names is None:
+        if not any(map(_is_name, np.unique(texts))):
+            return columns.whole("arm"), None
+        if n_arms is not None:
+            raise ValueError(
+                f"arm holds names such as {next(filter(_is_name, texts.tolist()))!r}: give arm_names, the names of all "
+                f"{n_arms} arms in the order in which the target has them"
+            )
+        names = np.unique(texts).tolist()
+    numbers = {name: number for number, name in enumerate(names)}
+    arms = np.array([numbers.get(text, -1) for text in texts.tolist()], dtype=np.int64)
+    if (arms < 0).any():
+        row = int((arms < 0).argmax())
+        raise ValueError(f"arm of row {row} is {str(texts[row])!r}, which is not among {', '.join(names)}")
+    return arms, tuple(names)
+
+
+def _is_name(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return True
+    return False
+
+
+def _check_complete(name: str, missing: NDArray[np.bool_]) -> None:
+    if missing.any():
+        rows = f"{missing.sum():,} of {len(missing):,} rows"
+        raise ValueError(f"{name} of row {missing.argmax()} is null, as in {rows}: leave such rows out")
 
 
 def _indices(name: str, values: object, n: int, end: int) -> Whole:
@@ -128,8 +171,8 @@ def _indices(name: str, values: object, n: int, end: int) -> Whole:
     return np.ascontiguousarray(given, dtype=np.int64)
 
 
-def _numbers(name: str, values: object, shape: tuple[int, ...]) -> Floats:
-    numbers = np.ascontiguousarray(values, dtype=np.float64)
+def _numbers(name: str, values: ArrayLike, shape: tuple[int, ...]) -> Floats:
+    numbers = as_numbers(name, values)
     if numbers.shape != shape:
         raise ValueError(f"{name} must have shape {shape}, got {numbers.shape}")
     _check_rows(name, numbers, np.isfinite(numbers), "finite")

@@ -69,13 +69,14 @@ class SufficientStatistics:
 
 
 def scan(
-    source: "str | Path | pl.LazyFrame",
+    source: "str | Path | pl.LazyFrame | pl.DataFrame",
     target: ArrayLike | ByFrame,
     *,
     methods: Sequence[Method],
     q_hat: ArrayLike | ByFrame | None = None,
     n_positions: int | None = None,
     contexts: Sequence[str] = (),
+    arm_names: Sequence[str] | None = None,
     storage_options: dict[str, Any] | None = None,
     batch_rows: int = BATCH_ROWS,
     progress: Callable[[int, int], None] | None = None,
@@ -83,9 +84,10 @@ def scan(
     """Go through a log once, batch by batch, and return what the estimates need; `results()` gives them.
 
     source: a Parquet file, a pattern of files, or an S3 URL (with `storage_options` as Polars takes them, for example
-    aws_endpoint_url), or a lazy frame, by which columns can be renamed and rows chosen. Columns are those of
+    aws_endpoint_url), or a frame of Polars; of a lazy one columns can be renamed and rows chosen. Columns are those of
     `LoggedDecisions.from_frame`: arm, reward, propensity, and position where `n_positions` is given; arms and
-    positions count from 0. Other columns are not read, except for `contexts`.
+    positions count from 0. Other columns are not read, except for `contexts`. `arm_names` are all arms in the order in
+    which target and q_hat have them, where the log has names.
 
     target, q_hat: (n_arms,) or (n_positions, n_arms), or a function that computes (m, n_arms) from a batch, a frame
     with those columns and the contexts.
@@ -104,7 +106,7 @@ def scan(
     statistics: SufficientStatistics | None = None
     for start, batch in _batches(frame, batch_rows):
         try:
-            part = _of_batch(batch, target, methods, q_hat, n_positions or 1)
+            part = _of_batch(batch, target, methods, q_hat, n_positions or 1, arm_names)
         except ValueError as error:
             raise ValueError(f"in the batch of rows {start:,} to {start + len(batch) - 1:,}: {error}") from error
         statistics = part if statistics is None else statistics.merge(part)
@@ -116,7 +118,7 @@ def scan(
 
 
 def _columns(
-    source: "str | Path | pl.LazyFrame",
+    source: "str | Path | pl.LazyFrame | pl.DataFrame",
     n_positions: int | None,
     contexts: Sequence[str],
     options: dict[str, Any] | None,
@@ -124,8 +126,14 @@ def _columns(
     import polars as pl
 
     names = ["arm", "reward", "propensity", *([] if n_positions is None else ["position"]), *contexts]
-    frame = source if isinstance(source, pl.LazyFrame) else pl.scan_parquet(source, storage_options=options)
-    return frame.select(names)
+    if isinstance(source, str | Path):
+        return pl.scan_parquet(source, storage_options=options).select(names)
+    if not isinstance(source, pl.LazyFrame | pl.DataFrame):
+        raise ValueError(  # noqa: TRY004
+            f"a scan reads Parquet files or a frame of Polars, got {type(source).__name__}: for a frame of pandas, "
+            "which is in memory, use LoggedDecisions.from_frame and evaluation.estimate_all"
+        )
+    return source.lazy().select(names)
 
 
 def _length(frame: "pl.LazyFrame") -> int:
@@ -148,10 +156,12 @@ def _of_batch(
     methods: Sequence[Method],
     q_hat: ArrayLike | ByFrame | None,
     n_positions: int,
+    arm_names: Sequence[str] | None,
 ) -> SufficientStatistics:
     probabilities = _table(target, batch, n_positions)
     model = None if q_hat is None else _table(q_hat, batch, n_positions)
-    log = LoggedDecisions.from_frame(batch, n_arms=probabilities.values.shape[-1], n_positions=n_positions)
+    n_arms = probabilities.values.shape[-1]
+    log = LoggedDecisions.from_frame(batch, n_arms=n_arms, n_positions=n_positions, arm_names=arm_names)
     return SufficientStatistics.of(log, probabilities, methods=methods, q_hat=model)
 
 

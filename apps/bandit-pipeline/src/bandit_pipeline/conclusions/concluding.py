@@ -1,14 +1,13 @@
 """Conclude what is ready, and keep a record of every conclusion: one each, however often this runs."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
-
-import httpx
 
 from bandit_pipeline.resources import BanditService, Grafana, Tracking
-from bandit_pipeline.resources.service import ServiceClient, ServiceError
+from bandit_sdk import Client
+from bandit_sdk.errors import ConflictError
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,15 +20,15 @@ class Concluded:
     why: str
 
 
-def ready(client: ServiceClient) -> list[str]:
+def ready(client: Client) -> list[str]:
     """Return the running experiments whose stopping rule says stop, where it may conclude by itself."""
-    running = [each["experiment_id"] for each in client.experiments("running")]
-    return [name for name in running if _may_conclude(client, name)]
+    running = client.experiments.every(status="running")
+    return [each.experiment_id for each in running if _may_conclude(client, each.experiment_id)]
 
 
-def unrecorded(client: ServiceClient, tracking: Tracking) -> list[str]:
+def unrecorded(client: Client, tracking: Tracking) -> list[str]:
     """Return the concluded experiments that there is no record of, whoever concluded them."""
-    concluded = [each["experiment_id"] for each in client.experiments("concluded")]
+    concluded = [each.experiment_id for each in client.experiments.every(status="concluded")]
     recorded = tracking.finished_keys(_key("")) if concluded else set()
     return [name for name in concluded if _key(name) not in recorded]
 
@@ -46,34 +45,32 @@ def conclude_and_record(service: BanditService, tracking: Tracking, grafana: Gra
             yield _record(client, name, tracking, grafana)
 
 
-def _may_conclude(client: ServiceClient, name: str) -> bool:
+def _may_conclude(client: Client, name: str) -> bool:
     """Return whether the stopping rule says stop; never where somebody wants to conclude by hand (auto_conclude)."""
-    if not client.get(f"/experiments/{name}/conclusion")["stop"]:
+    if not client.conclusion(name).stop:
         return False
-    stopping = client.get(f"/experiments/{name}")["stopping"]
+    stopping = client.experiments.get(name).stopping
     return stopping is not None and bool(stopping["auto_conclude"])
 
 
-def _conclude(client: ServiceClient, name: str) -> None:
-    verdict = client.get(f"/experiments/{name}/conclusion")
-    try:
-        client.post(f"/experiments/{name}/conclude", {"reason": verdict["sentence"][:500]})
-    except ServiceError as error:
-        if error.status != httpx.codes.CONFLICT:  # somebody else has concluded it meanwhile
-            raise
+def _conclude(client: Client, name: str) -> None:
+    verdict = client.conclusion(name)
+    with suppress(ConflictError):  # somebody else has concluded it meanwhile
+        client.experiments.conclude(name, reason=verdict.sentence[:500])
 
 
-def _record(client: ServiceClient, name: str, tracking: Tracking, grafana: Grafana) -> Concluded:
-    experiment, report = client.get(f"/experiments/{name}"), client.get(f"/experiments/{name}/posterior")
-    conclusion: dict[str, Any] = experiment["conclusion"]
-    concluded = Concluded(name, experiment["winner"], conclusion["outcome"], conclusion["why"])
+def _record(client: Client, name: str, tracking: Tracking, grafana: Grafana) -> Concluded:
+    experiment, posterior = client.experiments.get(name), client.posterior(name)
+    conclusion = experiment.conclusion or {}
+    concluded = Concluded(name, experiment.winner, conclusion["outcome"], conclusion["why"])
     if grafana.configured:
         at_ms = round(datetime.fromisoformat(conclusion["at"]).timestamp() * 1_000)
         grafana.annotate(f"{name}: {concluded.why}", ["bandit-conclusion", f"experiment:{name}"], at_ms)
-    parameters = {"policy": experiment["policy"]["name"], "winner": concluded.winner, "outcome": concluded.outcome}
+    parameters = {"policy": experiment.policy["name"], "winner": concluded.winner, "outcome": concluded.outcome}
     with tracking.run(_key(name), parameters=parameters, tags={"experiment_id": name}) as run:
         run.text("conclusion.txt", concluded.why)
-        run.numbers({f"{name}_{arm['arm']}": arm[name] for arm in report["arms"] for name in ("mean", "decisions")})
+        means = {f"mean_{arm.arm}": arm.mean for arm in posterior.arms}
+        run.numbers(means | {f"decisions_{arm.arm}": arm.decisions for arm in posterior.arms})
     return concluded
 
 

@@ -9,6 +9,7 @@ import polars as pl
 from pydantic import Field
 
 from bandit_pipeline.errors import PipelineError, clear_failure
+from bandit_pipeline.files import without_secrets
 from bandit_pipeline.obd import source
 from bandit_pipeline.obd.rounds import Refined, refine
 from bandit_pipeline.obd.store import quarantine_key, raw_key, read_log, rounds_key
@@ -47,7 +48,7 @@ def obd_raw(context: dg.AssetExecutionContext, config: ObdSource, bucket: Bucket
         key = raw_key(campaign, policy, source.log_files(campaign)[0])
         return dg.MaterializeResult(
             metadata={
-                "source": where or "the sample of the obp wheel",
+                "source": without_secrets(where) or "the sample of the obp wheel",
                 "uri": bucket.uri(key),
                 "digest": bucket.digest(key),
             }
@@ -73,6 +74,8 @@ def obd_rounds(context: dg.AssetExecutionContext, config: RoundsConfig, bucket: 
 
 def _check_share(refined: Refined, quarantine: Path, limit: float) -> None:
     rows = refined.rounds + refined.quarantined
+    if rows == 0:
+        raise PipelineError("the log has a header and no rows.")
     if refined.rounds == 0 or refined.quarantined > limit * rows:
         commonest = pl.read_parquet(quarantine, columns=["reason"])["reason"].value_counts(sort=True)
         why = f"; most often: {commonest['reason'][0]}" if len(commonest) else ""

@@ -1,5 +1,6 @@
 """Where the Open Bandit Dataset lies: the sample in the obp wheel, a folder, a zip file, or the URL of one."""
 
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, distribution
@@ -11,6 +12,7 @@ from zipfile import BadZipFile, ZipFile
 import httpx
 
 from bandit_pipeline.errors import PipelineError
+from bandit_pipeline.files import check_file, head, local_path, without_secrets
 
 ITEMS = "item_context.csv"
 _TIMEOUT = 60.0
@@ -25,24 +27,33 @@ def log_files(campaign: str) -> tuple[str, str]:
 def opened(source: str, campaign: str, policy: str, file: str) -> Iterator[IO[bytes]]:
     """Lend one file of a log as a stream. An empty `source` is the sample.
 
-    The whole data set has `<policy>/<campaign>/<file>` somewhere below its root, as the sample does. Raises
-    PipelineError when there is no such file, or the source cannot be read.
+    ~ is the home folder. The whole data set has `<policy>/<campaign>/<file>` somewhere below its root, as the sample
+    does. Raises PipelineError when there is no such file, or the source cannot be read.
     """
-    where = f"{policy}/{campaign}/{file}"
-    if source.startswith(("http://", "https://")):
+    where, shown = f"{policy}/{campaign}/{file}", without_secrets(source)
+    if source.strip().lower().startswith(("http://", "https://")):
         with TemporaryFile() as copy:
-            _download(source, copy)
-            with _member(source, copy, where) as stream:
+            _download(source.strip(), shown, copy)
+            with _member(shown, copy, where) as stream:
                 yield stream
-    elif source.endswith(".zip"):
-        if not Path(source).is_file():
-            raise PipelineError(f"there is no file {source}; see BANDIT_OBD_SOURCE.")
-        with Path(source).open("rb") as archive, _member(source, archive, where) as stream:
+        return
+    root = local_path(source) if source.strip() else _sample()
+    if not root.is_dir():
+        _check_archive(root, source)
+        with root.open("rb") as archive, _member(shown, archive, where) as stream:
             yield stream
-    else:
-        root = Path(source) if source else _sample()
-        with _only(sorted(root.rglob(where)), where, str(root)).open("rb") as stream:
-            yield stream
+        return
+    with _only(sorted(root.rglob(where)), where, str(root)).open("rb") as stream:
+        yield stream
+
+
+def _check_archive(path: Path, source: str) -> None:
+    """Refuse what is neither a folder nor a zip file, whatever its name ends with."""
+    if "://" in source and not path.exists():
+        raise PipelineError(f"{without_secrets(source)} is no folder, zip file or http URL; see BANDIT_OBD_SOURCE.")
+    check_file(path, "BANDIT_OBD_SOURCE")
+    if not head(path).startswith(b"PK"):
+        raise PipelineError(f"{path} is neither a folder nor a zip file; see BANDIT_OBD_SOURCE.")
 
 
 def _sample() -> Path:
@@ -60,10 +71,17 @@ def _member(source: str, archive: IO[bytes], where: str) -> Iterator[IO[bytes]]:
     try:
         with ZipFile(archive) as opened_archive:
             names = [name for name in opened_archive.namelist() if f"/{name}".endswith(f"/{where}")]
-            with opened_archive.open(_only(names, where, source)) as stream:
+            with _unpacked(opened_archive, _only(names, where, source), source) as stream:
                 yield stream
-    except BadZipFile as error:
+    except (BadZipFile, EOFError, zlib.error) as error:
         raise PipelineError(f"{source} is not a whole zip file ({error}).") from error
+
+
+def _unpacked(archive: ZipFile, name: str, source: str) -> IO[bytes]:
+    try:
+        return archive.open(name)
+    except (NotImplementedError, RuntimeError) as error:  # a way of packing that is not known, or a password
+        raise PipelineError(f"{source} cannot be unpacked: {error}.") from error
 
 
 def _only[T](found: list[T], where: str, source: str) -> T:
@@ -72,11 +90,17 @@ def _only[T](found: list[T], where: str, source: str) -> T:
     return found[0]
 
 
-def _download(url: str, copy: IO[bytes]) -> None:
+def _download(url: str, shown: str, copy: IO[bytes]) -> None:
     try:
         with httpx.stream("GET", url, timeout=_TIMEOUT, follow_redirects=True) as response:
             for block in response.raise_for_status().iter_bytes():
                 copy.write(block)
+    except httpx.HTTPStatusError as error:
+        status = f"{error.response.status_code} {error.response.reason_phrase}"
+        raise PipelineError(f"{shown} cannot be downloaded ({status}); see BANDIT_OBD_SOURCE.") from error
+    except httpx.InvalidURL as error:
+        raise PipelineError(f"{shown} is no URL; see BANDIT_OBD_SOURCE.") from error
     except httpx.HTTPError as error:
-        raise PipelineError(f"{url} cannot be downloaded ({error}); see BANDIT_OBD_SOURCE.") from error
+        why = str(error) or type(error).__name__
+        raise PipelineError(f"{shown} cannot be downloaded ({why}); see BANDIT_OBD_SOURCE.") from error
     copy.seek(0)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from bandit_pipeline.errors import PipelineError
 from bandit_pipeline.resources import Bucket
 from bandit_pipeline.resources.tracking import LoggedData
 
@@ -21,9 +22,16 @@ def quarantine_key(campaign: str, policy: str) -> str:
 
 
 def read_log(bucket: Bucket, campaign: str, policy: str, *, features: Sequence[str] = ()) -> pl.DataFrame:
-    """Return round, timestamp, arm, position, reward, propensity and `features` of a log, in the order of time."""
+    """Return round, timestamp, arm, position, reward, propensity and `features` of a log, in the order of time.
+
+    PipelineError for a log without rounds: nothing can be learnt from it.
+    """
     columns = ["round", "timestamp", "arm", "position", "reward", "propensity", *features]
-    return bucket.get_frame(rounds_key(campaign, policy), columns).sort("timestamp", "round")
+    key = rounds_key(campaign, policy)
+    log = bucket.get_frame(key, columns)
+    if log.is_empty():
+        raise PipelineError(f"{bucket.uri(key)} holds no rounds; materialize obd_rounds from a log that has some.")
+    return log.sort("timestamp", "round")
 
 
 def logged_data(bucket: Bucket, campaign: str, policy: str) -> LoggedData:

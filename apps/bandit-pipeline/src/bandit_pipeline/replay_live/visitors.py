@@ -6,19 +6,21 @@ elsewhere it is left alone: asked for with `defer_activation`, it then never cou
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import batched
 from typing import Any
 
-import httpx
 import polars as pl
 
 from bandit_pipeline.errors import PipelineError
 from bandit_pipeline.resources import Postgres
 from bandit_pipeline.resources.postgres import fetch
-from bandit_pipeline.resources.service import ServiceClient, ServiceError
 from bandit_pipeline.sql import statement
+from bandit_sdk import Client
+from bandit_sdk.errors import ConflictError
+from bandit_sdk.requests import RewardItem, SelectItem
 
 REWARD_WINDOW = 30 * 86_400.0
 """Seconds for which the service knows a decision, so for which a replay that was cut off can go on."""
@@ -70,23 +72,19 @@ def plan(log: pl.DataFrame, campaign: str, arms: int, digest: str, policy: str) 
     return Plan(f"obp-replay-{campaign}-{fingerprint}", names, visitors)
 
 
-def create(client: ServiceClient, plan: Plan, policy: str, min_weight: float) -> None:
+def create(client: Client, plan: Plan, policy: str, min_weight: float) -> None:
     """Create the experiment unless an earlier run did."""
-    experiment = {
-        "experiment_id": plan.experiment_id,
-        "description": "Rounds of the Open Bandit Dataset, replayed",
-        "arms": list(plan.arms),
-        "policy": {"name": policy},
-        "guardrails": {"preset": "neutral", "min_weight": min_weight},
-        "stopping": {"min_decisions": 100, "expected_loss": 0.01, "auto_conclude": False},
-        "reward_window": REWARD_WINDOW,
-        "update_every": 0.1,
-    }
-    try:
-        client.post("/experiments", experiment)
-    except ServiceError as error:
-        if error.status != httpx.codes.CONFLICT:
-            raise
+    with suppress(ConflictError):
+        client.experiments.create(
+            plan.experiment_id,
+            description="Rounds of the Open Bandit Dataset, replayed",
+            arms=plan.arms,
+            policy={"name": policy},
+            guardrails={"preset": "neutral", "min_weight": min_weight},
+            stopping={"min_decisions": 100, "expected_loss": 0.01, "auto_conclude": False},
+            reward_window=REWARD_WINDOW,
+            update_every=0.1,
+        )
 
 
 def remaining(postgres: Postgres, plan: Plan) -> list[Visitor]:
@@ -105,7 +103,7 @@ def _is_settled(visitor: Visitor, known: dict[str, Any] | None) -> bool:
 
 
 def send(
-    client: ServiceClient,
+    client: Client,
     plan: Plan,
     visitors: Sequence[Visitor],
     *,
@@ -128,29 +126,30 @@ def send(
             return
 
 
-def _send_batch(client: ServiceClient, experiment_id: str, some: Sequence[Visitor], progress: Progress) -> bool:
+def _send_batch(client: Client, experiment_id: str, some: Sequence[Visitor], progress: Progress) -> bool:
     """Send some visitors; return whether the experiment still goes on."""
-    asked = [
+    asked: list[SelectItem] = [
         {"experiment_id": experiment_id, "decision_id": each.decision_id, "defer_activation": True} for each in some
     ]
-    served = client.batch("/select/batch", asked)
+    served = [item.unwrap() for item in client.select_batch(asked)]
     matched = [
         visitor
         for visitor, decision in zip(some, served, strict=True)
-        if decision["stratum"] == "bandit" and decision["arm"] == visitor.arm
+        if decision.stratum == "bandit" and decision.arm == visitor.arm
     ]
     for visitor in matched:
-        client.post("/activate", {"experiment_id": experiment_id, "decision_id": visitor.decision_id})
+        client.activate(visitor.decision_id, experiment_id=experiment_id)
     if matched:
-        client.batch("/reward/batch", [_reward(experiment_id, visitor) for visitor in matched])
+        for item in client.reward_batch([_reward(experiment_id, visitor) for visitor in matched]):
+            item.unwrap()
     progress.sent += len(some)
     progress.matches += len(matched)
     progress.clicks += sum(visitor.reward > 0.0 for visitor in matched)
-    return all(decision["stratum"] == "bandit" for decision in served)
+    return all(decision.stratum == "bandit" for decision in served)
 
 
-def _reward(experiment_id: str, visitor: Visitor) -> dict[str, Any]:
-    return {"experiment_id": experiment_id, "decision_id": visitor.decision_id, "reward": visitor.reward}
+def _reward(experiment_id: str, visitor: Visitor) -> RewardItem:
+    return {"experiment_id": experiment_id, "decision": visitor.decision_id, "reward": visitor.reward}
 
 
 def wait_until_counted(
@@ -181,8 +180,17 @@ def _is_unsettled(postgres: Postgres, plan: Plan) -> bool:
     return bool(row["unsettled"])
 
 
-def standing(client: ServiceClient, plan: Plan) -> pl.DataFrame:
+def standing(client: Client, plan: Plan) -> pl.DataFrame:
     """Return what the service believes after all runs: one row per arm with decisions, clicks, mean and weight."""
-    arms = client.get(f"/experiments/{plan.experiment_id}/posterior")["arms"]
-    rows = [{name: arm[name] for name in ("arm", "decisions", "reward_sum", "mean", "weight")} for arm in arms]
-    return pl.DataFrame(rows).rename({"reward_sum": "clicks"})
+    return pl.DataFrame(
+        [
+            {
+                "arm": arm.arm,
+                "decisions": arm.decisions,
+                "clicks": arm.reward_sum,
+                "mean": arm.mean,
+                "weight": arm.weight,
+            }
+            for arm in client.posterior(plan.experiment_id).arms
+        ]
+    )

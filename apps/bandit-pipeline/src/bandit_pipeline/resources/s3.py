@@ -11,13 +11,28 @@ import boto3  # type: ignore[import-untyped]
 import dagster as dg
 import polars as pl
 from botocore.config import Config  # type: ignore[import-untyped]
-from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
+from botocore.exceptions import (  # type: ignore[import-untyped]
+    BotoCoreError,
+    ClientError,
+    EndpointProviderError,
+    HTTPClientError,
+    InvalidRegionError,
+    NoCredentialsError,
+    ParamValidationError,
+    PartialCredentialsError,
+    SSLError,
+)
+from botocore.exceptions import ConnectionError as ConnectFailure
+from polars.exceptions import PolarsError
 
 from bandit_pipeline.errors import PipelineError
+from bandit_pipeline.files import without_secrets
 
 TIMEOUT = 10
 ATTEMPTS = 3
 _ABSENT = {"404", "NoSuchKey", "NotFound"}
+_OTHER_REGION = {"301", "PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
+_WRONG_KEYS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken"}
 
 
 class Bucket(dg.ConfigurableResource["Bucket"]):
@@ -74,8 +89,15 @@ class Bucket(dg.ConfigurableResource["Bucket"]):
         self.put(key, buffer.getvalue())
 
     def get_frame(self, key: str, columns: list[str] | None = None) -> pl.DataFrame:
-        """Read a Parquet object, only some of its columns if they are named."""
-        return pl.read_parquet(self.get(key), columns=columns)
+        """Read a Parquet object, only some of its columns if they are named; PipelineError if it has none of that."""
+        content = self.get(key)
+        try:
+            return pl.read_parquet(content, columns=columns)
+        except (PolarsError, OSError) as error:
+            why = str(error).partition("\n")[0] if content else "it is empty"
+            raise PipelineError(
+                f"{self.uri(key)} is no such Parquet file ({why}); materialize its asset again."
+            ) from error
 
     def uri(self, key: str) -> str:
         return f"s3://{self.name}/{key}"
@@ -83,21 +105,56 @@ class Bucket(dg.ConfigurableResource["Bucket"]):
     @contextmanager
     def _explained(self, key: str) -> Iterator[Any]:
         try:
-            yield self._client()
-        except ClientError as error:
-            raise PipelineError(self._reason(error, key)) from error
+            client = self._client()
         except (BotoCoreError, ValueError) as error:
-            raise PipelineError(
-                f"S3 does not answer at {self.endpoint or 'AWS'} ({error}); see BANDIT_S3_*."
-            ) from error
+            raise PipelineError(self._why_unusable(error)) from error
+        try:
+            yield client
+        except ClientError as error:
+            raise PipelineError(self._why_refused(error, key, client)) from error
+        except BotoCoreError as error:
+            raise PipelineError(self._why_unusable(error)) from error
 
-    def _reason(self, error: ClientError, key: str) -> str:
+    def _why_unusable(self, error: Exception) -> str:
+        """Say what is wrong where S3 was not asked or did not answer, without what the endpoint's URL keeps secret."""
+        where = without_secrets(self.endpoint) or "AWS"
+        why = " ".join(str(error).replace(self.endpoint or where, where).split())
+        match error:
+            case NoCredentialsError() | PartialCredentialsError():
+                return "S3 needs two keys: set BANDIT_S3_ACCESS_KEY and BANDIT_S3_SECRET_KEY."
+            case ParamValidationError() if "bucket name" in why:
+                return f"{self.name!r} is no name of a bucket; see BANDIT_S3_BUCKET."
+            case InvalidRegionError():
+                return f"{self.region!r} is no region; see BANDIT_S3_REGION."
+            case EndpointProviderError() | ValueError():
+                return f"{where} is no http or https URL; see BANDIT_S3_ENDPOINT."
+            case SSLError():
+                return f"the certificate of S3 at {where} is not accepted ({why}); see BANDIT_S3_ENDPOINT."
+            case ConnectFailure() | HTTPClientError():
+                return f"S3 does not answer at {where} ({why}); see BANDIT_S3_ENDPOINT."
+        return f"S3 at {where} cannot be used ({why}); see BANDIT_S3_*."
+
+    def _why_refused(self, error: ClientError, key: str, client: Any) -> str:  # noqa: ANN401
         code = error.response.get("Error", {}).get("Code", "")
-        if code == "NoSuchBucket":
+        if code == "NoSuchBucket" or (code in _ABSENT and not self._has_bucket(client)):
             return f"the bucket {self.name!r} does not exist; create it, or name another with BANDIT_S3_BUCKET."
         if code in _ABSENT:
             return f"{self.uri(key)} is not there; materialize the asset that writes it."
+        if code == "InvalidBucketName":
+            return f"{self.name!r} is no name of a bucket; see BANDIT_S3_BUCKET."
+        if code in _OTHER_REGION:
+            return f"the bucket {self.name!r} is not in the region {self.region!r}; see BANDIT_S3_REGION."
+        if code in _WRONG_KEYS:
+            return f"S3 does not know the keys ({code}); see BANDIT_S3_ACCESS_KEY and BANDIT_S3_SECRET_KEY."
         return f"S3 refuses {self.uri(key)}: {error}"
+
+    def _has_bucket(self, client: Any) -> bool:  # noqa: ANN401
+        """Say whether the bucket is there: an answer to HEAD has no body that tells it from a missing object."""
+        try:
+            client.head_bucket(Bucket=self.name)
+        except ClientError as error:
+            return bool(error.response.get("Error", {}).get("Code", "") not in {*_ABSENT, "NoSuchBucket"})
+        return True
 
     def _client(self) -> Any:  # noqa: ANN401 - boto3 makes its clients' types at run time
         return boto3.client(

@@ -1,7 +1,6 @@
 """A second source of arms: category rates of UCI Online Retail II, from a file that somebody gives."""
 
 import os
-from pathlib import Path
 
 import dagster as dg
 from pydantic import Field
@@ -31,7 +30,7 @@ def retail_category_rates(
     if not path:
         return dg.MaterializeResult(metadata={"file": "none is given: set BANDIT_RETAIL_FILE"})
     with clear_failure(context):
-        lines = read_lines(Path(path))
+        lines = read_lines(path)
         rates, left_out = category_rates(lines, config.categories)
         bucket.put_frame(KEY, rates)
     return dg.MaterializeResult(

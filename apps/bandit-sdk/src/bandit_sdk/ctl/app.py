@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import httpx
 import typer
 from rich.console import Console
 
+from bandit_sdk.connection import key_headers, service_url
 from bandit_sdk.ctl import experiments
 from bandit_sdk.ctl.doctor import examine
-from bandit_sdk.ctl.session import REFUSED, Session, session_of
+from bandit_sdk.ctl.session import Session, session_of
+from bandit_sdk.requests import Call
+from bandit_sdk.responses import decoder
 
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, help="Look after experiments of a bandit-service."
 )
 app.add_typer(experiments.app, name="experiments")
-
-
-def main() -> None:
-    """Run the command."""
-    app()
 
 
 @app.callback()
@@ -31,6 +28,11 @@ def connect(
     as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON")] = False,  # noqa: FBT002 - Typer's way
 ) -> None:
     """Options that hold for every command stand before it."""
+    try:
+        service_url(url)
+        key_headers(api_key or None)
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}. See --url, --api-key, BANDIT_URL and BANDIT_API_KEY.") from None
     context.obj = Session(url.rstrip("/"), api_key or None, as_json, Console())
 
 
@@ -89,22 +91,14 @@ def rebuild() -> None:
 def export(context: typer.Context) -> None:
     """Have the service write completed decisions of contextual experiments as Parquet, and say where."""
     session = session_of(context)
-    headers = {} if session.api_key is None else {"X-Api-Key": session.api_key}
-    with httpx.Client(base_url=f"{session.url}/banditdb", headers=headers, timeout=60.0) as http:
-        try:
-            answers = [http.post("/checkpoint"), http.get("/export")]
-        except httpx.TransportError as error:
-            typer.echo(f"{session.url} does not answer ({type(error).__name__}).", err=True)
-            raise typer.Exit(3) from None
-    for answer in answers:
-        if answer.status_code != httpx.codes.OK:
-            typer.echo(f"The service answered with {answer.status_code}: {answer.text}", err=True)
-            raise typer.Exit(REFUSED)
+    with session.client(timeout=60.0) as client:
+        said = client.send(Call("POST", "/banditdb/checkpoint", decoder(str)))
+        files = client.send(Call("GET", "/banditdb/export", decoder(dict[str, Any]), repeatable=True))
     if session.as_json:
-        session.json(answers[1].json())
+        session.json(files)
     else:
-        session.console.print(answers[0].json())
-        session.console.print(answers[1].json())
+        session.console.print(said)
+        session.console.print(files)
 
 
 @app.command()

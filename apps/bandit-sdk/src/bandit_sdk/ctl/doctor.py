@@ -1,4 +1,7 @@
-"""Whether this machine can work with the service: each check with what to do if it fails."""
+"""Whether this machine can work with the service: each check with what to do if it fails.
+
+The process is asked for its state and its clock, once and without retries; what the key may do is asked by the client.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,11 @@ from importlib.metadata import version
 from typing import Final, Literal
 
 import httpx
+
+from bandit_sdk.client import Client
+from bandit_sdk.errors import BanditError, ForbiddenError, UnauthorizedError
+from bandit_sdk.requests import Call
+from bandit_sdk.retries import Retries
 
 MOST_SKEW: Final = 2.0
 
@@ -24,9 +32,13 @@ class Finding:
 
 
 def examine(url: str, api_key: str | None, experiment: str | None) -> Iterator[Finding]:
-    """Yield the findings, most basic first; what cannot be asked after a failure is left out."""
-    headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
-    with httpx.Client(base_url=url, headers=headers, timeout=5.0) as http:
+    """Yield the findings, most basic first; what cannot be asked after a failure is left out.
+
+    Raises:
+        ValueError: no client can be made for this URL and key.
+    """
+    client = Client(url, api_key=api_key, timeout=5.0, retries=Retries(attempts=1))
+    with client, httpx.Client(base_url=url, timeout=5.0) as http:
         try:
             ready = http.get("/ready")
         except httpx.TransportError as error:
@@ -37,7 +49,7 @@ def examine(url: str, api_key: str | None, experiment: str | None) -> Iterator[F
         yield _service(ready)
         yield _versions(http)
         yield _clock(ready)
-        yield from _key(http, experiment)
+        yield from _key(client, experiment)
 
 
 def _service(ready: httpx.Response) -> Finding:
@@ -74,32 +86,34 @@ def _clock(answer: httpx.Response) -> Finding:
     return Finding("clock", "ok", "agrees with the service's")
 
 
-def _key(http: httpx.Client, experiment: str | None) -> Iterator[Finding]:
-    listed = http.get("/experiments", params={"limit": 1})
-    match listed.status_code:
-        case httpx.codes.OK:
-            yield Finding("key", "ok", f"its role is {_role(http)}")
-        case httpx.codes.UNAUTHORIZED:
-            yield Finding("key", "fail", "it is missing or not known: give one with --api-key, or in BANDIT_API_KEY")
-            return
-        case status:
-            yield Finding("key", "fail", f"listing experiments was answered with {status}")
-            return
+def _key(client: Client, experiment: str | None) -> Iterator[Finding]:
+    try:
+        client.experiments.list(limit=1)
+    except UnauthorizedError:
+        yield Finding("key", "fail", "it is missing or not known: give one with --api-key, or in BANDIT_API_KEY")
+        return
+    except BanditError as error:
+        yield Finding("key", "fail", f"experiments cannot be listed: {error}")
+        return
+    yield Finding("key", "ok", f"its role is {_role(client)}")
     if experiment is not None:
-        yield _experiment(http, experiment)
+        yield _experiment(client, experiment)
 
 
-def _role(http: httpx.Client) -> str:
+def _role(client: Client) -> str:
     """Return what the key may do, by requests that name nothing: a role is checked before the body is read."""
     for role, path in (("admin", "/experiments"), ("writer", "/select")):
-        if http.post(path, json={}).status_code != httpx.codes.FORBIDDEN:
+        try:
+            client.send(Call("POST", path, bytes, {}))
+        except ForbiddenError:
+            continue
+        except BanditError:
             return role
     return "reader"
 
 
-def _experiment(http: httpx.Client, experiment: str) -> Finding:
-    found = http.get(f"/experiments/{experiment}/posterior")
-    if found.status_code == httpx.codes.OK:
-        return Finding("experiment", "ok", f"{experiment} is {found.json()['status']}")
-    detail = found.json().get("detail", found.status_code)
-    return Finding("experiment", "fail", f"{experiment}: {detail}")
+def _experiment(client: Client, experiment: str) -> Finding:
+    try:
+        return Finding("experiment", "ok", f"{experiment} is {client.posterior(experiment).status}")
+    except BanditError as error:
+        return Finding("experiment", "fail", f"{experiment}: {error}")

@@ -12,13 +12,12 @@ from rich.live import Live
 
 from bandit_sdk.ctl import tables
 from bandit_sdk.ctl.session import session_of
-from bandit_sdk.results import Experiment, ExperimentSummary
+from bandit_sdk.results import Experiment
 
 app = typer.Typer(no_args_is_help=True, help="Create, look at, change and end experiments.")
 
 Name = Annotated[str, typer.Argument(metavar="EXPERIMENT", help="The experiment's id")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; it is recorded")]
-_PAGE = 200
 
 
 @app.command()
@@ -46,15 +45,8 @@ def list_experiments(
     """List experiments."""
     session = session_of(context)
     wanted: Any = status
-    found: list[ExperimentSummary] = []
-    cursor: str | None = None
     with session.client() as client:
-        while True:
-            page = client.experiments.list(status=wanted, limit=_PAGE, cursor=cursor)
-            found += page.items
-            cursor = page.next_cursor
-            if cursor is None:
-                break
+        found = list(client.experiments.every(status=wanted))
     if session.as_json:
         session.json(found)
     else:

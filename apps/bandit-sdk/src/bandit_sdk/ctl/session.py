@@ -14,6 +14,7 @@ from rich.console import Console
 
 from bandit_sdk.client import Client
 from bandit_sdk.errors import AwayError, BanditError, UnauthorizedError
+from bandit_sdk.retries import Retries
 
 AWAY, REFUSED = 3, 4
 
@@ -28,10 +29,10 @@ class Session:
     console: Console
 
     @contextmanager
-    def client(self) -> Iterator[Client]:
+    def client(self, *, timeout: float = 5.0) -> Iterator[Client]:
         """Yield a client; an error ends the command with one sentence that says what to do."""
         try:
-            with Client(self.url, api_key=self.api_key, timeout=5.0) as client:
+            with Client(self.url, api_key=self.api_key, timeout=timeout, retries=Retries(budget=timeout)) as client:
                 yield client
         except BanditError as error:
             self.fail(error)

@@ -14,10 +14,10 @@ from scipy.special import ndtri
 from bandit_core.best_arm import prob_best_many
 from bandit_core.guardrails import project
 from bandit_core.ope.adaptive import adaptive_arm_values
-from bandit_core.ope.adaptive_simulation import AdaptiveLogs, adaptive_logs
 from bandit_core.ope.confidence_sequence import confidence_sequence
 from bandit_core.policies.thompson import Thompson
 from bandit_core.simulation import BernoulliEnvironment, Published
+from studies.adaptive_simulation import AdaptiveLogs, adaptive_logs
 
 type Floats = NDArray[np.float64]
 type Figures = dict[str, Floats]

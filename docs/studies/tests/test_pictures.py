@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from bandit_pipeline.partitions import CAMPAIGNS
-from bandit_pipeline.pictures import estimates, readme_table
 from bandit_pipeline.tables import as_markdown
+from studies.pictures import estimates, readme_table
 
 COMMITTED = Path(__file__).parents[3] / "docs" / "images" / "ope.md"
 

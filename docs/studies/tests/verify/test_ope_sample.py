@@ -17,7 +17,7 @@ from bandit_core.ope.reward_model import cross_fitted
 
 pytestmark = pytest.mark.verify
 
-REFERENCE = Path(__file__).parents[1] / "ope" / "reference"
+REFERENCE = Path(__file__).parents[4] / "apps" / "bandit-core" / "tests" / "ope" / "reference"
 CAMPAIGNS = ("all", "men", "women")
 DIRECTIONS = (("random", "bts"), ("bts", "random"))
 CASES = [(campaign, *direction) for campaign in CAMPAIGNS for direction in DIRECTIONS]

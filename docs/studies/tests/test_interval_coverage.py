@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bandit_core.ope.diagnostics import diagnose
-from bandit_core.ope.interval_coverage import Situation, coverage
+from studies.interval_coverage import Situation, coverage
 
 RUNS = 400
 

@@ -1,16 +1,22 @@
 """Adaptive logs are what the policy would have logged."""
 
-from collections.abc import Callable
-
 import numpy as np
 
-from bandit_core.ope.adaptive_simulation import AdaptiveLogs
+from bandit_core.policies.thompson import Thompson
+from bandit_core.simulation import BernoulliEnvironment, Published
+from studies.adaptive_simulation import AdaptiveLogs, adaptive_logs
 
 MEANS = [0.1, 0.3, 0.6]
 
 
-def test_weights_are_those_of_the_rewards_before_them(play_thompson: Callable[..., AdaptiveLogs]) -> None:
-    logs = play_thompson(MEANS, decisions=130, runs=3, seed=0)
+def play(*, decisions: int, runs: int, seed: int) -> AdaptiveLogs:
+    strategy = Published(Thompson(), every=50, min_weight=0.05)
+    environment = BernoulliEnvironment(np.array(MEANS))
+    return adaptive_logs(environment, strategy, decisions=decisions, runs=runs, rng=np.random.default_rng(seed))
+
+
+def test_weights_are_those_of_the_rewards_before_them() -> None:
+    logs = play(decisions=130, runs=3, seed=0)
     assert logs.weights.shape == (3, 3, 3)
     for run in range(3):
         log = logs.log(run)
@@ -25,11 +31,9 @@ def test_weights_are_those_of_the_rewards_before_them(play_thompson: Callable[..
     assert log.adaptive
 
 
-def test_arms_are_drawn_with_their_weights_and_rewarded_with_their_means(
-    play_thompson: Callable[..., AdaptiveLogs],
-) -> None:
+def test_arms_are_drawn_with_their_weights_and_rewarded_with_their_means() -> None:
     """Means over 400 runs; five standard errors are no chance."""
-    logs = play_thompson(MEANS, decisions=100, runs=400, seed=1)
+    logs = play(decisions=100, runs=400, seed=1)
     for arm, mean in enumerate(MEANS):
         played = logs.arms[:, 50:] == arm
         surprise = (played - logs.weights[:, [1], arm]).mean(axis=1)

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bandit_core.contextual import LinearThompson, LinUCB
-from bandit_core.sleep import measured_shares
+from studies.sleep import measured_shares
 
 pytestmark = pytest.mark.verify
 

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from bandit_core.contextual import LinearBeliefs, LinearThompson, LinUCB, linear_weights
 from bandit_core.linear import LinearArm, LinearPrior
-from bandit_core.linear_simulation import play, share_of_advantage
+from studies.linear_simulation import play, share_of_advantage
 
 type Array = NDArray[np.float64]
 

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from bandit_core.ope.interval_coverage import KINDS, Coverage, Kind, Situation, coverage
+from studies.interval_coverage import KINDS, Coverage, Kind, Situation, coverage
 
 pytestmark = pytest.mark.verify
 

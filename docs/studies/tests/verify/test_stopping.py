@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from bandit_core.guardrails import preset
-from bandit_core.operating_characteristics import Ending, OperatingCharacteristics, endings, summarise
 from bandit_core.policies.base import Policy
 from bandit_core.policies.thompson import Thompson
 from bandit_core.policies.uniform import Uniform
 from bandit_core.simulation import Array, BernoulliEnvironment, Published
 from bandit_core.stopping import StoppingRule
+from studies.operating_characteristics import Ending, OperatingCharacteristics, endings, summarise
 
 pytestmark = pytest.mark.verify
 

@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from bandit_core.operating_characteristics import Ending, endings, summarise
 from bandit_core.policies.thompson import Thompson
 from bandit_core.policies.uniform import Uniform
 from bandit_core.simulation import BernoulliEnvironment, Published
 from bandit_core.stopping import StoppingRule, Verdict
+from studies.operating_characteristics import Ending, endings, summarise
 
 CLEAR_ARMS = BernoulliEnvironment(np.array([0.1, 0.5, 0.1]))
 EQUAL_ARMS = BernoulliEnvironment(np.array([0.3, 0.3]))

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandit_core.contextual import LinearThompson, LinUCB
-from bandit_core.linear_simulation import play, share_of_advantage
+from studies.linear_simulation import play, share_of_advantage
 
 type Array = NDArray[np.float64]
 

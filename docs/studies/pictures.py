@@ -1,4 +1,4 @@
-"""Write the pictures and the table of the documentation: `python -m bandit_pipeline.pictures [FOLDER]`.
+"""Write the pictures and the table of the documentation: `PYTHONPATH=docs python -m studies.pictures [FOLDER]`.
 
 Everything is computed from the sample in the obp wheel, with the functions and defaults of the assets; no server is
 needed. FOLDER is docs/images unless given. The same sample gives the same files.

@@ -7,7 +7,7 @@ import pytest
 
 from bandit_core.contextual import LinearThompson, LinUCB
 from bandit_core.features import FeatureMap
-from bandit_core.sleep import CONCENTRATION, FEATURES, INTERVENTIONS, draw_nights, mean_rewards, measured_shares
+from studies.sleep import CONCENTRATION, FEATURES, INTERVENTIONS, draw_nights, mean_rewards, measured_shares
 
 
 def generators(count: int) -> list[np.random.Generator]:

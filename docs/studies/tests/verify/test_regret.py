@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from bandit_core.policies.thompson import Thompson
-from bandit_core.simulation import BernoulliEnvironment, PlainThompson, Published, Strategy, simulate
+from bandit_core.simulation import BernoulliEnvironment, Published, Strategy
+from studies.regret import PlainThompson, simulate
 
 pytestmark = pytest.mark.verify
 

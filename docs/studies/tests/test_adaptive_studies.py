@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from bandit_core.ope.adaptive_studies import Experiment, study_arm_values, study_confidence_sequence, study_ipw
+from studies.adaptive_studies import Experiment, study_arm_values, study_confidence_sequence, study_ipw
 
 MEANS = np.array([0.1, 0.2, 0.3])
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bandit_core.ope.adaptive_studies import (
+from studies.adaptive_studies import (
     Experiment,
     Figures,
     study_arm_values,
