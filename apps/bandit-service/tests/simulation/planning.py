@@ -36,6 +36,7 @@ _FAULTS: Final[dict[FaultName, tuple[float, float, float]]] = {
     "postgres_frozen": (0.3, 5.0, 0.0),
     "postgres_read_only": (0.5, 5.0, 0.0),
     "postgres_fails_over": (0.0, 3.0, 3.0),
+    "postgres_holds_commits": (0.3, 5.0, 0.0),
     "sessions_ended": (0.0, 0.0, 0.0),
     "postgres_clock": (0.0, 0.0, 0.0),
 }
