@@ -67,8 +67,9 @@ def test_a_log_without_rounds(execute: Execute, bucket: Bucket) -> None:
         (b",timestamp,item_id\n0,2019-11-24 00:03", "men.csv is cut short: its last line holds 2 of 3 fields"),
         (b",timestamp,item_id\n0,2019-11-24 00:03:24+00:00,1\n", "men.csv has another schema"),
         (b",timestamp,item_id\n", "men.csv has a header and no rows"),
-        (gzip.compress(b",timestamp,item_id\n0,2019-11-24,1\n"), "men.csv is compressed with gzip: unpack it"),
+        (gzip.compress(b",timestamp,item_id\n0,2019-11-24,1\n", mtime=0), "men.csv is compressed with gzip: unpack it"),
     ],
+    ids=["cut short", "another schema", "no rows", "compressed"],
 )
 def test_a_truncated_csv_and_a_wrong_schema(
     execute: Execute, bucket: Bucket, content: bytes, said: str, tmp_path_factory: pytest.TempPathFactory

@@ -45,6 +45,7 @@ class Disturbances:
         world.postgres.thaw()
         world.postgres.start()
         world.postgres.set_read_only(is_read_only=False)
+        world.postgres.release_commits()
         for replica in world.replicas:
             replica.thaw()
             replica.to_redis.heal()
@@ -116,6 +117,9 @@ class Disturbances:
                 await self._over("postgres read only", fault.lasts, self._postgres_is_writable)
             case "postgres_fails_over":
                 await self._fail_over(fault)
+            case "postgres_holds_commits":
+                postgres.hold_commits()
+                await self._over("commits held", fault.lasts, postgres.release_commits)
             case "sessions_ended":
                 postgres.end_sessions()
             case "postgres_clock":

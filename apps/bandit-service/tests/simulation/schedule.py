@@ -27,6 +27,7 @@ type FaultName = Literal[
     "postgres_frozen",
     "postgres_read_only",
     "postgres_fails_over",
+    "postgres_holds_commits",
     "sessions_ended",
     "postgres_clock",
 ]

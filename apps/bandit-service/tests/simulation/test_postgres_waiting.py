@@ -8,6 +8,7 @@ from psycopg import errors
 from bandit_service.domain.event import Row
 from bandit_service.ledger.arrays import TEXT, packed
 from bandit_service.ledger.leases import Lease
+from bandit_service.ledger.linear_outcomes import LearntOutcome
 
 from .ledgers import Ledger
 from .random_events import EXPERIMENTS, START_MS, UNITS
@@ -230,3 +231,17 @@ async def test_two_that_register_at_once_may_share_a_slot(ledger: Ledger) -> Non
         [(slot, *_)] = await first.do("register_producer", name="p1", timeline="")  # type: ignore[misc]
         assert (await ledger.producers.register("p2")).slot == slot
         await first.commit()
+
+
+async def test_what_is_learnt_is_read_with_the_context_of_its_decision(ledger: Ledger) -> None:
+    experiment = EXPERIMENTS[2]
+    await ledger.create(experiment)
+    lease = await ledger.leases["p0"].take(experiment.id, 1_000.0)
+    assert lease is not None
+    decision = event(experiment_id=experiment.id, context="[1.0,2.0]", settles=True)
+    reward = event(experiment_id=experiment.id, kind="reward", counted=False, reward_micro=250_000, settles=True)
+    await ledger.writer.write([Row(1, 0, decision), Row(1, 1, reward)], "00000001")
+    settled = await ledger.settling.settle(lease, experiment)
+    assert [(outcome.reward_micro, outcome.context) for outcome in settled.outcomes] == [(250_000, "[1.0, 2.0]")]
+    pages = [page async for page in ledger.linear.pages(experiment.id, 0, 1)]
+    assert pages == [[LearntOutcome(0, 250_000, START_MS, "[1.0, 2.0]")]]

@@ -56,7 +56,7 @@ def test_schedules_differ_and_have_every_kind_of_fault() -> None:
     schedules = [make_schedule(seed) for seed in range(500)]
     faults = {step.what for schedule in schedules for step in schedule.steps if isinstance(step, Fault)}
     assert len({schedule.steps for schedule in schedules}) == 500
-    assert len(faults) == 21
+    assert len(faults) == 22
 
 
 def test_a_schedule_is_shortened_to_what_goes_wrong(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from bandit_service.domain.event import Batch
-from bandit_service.spool.answers import Answer
+from bandit_service.spool.answers import Answer, UnrecordedError
 
 # Kinds whose first event decides something: not written from a queue while others may still write theirs again.
 _DECIDED: Final = frozenset({"reward", "activation"})
@@ -62,6 +62,19 @@ class Asked:
     answer: asyncio.Future[list[Answer]]
     respond_async: bool = False
     may_wait: bool = True
+
+    @property
+    def is_own_decision(self) -> bool:
+        return any(event.kind == "decision" and event.claim is not None for event in self.batch.events)
+
+    def settle(self, answers: list[Answer] | None) -> None:
+        """Tell the caller what became of its events; None: nothing is promised about them."""
+        if self.answer.done():
+            return
+        if answers is None:
+            self.answer.set_exception(UnrecordedError())
+        else:
+            self.answer.set_result(answers)
 
 
 @dataclass(slots=True)

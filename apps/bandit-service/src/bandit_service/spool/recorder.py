@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from itertools import islice
 from typing import Final
 
 import structlog
@@ -155,18 +156,15 @@ class Recorder:
 
     async def is_store_whole(self) -> bool:
         """Ask the store whether it has everything that it had; False if it has ever lost something, or does not say."""
-        stream = self.stream
-        if stream is None or self.spool_was_lost:
+        if self.stream is None or self.spool_was_lost:
             return False
         try:
-            await stream.probe()
+            await self.stream.probe()
         except StreamLostError:
-            if self.stream is stream:
-                self.lose_stream()
-            return False
+            self.lose_stream()
         except SpoolUnavailableError:
             return False
-        return True
+        return not self.spool_was_lost
 
     def close(self) -> None:
         """Ask `run` to end once everything is written."""
@@ -243,8 +241,7 @@ class Recorder:
                     raise
                 return await stream.append(batch)
         except StreamLostError:
-            if self.stream is stream:
-                self.lose_stream()
+            self.lose_stream()
         except SpoolUnavailableError as error:
             # Whoever keeps this process registered finds out when the store is back.
             log.warning("spool_unavailable", reason=str(error))
@@ -269,8 +266,8 @@ class Recorder:
                 asked.append(each)
         if not asked:
             return
-        number, received = asked[0].batch.number, min(event.event_ms for each in asked for event in each.batch.events)
-        self._under_way[number] = received
+        number = asked[0].batch.number
+        self._under_way[number] = min(event.event_ms for each in asked for event in each.batch.events)
         try:
             with self._asking.handled(len(asked)):
                 await self._answer(asked)
@@ -285,7 +282,8 @@ class Recorder:
                 return
         for each in asked:
             if not await self._queue(each):
-                self._settle(each, None)
+                self._let_go(each.batch)
+                each.settle(None)
 
     @property
     def _decides_now(self) -> bool:
@@ -305,11 +303,10 @@ class Recorder:
             log.exception("asking_failed")
             return False
         self._find_ledger()
-        start = 0
+        left = iter(answers)
         for each in asked:
-            end = start + len(each.batch.events)
-            self._settle(each, answers[start:end])
-            start = end
+            self._let_go(each.batch)
+            each.settle(list(islice(left, len(each.batch.events))))
         return True
 
     def _lose_ledger(self, error: Exception) -> None:
@@ -324,34 +321,17 @@ class Recorder:
         if not self.health.room:
             self.health.room, self.health.ledger = True, self.health.beats
 
-    def _settle(self, asked: Asked, answers: list[Answer] | None) -> None:
-        """Tell a caller what became of its events; None: nothing is promised about them."""
-        self._let_go(asked.batch)
-        if asked.answer.done():
-            return
-        if answers is None:
-            asked.answer.set_exception(UnrecordedError())
-        else:
-            asked.answer.set_result(answers)
-
     async def _queue(self, asked: Asked) -> bool:
         """Write events down in the spool, to be decided when the ledger is back; return whether that was done."""
-        entry = await self._append(asked.batch) if asked.may_wait and await self._may_queue(asked.batch) else None
+        # A claim on an own id in the store is enough while the ledger is away, if the store has lost no other claims.
+        if not asked.may_wait or (asked.is_own_decision and (self.health.beats or not await self.is_store_whole())):
+            return False
+        entry = await self._append(asked.batch)
         if entry is None:
             return False
         self._pend(Pending(asked.batch, entry))
-        if not asked.answer.done():
-            asked.answer.set_result([Queued()] * len(asked.batch.events))
+        asked.settle([Queued()] * len(asked.batch.events))
         return True
-
-    async def _may_queue(self, batch: Batch) -> bool:
-        """Whether events may be acknowledged before the ledger has decided.
-
-        A decision under an own id was claimed in the store: that is enough only while the ledger is away, and if the
-        store has not lost what others claimed.
-        """
-        is_own = any(event.kind == "decision" and event.claim is not None for event in batch.events)
-        return not is_own or (not self.health.beats and await self.is_store_whole())
 
     async def _pending_turn(self) -> None:
         ready = self._ready()
