@@ -150,8 +150,8 @@ class World:
         link = NetworkLink(self._rng, longest=2.0)
         pool = self.postgres.pool(link)
         await pool.open()
-        erasure = Erasure(UnitsRepository(cast("Pool", pool)), patience=60.0, kept_seconds=KEPT)
-        for _ in range(60):
+        erasure = Erasure(UnitsRepository(cast("Pool", pool)), patience=15.0, kept_seconds=KEPT)
+        for _ in range(8):
             try:
                 await erasure.erase("default", [unit])
             except Exception as error:  # noqa: BLE001 (an operator tries again, whatever it was)
