@@ -13,6 +13,7 @@ from bandit_local.servers.local_server import free_port
 from bandit_pipeline.obd.store import raw_key, rounds_key
 from bandit_pipeline.resources import BanditService, Bucket, Postgres, Tracking
 from bandit_pipeline.resources import service as service_module
+from bandit_sdk import Retries
 
 type Execute = Callable[..., dg.ExecuteInProcessResult]
 
@@ -32,7 +33,7 @@ def fail(execute: Execute, job: str, partition: str | None = None, **resources: 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service_module, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(service_module, "RETRIES", Retries(attempts=2, base=0.001, cap=0.001))
 
 
 def test_a_missing_bucket(execute: Execute, bucket: Bucket) -> None:
@@ -89,7 +90,7 @@ def test_a_truncated_csv_and_a_wrong_schema(
 def test_an_unreachable_service(execute: Execute) -> None:
     away = BanditService(url=f"http://127.0.0.1:{free_port()}")
     assert fail(execute, "conclude_experiments", service=away).startswith(
-        "conclusions: bandit-service does not answer at"
+        "conclusions: bandit-service did not answer after 2 attempts"
     )
 
 
@@ -99,7 +100,11 @@ def test_an_unreachable_postgres_and_one_without_its_schema(execute: Execute, em
     assert "with `bandit-service migrate`" in fail(execute, "export_decisions", postgres=empty_postgres)
 
 
-def test_an_mlflow_that_cannot_be_used(execute: Execute, tmp_path: Path) -> None:
+def test_an_mlflow_that_cannot_be_used(
+    execute: Execute, service: BanditService, new_experiment: Callable[..., str], tmp_path: Path
+) -> None:
+    with service.client() as client:
+        client.experiments.conclude(new_experiment(), winner="a", reason="a test")
     (tmp_path / "file").touch()
     broken = Tracking(uri=f"sqlite:///{tmp_path}/file/mlflow.db")
     assert fail(execute, "conclude_experiments", tracking=broken).startswith("conclusions: MLflow does not do its part")

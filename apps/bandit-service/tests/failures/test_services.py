@@ -76,7 +76,6 @@ async def test_what_a_process_acknowledged_is_in_postgres_once_it_has_ended(plat
     events = logged(platform, name)
     assert crowd.told.decisions.keys() <= {event.place for event in events if event.kind == "decision"}
     assert_rewards_are_as_told(events, crowd.told)
-    assert platform.rows("TABLE producers") == []
 
 
 async def test_the_double_failure_costs_at_most_what_postgres_had_not_been_given(

@@ -55,7 +55,7 @@ async def test_a_statement_without_parameters_lets_go_of_the_snapshot(ledger: Le
         async with meanwhile(ledger.units.outlive(buried, patience=5.0)) as outliving:
             await first.do("timeline")
             await outliving
-        await second.do("own_claim", experiment_id=EXPERIMENT.id, own_id="")
+        await second.do("namespace_salt", name="default")
         await ledger.units.outlive(buried, patience=5.0)
 
 

@@ -286,7 +286,7 @@ async def test_an_old_primary_that_is_read_only_shows_what_was_lost(world: World
 
 async def test_an_old_primary_that_has_become_a_standby_has_no_timeline(world: World) -> None:
     world.server.failover(0.0, old="in recovery")
-    with pytest.raises(PostgresUnavailableError, match="ObjectNotInPrerequisiteState"):
+    with pytest.raises(PostgresUnavailableError, match="ReadOnlySqlTransaction"):
         await world.ledger.units.timeline()
     for _ in range(8):
         with suppress(PostgresUnavailableError):

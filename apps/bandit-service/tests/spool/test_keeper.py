@@ -106,7 +106,7 @@ async def test_a_lost_stream_is_not_begun_again_while_the_ledger_does_not_answer
     await process.keeper.beat()
     assert process.recorder.stream is None
     assert not process.recorder.health.spool
-    assert store.keys("bandit:spool*") == []
+    assert not store.exists(stream_key(process.names[0]))
 
 
 async def test_redis_is_used_again_at_once_after_a_slow_answer_although_postgres_does_not_answer(

@@ -246,7 +246,7 @@ async def test_two_changes_decided_on_the_same_revision_cannot_both_win(client: 
 @pytest.mark.parametrize(
     ("body", "field"),
     [
-        ({**NEW, "arms": ["a", {"id": "b/c"}]}, "arms[1].id"),
+        ({**NEW, "arms": ["a", {"id": "b c"}]}, "arms[1].id"),
         ({**NEW, "arms": ["a"]}, "arms"),
         ({**NEW, "default_arm": "z"}, "default_arm"),
         ({**NEW, "holdout": 0.1}, "control_arm"),

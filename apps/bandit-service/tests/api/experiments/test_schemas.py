@@ -45,10 +45,16 @@ def test_ids_of_these_characters_are_taken(name: str) -> None:
     assert NewArm(id=name, reason="why").id == name
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", ".a", "a.", "a b", "a/b", "ä", "a\n", "a\x00", "x" * 129, "{a}", 7])
+@pytest.mark.parametrize("name", ["", ".", "..", ".a", "a.", "a b", "ä", "a\n", "a\x00", "x" * 129, "{a}", 7])
 def test_other_ids_are_refused(name: Any) -> None:
     assert refused(NewExperiment, **{**SMALLEST, "experiment_id": name}) == ["experiment_id"]
     assert refused(NewArm, id=name, reason="why") == ["id"]
+
+
+@pytest.mark.parametrize("name", ["org/model", "model:8b", "@org/model"])
+def test_an_arm_may_be_called_like_a_language_model(name: str) -> None:
+    assert NewArm(id=name, reason="why").id == name
+    assert refused(NewExperiment, **{**SMALLEST, "experiment_id": name}) == ["experiment_id"]
 
 
 def test_the_default_namespace_is_not_written() -> None:
@@ -118,7 +124,7 @@ def test_a_thousand_arms_are_taken() -> None:
         ("reward_model", {"type": "map", "outcomes": {"click": 10**400}}),
         ("reward_model", "binary"),
         ("guardrails", {"preset": "bold"}),
-        ("policy", "thompson"),
+        ("policy", "tompson"),
         ("stopping", {"prob_best": 1.5}),
     ],
 )
