@@ -91,11 +91,11 @@ async def test_a_claim_that_redis_did_not_take_goes_there_later(asked: list[Aske
     away = Asked(a.process, "redis://127.0.0.1:1")
     decisions = OwnIdDecisions(claims=away.claims, recording=Recording(a.process.recorder))
     claims = DecisionClaims("e", 0, 0.1, FIRST_MS, "bandit", deferred=False, weights_version=1)
-    assert await decisions.decide(event("mine", decision_ms=FIRST_MS), claims) is None
-    assert not any(b"mine" in key for key in store.keys())  # noqa: SIM118 (not a dictionary)
+    assert await decisions.decide(event("unheard", decision_ms=FIRST_MS), claims) is None
+    assert not any(b"unheard" in key for key in store.keys())  # noqa: SIM118 (not a dictionary)
     await away.close()
     decisions._claims = a.claims
-    await until(lambda: any(b"mine" in key for key in store.keys()))  # noqa: SIM118
+    await until(lambda: any(b"unheard" in key for key in store.keys()))  # noqa: SIM118
 
 
 async def test_while_heartbeats_fail_the_claim_is_enough(asked: list[Asked], postgres_gate: Gate, pool: Pool) -> None:
