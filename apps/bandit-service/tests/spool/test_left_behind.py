@@ -70,7 +70,7 @@ async def retired(pool: Pool) -> Retired:
 async def test_an_erased_unit_does_not_come_back_out_of_a_stream(
     processes: Processes, pool: Pool, ended: Process
 ) -> None:
-    erasure = Erasure(UnitsRepository(pool), patience=20.0)
+    erasure = Erasure(UnitsRepository(pool), patience=20.0, kept_seconds=0.0)
     assert await erasure.erase("default", ["alice"]) == Erased(experiments=1, events=0, exposures=0)
     await picked_up(processes, pool, ended)
     stored = "SELECT decision_id, kind, encode(unit_hash, 'hex'), context ->> 'age' FROM bandit_events ORDER BY 1, 2"
