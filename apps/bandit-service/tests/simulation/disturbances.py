@@ -66,7 +66,8 @@ class Disturbances:
                 else:
                     await replica.stop()
                 await asyncio.sleep(fault.lasts)
-                world.start_replica(place)
+                if world.replicas[place] is replica:
+                    world.start_replica(place)
                 return
             case "freeze":
                 replica.freeze()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass
 from random import Random
@@ -119,9 +120,11 @@ class Replica:
         self.owner.is_frozen = False
 
     async def stop(self) -> None:
-        """End in order, as SIGTERM makes a process do."""
-        await self._loop.create_task(self._drain(), context=self._context.copy())
-        self.kill()
+        """End in order, as SIGTERM makes a process do, unless it is killed before it has."""
+        with suppress(ConnectionRefusedError, ConnectionResetError):
+            await self.call(self._drain)
+        if self.is_there:
+            self.kill()
 
     @property
     def is_there(self) -> bool:
