@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class AddsFields(httpx.BaseTransport):
-    """A newer service: every object of its answers, but a map by arm, has fields that nobody knows."""
+    """A newer service: every object in its answers has fields unknown to the client, except maps keyed by arm."""
 
     def __init__(self) -> None:
         self._inner = httpx.HTTPTransport()

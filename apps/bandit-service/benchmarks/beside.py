@@ -1,8 +1,8 @@
 """What an answer costs in this checkout and in an older one: `python -m benchmarks.beside --before PATH`.
 
-Both run at once, each with stores of its own, and are measured in turns: whatever drifts on the machine drifts for
-both. Before and after each measurement the benchmark waits until the checkout has come to rest, so that its whole way
-into Postgres belongs to the price of its answers and to nobody else's. What it used before anybody asked is taken off.
+Both checkouts run at the same time, each with its own stores, and are measured in alternation, so that a change on the
+machine affects both. The benchmark waits until a checkout is at rest before and after each measurement. So the cost of
+an answer includes writing it to Postgres, and no measurement pays for another one. The use at rest is subtracted.
 A measurement counts only if Postgres has gained as many events as answers were given.
 """
 

@@ -7,7 +7,7 @@ class LocalError(RuntimeError):
 
 def local_error(error: BaseException) -> LocalError | None:
     """Return the first error in ``error``, which may be a group, that can be said in one sentence; None without one."""
-    from bandit_sdk import BanditError  # late: where nothing fails, nobody waits for it
+    from bandit_sdk import BanditError  # imported here because only a failure needs it
 
     if isinstance(error, LocalError):
         return error

@@ -12,7 +12,7 @@ ENDPOINT = "http://127.0.0.1:9"
 
 @pytest.fixture
 def no_usual_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    """boto3 finds no keys by itself."""
+    """An environment in which boto3 finds no credentials."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")

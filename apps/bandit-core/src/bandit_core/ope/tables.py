@@ -6,7 +6,7 @@ One convention for all of them: the last axis is the arms.
     (n_positions, n_arms)   by position, the same in every round
     (n, n_arms)             by round; where rounds have positions, a row belongs to its own round's position
 
-Where the log knows its arms by name, a mapping from names to numbers is (n_arms,) whatever its order.
+If the log has names of arms, a mapping from names to numbers is accepted as (n_arms,), in any order.
 
 An array (n, n_arms, n_positions), as obp has it, is brought to the last form by `array[np.arange(n), :, positions]`.
 Where a log has as many rounds as positions, an array of that shape could be either: an `ArmTable` says which.

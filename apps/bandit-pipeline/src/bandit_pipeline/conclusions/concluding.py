@@ -55,7 +55,7 @@ def _may_conclude(client: Client, name: str) -> bool:
 
 def _conclude(client: Client, name: str) -> None:
     verdict = client.conclusion(name)
-    with suppress(ConflictError):  # somebody else has concluded it meanwhile
+    with suppress(ConflictError):  # another caller concluded it first
         client.experiments.conclude(name, reason=verdict.sentence[:500])
 
 

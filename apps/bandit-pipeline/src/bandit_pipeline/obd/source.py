@@ -48,7 +48,7 @@ def opened(source: str, campaign: str, policy: str, file: str) -> Iterator[IO[by
 
 
 def _check_archive(path: Path, source: str) -> None:
-    """Refuse what is neither a folder nor a zip file, whatever its name ends with."""
+    """Refuse a path that is neither a folder nor a zip file. The ending of its name does not matter."""
     if "://" in source and not path.exists():
         raise PipelineError(f"{without_secrets(source)} is no folder, zip file or http URL; see BANDIT_OBD_SOURCE.")
     check_file(path, "BANDIT_OBD_SOURCE")

@@ -21,7 +21,7 @@ class BanditService(dg.ConfigurableResource["BanditService"]):
 
     @contextmanager
     def client(self) -> Iterator[Client]:
-        """Lend a client. What the service does not answer, or refuses, and nobody expects, is a PipelineError."""
+        """Lend a client. An error of the service that the caller does not handle becomes a PipelineError."""
         try:
             opened = Client(self.url, api_key=self.api_key or None, timeout=TIMEOUT, retries=RETRIES)
         except ValueError as error:
