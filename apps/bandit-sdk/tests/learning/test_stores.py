@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from psycopg_pool import AsyncConnectionPool
 
 from bandit_local.testing.cancellation import Moment, cancelled_at_each_wait
 from bandit_sdk.learning import LearningStore, SqliteLearningStore
+from bandit_sdk.learning.postgres import PostgresLearningStore
 from bandit_sdk.learning.store import ArmCounts, ArmKey, Change
 
 if TYPE_CHECKING:
@@ -165,3 +167,9 @@ async def test_a_call_that_is_cancelled_while_another_process_writes(tmp_path: P
     other.execute("BEGIN IMMEDIATE")
     other.close()
     await store.close()
+
+
+async def test_a_database_that_cannot_hold_every_text_is_refused(odd_database: str) -> None:
+    async with AsyncConnectionPool(odd_database, min_size=1, open=False) as pool:
+        with pytest.raises(RuntimeError, match="use one in UTF8"):
+            await PostgresLearningStore(pool).initialize()

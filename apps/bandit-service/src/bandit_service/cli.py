@@ -26,6 +26,7 @@ from bandit_service.domain.names import NAMESPACE
 from bandit_service.http import logs
 from bandit_service.ledger import migrations
 from bandit_service.ledger.api_keys import ApiKeysRepository
+from bandit_service.ledger.encoding import WrongEncodingError
 from bandit_service.operations.commands import app as maintenance
 from bandit_service.operations.terminal import (
     Dsn,
@@ -100,6 +101,8 @@ def wait_for_schema(dsn: Dsn, seconds: Annotated[float, typer.Option(min=0, help
     while True:
         try:
             current, reason = migrations.current_revision(dsn), ""
+        except WrongEncodingError as error:
+            fail(str(error))
         except (psycopg.OperationalError, DBAPIError) as error:
             current, reason = None, first_line(error)
         if is_new_enough(current):
@@ -165,7 +168,10 @@ def revoke(dsn: Dsn, key_id: Annotated[str, typer.Argument(help="As `keys list` 
 
 @keys.command()
 def signing(number: Annotated[int, typer.Option(min=0, max=255, help="Its number; raise it to rotate.")] = 1) -> None:
-    """Print a new key for BANDIT_SIGNING_KEYS; put it in front of the old ones, which stay valid."""
+    """Print a new key for BANDIT_SIGNING_KEYS.
+
+    To rotate, put it behind the old ones in every process first, then in front of them: see docs/operations.md.
+    """
     typer.echo(_new_signing_key(number))
 
 
@@ -177,6 +183,8 @@ def _check_schema(dsn: str) -> None:
     """Refuse to run on an older schema. An unreachable Postgres is no reason: serving goes on without it."""
     try:
         current = migrations.current_revision(dsn)
+    except WrongEncodingError as error:
+        fail(str(error))
     except (psycopg.OperationalError, DBAPIError):
         return
     require_schema(current)

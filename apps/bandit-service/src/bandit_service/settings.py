@@ -41,6 +41,10 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65_535)
     auth_required: bool | None = Field(default=None, description="None: required unless the host is loopback")
 
+    metrics_token: SecretStr | None = Field(
+        default=None, min_length=16, description="What /metrics takes as a bearer token; None: it needs no token"
+    )
+
     host_names: str = Field(
         default="", description="Names besides localhost that requests without a key may call this host, with commas"
     )

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 from rich.live import Live
 
 from bandit_sdk.ctl import tables
+from bandit_sdk.ctl.experiment_file import read_experiment
 from bandit_sdk.ctl.session import session_of
 from bandit_sdk.results import Experiment
 
@@ -29,10 +29,10 @@ def create(
 ) -> None:
     """Create an experiment from a file."""
     session = session_of(context)
-    fields = _document(file)
-    name = fields.pop("experiment_id", None)
-    if not isinstance(name, str):
-        raise typer.BadParameter(f"{file} needs an experiment_id", param_hint="--file")
+    try:
+        name, fields = read_experiment(file)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--file") from None
     with session.client() as client:
         _show(context, client.experiments.create(name, **fields))
 
@@ -134,13 +134,3 @@ def _show(context: typer.Context, experiment: Experiment) -> None:
         session.json(experiment)
     else:
         session.console.print(tables.details(experiment))
-
-
-def _document(file: Path) -> dict[str, Any]:
-    try:
-        document = yaml.safe_load(file.read_text())
-    except yaml.YAMLError as error:
-        raise typer.BadParameter(f"{file} is no YAML: {error}", param_hint="--file") from None
-    if not isinstance(document, dict):
-        raise typer.BadParameter(f"{file} must be a mapping of fields", param_hint="--file")
-    return document
