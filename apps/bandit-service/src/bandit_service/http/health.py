@@ -48,7 +48,7 @@ def router(metrics: Metrics, readiness: Callable[[], Readiness], metrics_token: 
         "/metrics",
         summary="Prometheus metrics",
         response_class=Response,
-        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}} | responses(401),
+        responses={**responses(401), 200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
     )
     async def scrape(request: Request) -> Response:
         """Counters and latencies of this process; gauges per arm from the one that holds the experiment's lease.
