@@ -33,7 +33,7 @@ def read_experiment(file: Path) -> tuple[str, dict[str, Any]]:
         ValueError: the file cannot be read, or holds what JSON does not; it says in one sentence what to do.
     """
     try:
-        document = yaml.load(file.read_bytes(), _Loader)  # noqa: S506 (a safe loader with fewer types)
+        document = _Loader(file.read_bytes()).get_single_data()
         json.dumps(document)
     except yaml.YAMLError as error:
         raise ValueError(f"{file} cannot be read: {_in_one_line(error)}") from None
