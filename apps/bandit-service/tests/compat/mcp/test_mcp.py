@@ -151,11 +151,14 @@ async def test_any_replica_answers_any_request(served: Served) -> None:
         assert (await http.get(f"{served.url}/mcp")).status_code == 405
 
 
-@pytest.mark.parametrize(("host", "status"), [("127.0.0.1:8000", 200), ("localhost", 200), ("evil.example", 403)])
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("127.0.0.1:8000", 200), ("localhost", 200), ("devbox", 200), ("devbox:8000", 200), ("evil.example", 403)],
+)
 async def test_where_no_key_is_needed_a_web_page_cannot_reach_it(
     module_settings: Settings, run_replica: RunReplica, host: str, status: int
 ) -> None:
     """By a name of its own that leads to this machine (DNS rebinding)."""
-    async with run_replica(module_settings) as http:
+    async with run_replica(module_settings.model_copy(update={"host_names": "devbox"})) as http:
         answer = await http.post("/mcp", json=LIST_TOOLS, headers=ACCEPT | {"Host": host})
     assert answer.status_code == status
