@@ -7,7 +7,6 @@ import math
 from collections.abc import Mapping
 from datetime import date, time
 from decimal import Decimal
-from numbers import Integral
 from typing import Any
 from uuid import UUID
 
@@ -33,7 +32,7 @@ def plain(value: object) -> object:
 def as_text(given: object) -> object:
     """Return an id as text if it is a whole number, a UUID or a date; anything else as it is."""
     value = plain(given)
-    return str(int(value)) if isinstance(value, Integral) and not isinstance(value, bool) else value
+    return str(value) if type(value) is int else value
 
 
 def encoded(body: Mapping[str, Any]) -> bytes:

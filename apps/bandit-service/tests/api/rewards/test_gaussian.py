@@ -70,16 +70,3 @@ async def test_a_tolerance_of_loss_is_in_what_rewards_are_sent_in(api: Api) -> N
     assert condition["threshold"] == 2.0
     assert condition["holds"] is (posterior["expected_loss"] <= 2.0)
     assert "point" not in conclusion["sentence"]
-
-
-async def test_an_explanation_names_means_in_what_rewards_are_sent_in(api: Api) -> None:
-    live = await api.create(policy={"name": "epsilon_greedy"}, **REVENUE)
-    for number in range(50):
-        await live.report("a", 40.0 + number % 2)
-
-    async def is_named() -> bool:
-        arms = {each["id"]: each for each in (await live.read("allocation"))["explanation"]["arms"]}
-        mean = (await live.arm("a"))["mean"]
-        return bool(mean > 35.0 and arms["a"]["mean"] == pytest.approx(mean))
-
-    await api.until(is_named)
