@@ -44,7 +44,9 @@ async def test_no_answer_reaches_another_caller_after_a_cancelled_call(redis_url
 
     async def step() -> None:
         async with client.pipeline(transaction=True) as pipe:
-            await pipe.incr("a").incr("b").execute()
+            pipe.incr("a")
+            pipe.incr("b")
+            await pipe.execute()
 
     async for number in cancelled_at_each_wait(step, moment):
         assert await client.echo(f"{number}") == f"{number}".encode()

@@ -159,9 +159,9 @@ async def test_two_namespaces_have_a_campaign_of_one_name_each(door: Door) -> No
 
 
 async def test_experiments_called_like_later_ones_are_campaigns_of_their_own(door: Door) -> None:
-    admin = ("admin", OWN)
+    admin: tuple[Role, str] = ("admin", OWN)
     for name in ("camp", "camp--2"):
-        body = {
+        body: dict[str, Any] = {
             "experiment_id": f"{OWN}.{name}",
             "arms": [f"{name}-a", f"{name}-b"],
             "policy": {"name": "linucb"},
