@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, BinaryIO
 
 import typer
 import yaml
@@ -24,7 +23,8 @@ Reason = Annotated[str, typer.Option("--reason", help="Why; it is recorded")]
 def create(
     context: typer.Context,
     file: Annotated[
-        Path, typer.Option("--file", "-f", exists=True, dir_okay=False, help="YAML, as POST /experiments takes it")
+        typer.FileBinaryRead,
+        typer.Option("--file", "-f", help="YAML, as POST /experiments takes it; - reads standard input"),
     ],
 ) -> None:
     """Create an experiment from a file."""
@@ -32,7 +32,7 @@ def create(
     fields = _document(file)
     name = fields.pop("experiment_id", None)
     if not isinstance(name, str):
-        raise typer.BadParameter(f"{file} needs an experiment_id", param_hint="--file")
+        raise typer.BadParameter(f"{file.name} needs an experiment_id", param_hint="--file")
     with session.client() as client:
         _show(context, client.experiments.create(name, **fields))
 
@@ -136,11 +136,11 @@ def _show(context: typer.Context, experiment: Experiment) -> None:
         session.console.print(tables.details(experiment))
 
 
-def _document(file: Path) -> dict[str, Any]:
+def _document(file: BinaryIO) -> dict[str, Any]:
     try:
-        document = yaml.safe_load(file.read_text())
+        document = yaml.safe_load(file.read())
     except yaml.YAMLError as error:
-        raise typer.BadParameter(f"{file} is no YAML: {error}", param_hint="--file") from None
+        raise typer.BadParameter(f"{file.name} is no YAML in UTF-8: {error}", param_hint="--file") from None
     if not isinstance(document, dict):
-        raise typer.BadParameter(f"{file} must be a mapping of fields", param_hint="--file")
+        raise typer.BadParameter(f"{file.name} must be a mapping of fields", param_hint="--file")
     return document
