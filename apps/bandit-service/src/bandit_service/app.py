@@ -85,6 +85,7 @@ def create_app(
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
+    app.root_path = settings.root_path
     app.metrics = replica.metrics
     hot = Hot(admission, replica.metrics)
     routes = [*decision_endpoints.routes(hot, replica.decisions), *reward_endpoints.routes(hot, replica.rewards)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 from fastapi import APIRouter, Response
@@ -27,12 +28,16 @@ class Readiness(BaseModel):
 def router(metrics: Metrics, readiness: Callable[[], Readiness]) -> APIRouter:
     """Return /health, /ready and /metrics."""
     routes = APIRouter(tags=["operation"], generate_unique_id_function=lambda route: route.name)
+    # Balancers probe by HEAD too, and get the same status; the server leaves the body out.
+    head = partial(routes.head, include_in_schema=False)
 
+    @head("/health")
     @routes.get("/health", summary="The process answers")
     async def health() -> Health:
         """Liveness: says nothing about Redis or Postgres, so that their outage does not restart pods."""
         return Health()
 
+    @head("/ready")
     @routes.get("/ready", summary="The process can serve", responses={503: {"model": Readiness}})
     async def ready(response: Response) -> Readiness:
         """Readiness: true once definitions and weights can be answered for, from the store or from memory."""
@@ -41,6 +46,7 @@ def router(metrics: Metrics, readiness: Callable[[], Readiness]) -> APIRouter:
             response.status_code = 503
         return answer
 
+    @head("/metrics")
     @routes.get(
         "/metrics",
         summary="Prometheus metrics",
