@@ -52,7 +52,7 @@ def _requests(board: Dashboard) -> Dashboard:
         .with_panel(
             lines(
                 "Rate",
-                "Requests per second of each hot endpoint.",
+                "Requests per second of each fast endpoint.",
                 series("sum by (endpoint) (rate(bandit_request_seconds_count[$__rate_interval]))", "{{endpoint}}"),
                 unit="reqps",
             )

@@ -1,4 +1,4 @@
-"""Who takes part: the service's hot endpoints and the references they are compared with."""
+"""Who takes part: the service's fast endpoints and the references they are compared with."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ class CostModel:
         traffic = [Traffic(f"{service.url}/select", bodies, share, self.seconds) for service in services]
         with ThreadPoolExecutor(len(services)) as clients:
             seen = list(clients.map(self.generator.send, traffic))
-        self.workbench.settle()
+        self.workbench.wait_until_written()
         after = processor_seconds(pids)
         return _cost({name: after[name] - before[name] for name in after}, seen)
 

@@ -13,7 +13,7 @@ from benchmarks.processes import processor_seconds
 
 _WARM_UP_SECONDS: Final = 1
 _MOST_PER_SECOND: Final = 12_000
-_ROOM: Final = 2.5
+_SPARE_BODIES: Final = 2.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,17 +93,17 @@ def measure(contender: Contender, generator: Generator, pace: Pace, expected: fl
     Raises:
         LoadError: requests failed, or fewer events were recorded than answers were given.
     """
-    bodies = contender.bodies(round(_ROOM * expected * pace.seconds) + pace.connections)
+    bodies = contender.bodies(round(_SPARE_BODIES * expected * pace.seconds) + pace.connections)
     workbench, experiment_id = contender.workbench, contender.experiment_id
     if workbench is not None:
-        workbench.settle()
+        workbench.wait_until_written()
     recorded = 0 if workbench is None else workbench.recorded(experiment_id)
     before = processor_seconds(contender.pids)
     seen = generator.send(Traffic(contender.url, bodies, pace.connections, pace.seconds, repeats=contender.repeats))
     at_the_end = 0 if workbench is None else workbench.recorded(experiment_id)
     if workbench is not None:
         # The rest of the way into Postgres belongs to the price of an answer.
-        workbench.settle()
+        workbench.wait_until_written()
     after = processor_seconds(contender.pids)
     answers = seen.requests * contender.answers
     written = 0 if workbench is None else workbench.recorded(experiment_id)
@@ -116,4 +116,4 @@ def measure(contender: Contender, generator: Generator, pace: Pace, expected: fl
 def warm_up(contender: Contender, generator: Generator, pace: Pace) -> float:
     """Run a contender for a moment and return its requests per second."""
     moment = Pace(_WARM_UP_SECONDS, 1, pace.connections)
-    return measure(contender, generator, moment, _MOST_PER_SECOND / _ROOM).per_second / contender.answers
+    return measure(contender, generator, moment, _MOST_PER_SECOND / _SPARE_BODIES).per_second / contender.answers

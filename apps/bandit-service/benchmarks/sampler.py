@@ -30,7 +30,7 @@ _INNERMOST: Final[_Rules] = (
         "request id, log and body limit",
         ("bandit_service/http/logs.py", "bandit_service/http/body_limit.py", "structlog/"),
     ),
-    ("the endpoint: body, decoding, encoding", ("bandit_service/http/hot.py", "starlette/requests.py")),
+    ("the endpoint: body, decoding, encoding", ("bandit_service/http/fast_path.py", "starlette/requests.py")),
     ("framework: middleware, routing, response", ("fastapi/", "starlette/")),
     ("HTTP server", ("uvicorn/",)),
 )

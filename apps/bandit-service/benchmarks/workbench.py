@@ -55,7 +55,7 @@ class Workbench:
         """Return how many decisions and rewards of an experiment Postgres has."""
         return self._number(_RECORDED, experiment_id)
 
-    def settle(self) -> float:
+    def wait_until_written(self) -> float:
         """Wait until Postgres has every event, so that no work is left for the next measurement; return the seconds."""
         started, now = time.monotonic(), time.time()
         while not self._number(_IS_WRITTEN, now):

@@ -1,4 +1,4 @@
-"""How long strings and how large batches may be on the hot endpoints: the limit itself is taken, one more is not."""
+"""How long strings and how large batches may be on the fast endpoints: the limit itself is taken, one more is not."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from bandit_service.api.decisions.schemas import ActivateRequest, SelectRequest
 from bandit_service.api.rewards.schemas import RewardRequest
 from bandit_service.domain.problems import Invalid
-from bandit_service.http.hot import MAX_ITEMS, Batch, decode_item
+from bandit_service.http.fast_path import MAX_ITEMS, Batch, decode_item
 
 type Kind = type[SelectRequest | RewardRequest | ActivateRequest | Batch]
 

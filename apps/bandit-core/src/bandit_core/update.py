@@ -163,7 +163,7 @@ class Update:
         return self._incumbent & (self._previous < self.guardrails.min_weight)
 
     @cached_property
-    def _settled(self) -> bool:
+    def _previous_is_valid(self) -> bool:
         """Whether the weights before are still weights of these arms, and respect the floor."""
         return not (self.left or self._below_floor.any()) and bool(self._incumbent.all())
 
@@ -182,16 +182,16 @@ class Update:
         """Keep the weights exactly, or in proportion where arms joined or left; equal when there were none."""
         if self.first:
             return np.full(len(self.arms), 1.0 / len(self.arms))
-        if self._settled:
+        if self._previous_is_valid:
             return self._previous
         floor = self.guardrails.min_weight
         kept = self._previous if self._previous.any() else self._incumbent.astype(np.float64)
-        room = 1.0 - floor * np.count_nonzero(~self._incumbent)
-        return project(room * (kept / kept.sum()), floor, np.where(self._incumbent, 1.0, floor))
+        shared = 1.0 - floor * np.count_nonzero(~self._incumbent)
+        return project(shared * (kept / kept.sum()), floor, np.where(self._incumbent, 1.0, floor))
 
     def _step_limits(self) -> Limits:
         floor, step, ceiling = self.guardrails.min_weight, self.guardrails.max_step, self._ceiling()
-        if not self._settled:
+        if not self._previous_is_valid:
             # What each arm gives up or takes over when all share the change evenly is the least step that can do it.
             step = max(step, abs(common_shift(self._previous.tolist(), [floor] * len(self.arms), ceiling.tolist())))
         lower = np.maximum(self._previous - step, floor)

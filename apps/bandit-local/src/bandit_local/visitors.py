@@ -45,11 +45,11 @@ class Visitors:
     async def run(self, until: asyncio.Event) -> None:
         """Send visitors until the event is set, then let those under way finish."""
         opening = self._clock()
-        async with asyncio.TaskGroup() as lanes:
+        async with asyncio.TaskGroup() as connections:
             for _ in range(self._concurrency):
-                lanes.create_task(self._lane(opening, until))
+                connections.create_task(self._send_visitors(opening, until))
 
-    async def _lane(self, opening: float, until: asyncio.Event) -> None:
+    async def _send_visitors(self, opening: float, until: asyncio.Event) -> None:
         """Send visitors one after the other over a connection of their own.
 
         One client for all would search its whole pool of connections for each request, at three times the cost.

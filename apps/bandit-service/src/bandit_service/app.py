@@ -19,18 +19,18 @@ from bandit_service.api.experiments import endpoints as experiment_endpoints
 from bandit_service.api.results import endpoints as allocator_endpoints
 from bandit_service.api.rewards import endpoints as reward_endpoints
 from bandit_service.compat.banditdb import endpoints as banditdb_endpoints
-from bandit_service.compat.mcp.door import PATH as MCP_PATH
-from bandit_service.compat.mcp.door import McpDoor
+from bandit_service.compat.mcp.application import PATH as MCP_PATH
+from bandit_service.compat.mcp.application import McpApplication
 from bandit_service.compat.mcp.tools import tools as mcp_tools
 from bandit_service.http import openapi, problems
+from bandit_service.http.fast_path import FastPath
 from bandit_service.http.health import router as health_router
-from bandit_service.http.hot import Hot
 from bandit_service.http.logs import RequestMiddleware
 from bandit_service.http.rate_limit import Admission, Rate
 from bandit_service.http.request_guard import RequestGuard
 from bandit_service.metrics import Metrics
 from bandit_service.replica import Replica
-from bandit_service.serving.entropy import Entropy
+from bandit_service.serving.random_bytes import RandomBytesPool
 from bandit_service.settings import Settings
 
 DESCRIPTION = """Thompson sampling for adaptive experiments: which arm for this request, and what came of it.
@@ -47,7 +47,7 @@ TAGS = [
 
 
 class Application(FastAPI):
-    """FastAPI, with a short cut past its middleware and routing for the hot endpoints."""
+    """FastAPI, with a short cut past its middleware and routing for the fast endpoints."""
 
     short_cuts: Mapping[str, ASGIApp]
     metrics: Metrics
@@ -68,11 +68,11 @@ def create_app(
     replica = Replica(settings, clock=clock, rng=rng or np.random.default_rng())
 
     admission = Admission(replica.keyring, Rate.of(settings), metrics=replica.metrics, monotonic=time.monotonic)
-    mcp_door = McpDoor(mcp_tools(replica.banditdb), admission, only_loopback=not settings.authenticates)
+    mcp_application = McpApplication(mcp_tools(replica.banditdb), admission, only_loopback=not settings.authenticates)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with replica.running(), mcp_door.running():
+        async with replica.running(), mcp_application.running():
             yield
 
     app = Application(
@@ -87,10 +87,13 @@ def create_app(
     )
     app.root_path = settings.root_path
     app.metrics = replica.metrics
-    hot = Hot(admission, replica.metrics)
-    routes = [*decision_endpoints.routes(hot, replica.decisions), *reward_endpoints.routes(hot, replica.rewards)]
+    fast_path = FastPath(admission, replica.metrics)
+    routes = [
+        *decision_endpoints.routes(fast_path, replica.decisions),
+        *reward_endpoints.routes(fast_path, replica.rewards),
+    ]
     app.router.routes += routes
-    new_request_id = Entropy(secrets.token_bytes).name
+    new_request_id = RandomBytesPool(secrets.token_bytes).name
 
     def watched(inner: ASGIApp) -> ASGIApp:
         guarded = RequestGuard(inner, settings.own_host_names)
@@ -102,20 +105,20 @@ def create_app(
         allocator_endpoints.router(replica.reports, replica.experiment_reports, replica.lookup, admission)
     )
     app.include_router(health_router(replica.metrics, replica.readiness))
-    if settings.banditdb_door:
+    if settings.banditdb:
         app.router.routes.append(banditdb_endpoints.mount(replica.banditdb, replica.readiness, admission))
-    if settings.mcp_door:
-        app.router.routes.append(Route(MCP_PATH, mcp_door, methods=["POST"]))
+    if settings.mcp:
+        app.router.routes.append(Route(MCP_PATH, mcp_application, methods=["POST"]))
     app.add_middleware(watched)
     problems.install(app)
-    _document(app, hot)
+    _document(app, fast_path)
     return app
 
 
-def _document(app: FastAPI, hot: Hot) -> None:
+def _document(app: FastAPI, fast_path: FastPath) -> None:
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = openapi.document(app, hot.endpoints)
+            app.openapi_schema = openapi.document(app, fast_path.endpoints)
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]  # the framework's documented way

@@ -25,7 +25,7 @@ from bandit_service.spool.recorder import Recorder
 
 TICK_EVERY: Final = 0.05
 SECOND: Final = 1.0
-LOOK_EVERY: Final = 5.0
+CHECK_EVERY: Final = 5.0
 SNAPSHOTS_DUE_EVERY: Final = 20.0
 SNAPSHOT_EVERY: Final = 60.0
 PARTITIONS_EVERY: Final = 600.0
@@ -77,7 +77,7 @@ class Background:
                 tasks.create_task(self._every(SECOND, self._allocator.judge))
                 tasks.create_task(self._every(SECOND, self._sweep))
                 tasks.create_task(self._every(SECOND, self._show))
-                tasks.create_task(self._every(LOOK_EVERY, self._allocator.look))
+                tasks.create_task(self._every(CHECK_EVERY, self._allocator.check_all))
                 tasks.create_task(self._every(MERGE_EVERY, self._allocator.merge))
                 tasks.create_task(self._every(SNAPSHOTS_DUE_EVERY, self._take_snapshots))
                 tasks.create_task(self._every(PARTITIONS_EVERY, self._partitions.keep_ahead))
@@ -92,7 +92,7 @@ class Background:
         self._allocator.touched(experiment_ids)
         self._due.set()
 
-    def parts_away(self) -> dict[str, bool]:
+    def degraded_dependencies(self) -> dict[str, bool]:
         """Return which parts do not do their work at the moment.
 
         `failover`: Postgres has failed over, and other processes have not yet written again what it may have lost.
@@ -179,5 +179,5 @@ class Background:
         metrics.kept.set(recorder.writing.kept.count)
         metrics.dropped.inc(recorder.dropped - self._shown_as_dropped)
         self._shown_as_dropped = recorder.dropped
-        for part, away in self.parts_away().items():
+        for part, away in self.degraded_dependencies().items():
             metrics.degraded.labels(part).set(away)

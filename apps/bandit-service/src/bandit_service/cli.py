@@ -44,7 +44,7 @@ from bandit_service.operations.terminal import (
 
 # Requests make many objects and hardly any cycles.
 COLLECTION_THRESHOLDS = (100_000, 50, 100)
-_LOOK_EVERY = 2.0
+_CHECK_EVERY = 2.0
 # What Postgres, PgBouncer and libpq say where waiting does not help. A refused connection has no error code.
 _NEVER_WORKS = re.compile(r'database "[^"]*" does not exist|no such database|certificate verify failed')
 
@@ -81,11 +81,11 @@ def serve(
     # uvicorn handles these while it runs, then raises them again: a stop that went well shall not look like a crash.
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, signal.SIG_IGN)
-    _spare_the_collector()
+    _freeze_loaded_objects()
     server.run(sockets=[bound])
 
 
-def _spare_the_collector() -> None:
+def _freeze_loaded_objects() -> None:
     """Keep the modules out of garbage collection: walking them stops the event loop for a tenth of a second."""
     gc.collect()
     gc.freeze()
@@ -108,7 +108,7 @@ def migrate(
             except (psycopg.OperationalError, DBAPIError, PostgresUnavailableError):
                 if time.monotonic() >= deadline:
                     raise
-            time.sleep(min(_LOOK_EVERY, max(0.0, deadline - time.monotonic())))
+            time.sleep(min(_CHECK_EVERY, max(0.0, deadline - time.monotonic())))
     typer.echo(f"the schema is at revision {after}" + (", as before" if before == after else ""))
 
 
@@ -126,7 +126,7 @@ def wait_for_schema(dsn: Dsn, seconds: Annotated[float, typer.Option(min=0, help
             return
         if time.monotonic() >= deadline:
             fail(reason or f"after {seconds:g} s {schema_state(current)}: run `bandit-service migrate`")
-        time.sleep(min(_LOOK_EVERY, max(0.0, deadline - time.monotonic())))
+        time.sleep(min(_CHECK_EVERY, max(0.0, deadline - time.monotonic())))
 
 
 @app.command()

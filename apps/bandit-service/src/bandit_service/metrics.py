@@ -36,7 +36,7 @@ class Metrics:
         )
         self.requests = Histogram(
             "bandit_request_seconds",
-            "Time to answer a request of a hot endpoint",
+            "Time to answer a request of a fast endpoint",
             ("endpoint", "status"),
             buckets=_SECONDS,
             registry=self.registry,

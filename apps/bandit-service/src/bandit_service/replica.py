@@ -67,10 +67,10 @@ from bandit_service.operations.partitions import PartitionKeeper
 from bandit_service.operations.retention import RetentionKeeper
 from bandit_service.results.experiment_report import ExperimentReports
 from bandit_service.results.report import Reports
-from bandit_service.serving.chooser import Chooser
-from bandit_service.serving.entropy import Entropy
+from bandit_service.serving.arm_selector import ArmSelector
 from bandit_service.serving.experiment_cache import ExperimentCache
-from bandit_service.serving.uniforms import Uniforms
+from bandit_service.serving.random_bytes import RandomBytesPool
+from bandit_service.serving.uniform_stream import UniformStream
 from bandit_service.settings import Settings
 from bandit_service.spool.keeper import Keeper
 from bandit_service.spool.pending import Limits
@@ -210,7 +210,7 @@ class Replica:
         )
         self.experiment_reports = ExperimentReports(self.reports, TrafficRepository(self._pool), clock=clock)
         self.experiments = Experiments(ExperimentsRepository(self._pool), self._publication, self.reports, clock=clock)
-        ids = DecisionIds(settings.decision_keys, Entropy(secrets.token_bytes).take)
+        ids = DecisionIds(settings.decision_keys, RandomBytesPool(secrets.token_bytes).take)
         self.lookup = ExperimentLookup(self._cache)
         claims = OwnIds(self._redis)
         resolver = DecisionResolver(
@@ -221,7 +221,7 @@ class Replica:
             is_store_whole=self._recorder.is_store_whole,
         )
         recording = Recording(self._recorder)
-        uniforms = Uniforms(rng)
+        uniforms = UniformStream(rng)
         self.decisions = Decisions(
             lookup=self.lookup,
             resolver=resolver,
@@ -230,7 +230,7 @@ class Replica:
             request_ids=RequestIds(claims, is_store_there=lambda: self._recorder.health.spool),
             ids=ids,
             uniforms=uniforms,
-            chooser=Chooser(uniform=uniforms.next, generator=rng),
+            arm_selector=ArmSelector(uniform=uniforms.next, generator=rng),
             clock=clock,
             metrics=self.metrics,
         )
@@ -280,7 +280,7 @@ class Replica:
 
     def readiness(self) -> Readiness:
         """Say whether requests can be answered, and which parts do not do their work meanwhile."""
-        degraded = [part for part, away in self._background.parts_away().items() if away]
+        degraded = [part for part, away in self._background.degraded_dependencies().items() if away]
         if self._draining:
             return Readiness(status="draining", degraded=degraded)
         return Readiness(status="ready" if self._cache.has_started else "starting", degraded=degraded)

@@ -80,8 +80,8 @@ class Settings(BaseSettings):
         default=384, ge=1, le=1_048_576, description="MiB of events that a process keeps until Postgres has them"
     )
 
-    banditdb_door: bool = Field(default=True, description="BanditDB's API at /banditdb")
-    mcp_door: bool = Field(default=True, description="Tools for agents at /mcp")
+    banditdb: bool = Field(default=True, description="BanditDB's API at /banditdb")
+    mcp: bool = Field(default=True, description="Tools for agents at /mcp")
     export_dir: Path = Field(default=Path(".local/export"), description="Where a checkpoint of /banditdb writes")
 
     # With its indexes a decision takes 530 to 680 bytes of Postgres, a reward 455: 1,000 decisions a second are some

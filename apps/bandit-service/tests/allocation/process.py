@@ -100,7 +100,7 @@ class Process:
             asyncio.create_task(self._every(0.2, self._beat)),
             asyncio.create_task(self._every(0.5, self.allocator.judge)),
             asyncio.create_task(self._every(1.0, self._sweep)),
-            asyncio.create_task(self._every(5.0, self.allocator.look)),
+            asyncio.create_task(self._every(5.0, self.allocator.check_all)),
             asyncio.create_task(self.subscription.run(self._on_changed, self.allocator.touched)),
         ]
         try:

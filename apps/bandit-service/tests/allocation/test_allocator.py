@@ -117,12 +117,12 @@ async def test_a_lost_message_is_made_good_by_a_look(
     await new_experiment("x")
     await holder.start()
     await settle_down(holder, hand)
-    await holder.allocator.look()
+    await holder.allocator.check_all()
     await settle_down(holder, hand)
     await write(pool, rewards("x", 0, 1_000_000, 60))
     await settle_down(holder, hand)
     assert weights(holder)["a"] < 0.7
-    await holder.allocator.look()
+    await holder.allocator.check_all()
     await settle_down(holder, hand)
     assert weights(holder)["a"] > 0.9
 
@@ -143,7 +143,7 @@ async def test_without_news_nothing_is_computed_or_published(
     for _ in range(3):
         holder.allocator.touched(["x"])
         await settle_down(holder, hand)
-        await holder.allocator.look()
+        await holder.allocator.check_all()
     assert await versions(pool) == before == [1]
 
 

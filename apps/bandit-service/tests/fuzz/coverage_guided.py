@@ -1,4 +1,4 @@
-"""Feeds the decoders of the hot endpoints what coverage makes interesting, until something else than a refusal comes.
+"""Feeds the decoders of the fast endpoints what coverage makes interesting, until something else than a refusal comes.
 
 Run as a program, since `atheris.Fuzz` never returns: `python coverage_guided.py [options of libFuzzer] [folder]`.
 """
@@ -11,9 +11,9 @@ import sys
 
 import atheris  # type: ignore[import-untyped]
 
-with atheris.instrument_imports(include=["bandit_service.http.hot", "bandit_service.domain.decision_id"]):
+with atheris.instrument_imports(include=["bandit_service.http.fast_path", "bandit_service.domain.decision_id"]):
     from bandit_service.domain.decision_id import DecisionIds, ForgedDecisionIdError
-    from bandit_service.http.hot import Batch, decode_item
+    from bandit_service.http.fast_path import Batch, decode_item
 
 import msgspec
 

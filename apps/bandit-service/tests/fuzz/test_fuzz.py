@@ -1,4 +1,4 @@
-"""Whatever is sent to the hot endpoints: no failure of the service, no crash, and no reward applied by half."""
+"""Whatever is sent to the fast endpoints: no failure of the service, no crash, and no reward applied by half."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import pytest
 from bandit_service.api.decisions.schemas import SelectRequest
 from bandit_service.api.rewards.schemas import RewardRequest
 from bandit_service.domain.problems import Invalid
-from bandit_service.http.hot import decode_item
+from bandit_service.http.fast_path import decode_item
 
 if TYPE_CHECKING:
     from conftest import Api

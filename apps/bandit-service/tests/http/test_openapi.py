@@ -15,7 +15,7 @@ from starlette.routing import Route
 from bandit_service.api.decisions.endpoints import ACTIVATE, SELECT, SELECT_BATCH
 from bandit_service.api.rewards.endpoints import REWARD, REWARD_BATCH
 from bandit_service.app import create_app
-from bandit_service.http.hot import HotEndpoint, decode_item
+from bandit_service.http.fast_path import FastEndpoint, decode_item
 from bandit_service.http.problems import MEDIA_TYPE
 from bandit_service.settings import Settings
 
@@ -112,7 +112,7 @@ def test_every_operation_that_looks_at_keys_says_so(document: dict[str, Any]) ->
 
 
 @pytest.mark.parametrize("endpoint", [SELECT, SELECT_BATCH, ACTIVATE, REWARD, REWARD_BATCH], ids=lambda each: each.path)
-def test_the_examples_are_valid(endpoint: HotEndpoint) -> None:
+def test_the_examples_are_valid(endpoint: FastEndpoint) -> None:
     request = decode_item(endpoint.request, msgspec.json.encode(endpoint.request_example))
     if endpoint.item is not None:
         for raw in cast("Any", request).items:

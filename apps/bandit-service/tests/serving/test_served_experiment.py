@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bandit_service.domain.allocation import AllocationRecord
 from bandit_service.domain.experiment import ArmDefinition, ConclusionDefinition, Experiment
-from bandit_service.serving.choice import Choice
+from bandit_service.serving.selection import Selection
 from bandit_service.serving.served_experiment import NoWeightsError, ServedExperiment
 
 SALT = "00" * 16
@@ -37,8 +37,8 @@ def published(**weights: float) -> AllocationRecord:
     )
 
 
-def choices(serving: ServedExperiment, number: int = 2_000, unit: str | None = None) -> Counter[Choice]:
-    return Counter(serving.choose(unit, u) for u in np.random.default_rng(3).random(number))
+def choices(served: ServedExperiment, number: int = 2_000, unit: str | None = None) -> Counter[Selection]:
+    return Counter(served.choose(unit, u) for u in np.random.default_rng(3).random(number))
 
 
 def test_an_arm_is_drawn_with_its_weight_as_its_propensity() -> None:
@@ -81,7 +81,7 @@ def test_the_default_arm_is_served_when_every_published_arm_has_retired() -> Non
     serving = ServedExperiment(
         experiment("a", "b", "new", retired=("a", "b"), default_arm="new"), published(a=0.5, b=0.5)
     )
-    assert serving.choose(None, 0.3) == Choice(serving.experiment.arm("new"), 1.0, "bandit")
+    assert serving.choose(None, 0.3) == Selection(serving.experiment.arm("new"), 1.0, "bandit")
 
 
 def test_without_weights_nothing_is_invented() -> None:
@@ -92,13 +92,13 @@ def test_without_weights_nothing_is_invented() -> None:
 @pytest.mark.parametrize("allocation", [None, published(a=0.5, b=0.5)])
 def test_a_pause_serves_the_default_arm(allocation: AllocationRecord | None) -> None:
     serving = ServedExperiment(experiment("a", "b", status="paused", default_arm="b"), allocation)
-    assert serving.choose(None, 0.1) == Choice(serving.experiment.arm("b"), 1.0, "paused")
+    assert serving.choose(None, 0.1) == Selection(serving.experiment.arm("b"), 1.0, "paused")
 
 
 @pytest.mark.parametrize(("winner", "served"), [("b", "b"), (None, "a")])
 def test_a_conclusion_serves_the_winner_or_the_default_arm_if_there_is_none(winner: str | None, served: str) -> None:
     serving = ServedExperiment(experiment("a", "b", status="concluded", winner=winner), None)
-    assert serving.choose(None, 0.9) == Choice(serving.experiment.arm(served), 1.0, "concluded")
+    assert serving.choose(None, 0.9) == Selection(serving.experiment.arm(served), 1.0, "concluded")
 
 
 def test_a_policy_that_proved_better_goes_on_for_everybody() -> None:
@@ -106,7 +106,7 @@ def test_a_policy_that_proved_better_goes_on_for_everybody() -> None:
     settings: dict[str, Any] = {"status": "concluded", "conclusion": ended, "holdout": 0.99, "control_arm": "a"}
     serving = ServedExperiment(experiment("a", "b", **settings), published(a=0.25, b=0.75))
     chosen = {serving.choose(f"unit-{number}", 0.9) for number in range(50)}
-    assert chosen == {Choice(serving.experiment.arm("b"), 0.75, "concluded")}
+    assert chosen == {Selection(serving.experiment.arm("b"), 0.75, "concluded")}
 
 
 def sticky(**weights: float) -> ServedExperiment:
@@ -140,7 +140,7 @@ def test_the_holdout_is_a_fixed_share_of_units_and_gets_the_control_arm() -> Non
     held = ServedExperiment(experiment("a", "b", "c", holdout=0.2, control_arm="c"), published(a=0.5, b=0.5, c=0.0))
     chosen = {unit: held.choose(unit, 0.1) for unit in map(str, range(4_000))}
     holdout = [choice for choice in chosen.values() if choice.stratum == "holdout"]
-    assert set(holdout) == {Choice(held.experiment.arm("c"), 1.0, "holdout")}
+    assert set(holdout) == {Selection(held.experiment.arm("c"), 1.0, "holdout")}
     assert len(holdout) / 4_000 == pytest.approx(0.2, abs=5 * np.sqrt(0.2 * 0.8 / 4_000))
     assert all(held.choose(unit, 0.9).stratum == choice.stratum for unit, choice in chosen.items())
 

@@ -40,10 +40,10 @@ from bandit_service.ledger.writer import LedgerWriter
 from bandit_service.mirror.own_ids import OwnIds
 from bandit_service.mirror.publication import Mirror
 from bandit_service.mirror.subscription import Announcer, Subscription
-from bandit_service.serving.chooser import Chooser
-from bandit_service.serving.entropy import Entropy
+from bandit_service.serving.arm_selector import ArmSelector
 from bandit_service.serving.experiment_cache import ExperimentCache
-from bandit_service.serving.uniforms import Uniforms
+from bandit_service.serving.random_bytes import RandomBytesPool
+from bandit_service.serving.uniform_stream import UniformStream
 from bandit_service.spool.keeper import Keeper
 from bandit_service.spool.pending import Limits
 from bandit_service.spool.pickup import Pickup
@@ -133,7 +133,7 @@ class Replica:
     @property
     def parts_away(self) -> list[str]:
         """Return what this process says is not in order; `starting` until it has what it needs to answer."""
-        away = [part for part, is_away in self.background.parts_away().items() if is_away]
+        away = [part for part, is_away in self.background.degraded_dependencies().items() if is_away]
         return away if self.cache.has_started else ["starting", *away]
 
     @property
@@ -294,7 +294,7 @@ class Replica:
     def _wire_requests(self, redis: Any, pool: Any) -> None:
         generator = np.random.Generator(np.random.PCG64(self._rng.getrandbits(64)))
         lookup, claims, recording = ExperimentLookup(self.cache), OwnIds(redis), Recording(self.recorder)
-        ids = DecisionIds(_KEYS, Entropy(self._rng.randbytes, block=256).take)
+        ids = DecisionIds(_KEYS, RandomBytesPool(self._rng.randbytes, block=256).take)
         resolver = DecisionResolver(
             lookup=lookup,
             ids=ids,
@@ -302,7 +302,7 @@ class Replica:
             repository=OwnIdsRepository(pool),
             is_store_whole=self.recorder.is_store_whole,
         )
-        uniforms = Uniforms(generator, block=64)
+        uniforms = UniformStream(generator, block=64)
         self.decisions = Decisions(
             lookup=lookup,
             resolver=resolver,
@@ -311,7 +311,7 @@ class Replica:
             request_ids=RequestIds(claims, is_store_there=lambda: self.recorder.health.spool),
             ids=ids,
             uniforms=uniforms,
-            chooser=Chooser(uniform=uniforms.next, generator=generator),
+            arm_selector=ArmSelector(uniform=uniforms.next, generator=generator),
             clock=self._clock,
             metrics=shared_metrics(),
         )

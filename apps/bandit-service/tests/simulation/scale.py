@@ -24,7 +24,7 @@ _SHORTER: Final[tuple[tuple[ModuleType, str, float], ...]] = (
     (kept, "KEPT_SECONDS", KEPT),
     (background, "TICK_EVERY", 0.4),  # 0.05
     (background, "SECOND", 1.5),  # 1
-    (background, "LOOK_EVERY", 3.0),  # 5
+    (background, "CHECK_EVERY", 3.0),  # 5
     (keeper, "BEAT_EVERY", 0.75),  # 0.5
     (keeper, "PICK_UP_EVERY", 1.0),  # 2
     (keeper, "_PROBE_EVERY", 0.3),  # 0.1

@@ -95,10 +95,10 @@ def remaining(postgres: Postgres, plan: Plan) -> list[Visitor]:
     with postgres.transaction() as connection:
         rows = fetch(connection, statement(__package__, "events"), {"experiment_id": plan.experiment_id})
     known = {row["decision_id"]: row for row in rows}
-    return [each for each in plan.visitors if not _is_settled(each, known.get(each.decision_id))]
+    return [each for each in plan.visitors if not _is_complete(each, known.get(each.decision_id))]
 
 
-def _is_settled(visitor: Visitor, known: dict[str, Any] | None) -> bool:
+def _is_complete(visitor: Visitor, known: dict[str, Any] | None) -> bool:
     return known is not None and (known["arm"] != visitor.arm or known["rewarded"])
 
 

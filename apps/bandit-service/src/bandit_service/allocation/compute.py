@@ -11,8 +11,8 @@ from bandit_core.allocation import Allocation, ArmState, allocate
 from bandit_core.holdout import Side, prob_better
 from bandit_core.policies.base import ArmBeliefs
 from bandit_core.stopping import StoppingRule, Verdict
-from bandit_service.allocation.averaged import averaged, explained
 from bandit_service.allocation.linear_models import Models
+from bandit_service.allocation.marginal_policy import averaged, explained
 from bandit_service.allocation.segment_weights import segment_weights
 from bandit_service.domain.allocation import AllocationRecord
 from bandit_service.domain.experiment import MICRO, ArmDefinition, Experiment

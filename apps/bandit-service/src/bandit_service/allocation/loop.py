@@ -119,7 +119,7 @@ class Allocator:
         await self._publish_due()
         await self._copies.again(self._watched)
 
-    async def look(self) -> None:
+    async def check_all(self) -> None:
         """Find events that nobody told of; to be called each 5 s."""
         counted = await self._totals.changed(list(self._watched))
         for name, found in counted.items():

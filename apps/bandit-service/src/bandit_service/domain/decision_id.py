@@ -24,7 +24,7 @@ _HEAD = struct.Struct(">BBHIQdQ8s")
 # Behind the head, for decisions that were not drawn from the published vector alone: the vector, the segment and one
 # (0: none), how many arms follow in the slate, and those.
 _MORE = struct.Struct(">BHB")
-_PLACE = struct.Struct(">Hd")
+_SLATE_POSITION = struct.Struct(">Hd")
 _SIGNATURE_BYTES = 16
 
 
@@ -32,7 +32,7 @@ class ForgedDecisionIdError(ValueError):
     """A decision id that no key of this service has signed."""
 
 
-class Place(NamedTuple):
+class SlatePosition(NamedTuple):
     """A position of a slate: its arm, and how likely that arm was there."""
 
     arm_index: int
@@ -57,11 +57,11 @@ class DecisionClaims:
     revision: int = 0
     vector: Vector = "published"
     segment: int | None = None
-    slate: tuple[Place, ...] = ()
+    slate: tuple[SlatePosition, ...] = ()
 
-    def at(self, position: int) -> Place | None:
+    def at(self, position: int) -> SlatePosition | None:
         """Return a position of the decision; None if it has no such one."""
-        places = self.slate or (Place(self.arm_index, self.propensity),)
+        places = self.slate or (SlatePosition(self.arm_index, self.propensity),)
         return places[position] if position < len(places) else None
 
 
@@ -138,15 +138,15 @@ def _more(claims: DecisionClaims) -> bytes:
     if claims.vector == "published" and claims.segment is None and not claims.slate:
         return b""
     segment = 0 if claims.segment is None else claims.segment + 1
-    places = b"".join(_PLACE.pack(*place) for place in claims.slate)
+    places = b"".join(_SLATE_POSITION.pack(*place) for place in claims.slate)
     return _MORE.pack(_VECTORS.index(claims.vector), segment, len(claims.slate)) + places
 
 
-def _read_more(body: bytes) -> tuple[Vector, int | None, tuple[Place, ...], int]:
+def _read_more(body: bytes) -> tuple[Vector, int | None, tuple[SlatePosition, ...], int]:
     vector, segment, places = _MORE.unpack_from(body, _HEAD.size)
     start = _HEAD.size + _MORE.size
-    end = start + places * _PLACE.size
-    slate = tuple(Place(*place) for place in _PLACE.iter_unpack(body[start:end]))
+    end = start + places * _SLATE_POSITION.size
+    slate = tuple(SlatePosition(*place) for place in _SLATE_POSITION.iter_unpack(body[start:end]))
     return _VECTORS[vector], segment - 1 if segment else None, slate, end
 
 

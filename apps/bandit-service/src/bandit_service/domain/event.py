@@ -15,7 +15,7 @@ Vector = Literal["published", "subset", "renormalised", "segment", "context", "s
 type Context = list[float] | dict[str, float | str]
 
 # Strata whose rewards say something about the arms.
-BELIEVED: Final[tuple[Stratum, ...]] = ("bandit", "direct")
+COUNTED_STRATA: Final[tuple[Stratum, ...]] = ("bandit", "direct")
 
 
 class EventKey(NamedTuple):

@@ -68,7 +68,7 @@ class KeyRing:
         try:
             return self.principal(headers)
         except UnknownKeyError:
-            await self._look_again()
+            await self._reload_unknown()
             return self.principal(headers)
 
     def principal(self, headers: Mapping[str, str]) -> Principal:
@@ -93,7 +93,7 @@ class KeyRing:
             raise Unauthorized("the API key is not valid")
         return known.principal
 
-    async def _look_again(self) -> None:
+    async def _reload_unknown(self) -> None:
         """Refresh; callers that wait at the same time share a refresh."""
         looks = self._looks
         async with self._looking:

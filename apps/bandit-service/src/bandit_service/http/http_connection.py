@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from bandit_service.domain.problems import HeadTooLarge, Problem, TooSlow, Unavailable, Unreadable
-from bandit_service.http.gathered_writes import GatheredWrites
+from bandit_service.http.coalescing_transport import CoalescingTransport
 from bandit_service.http.problems import RETRY_AFTER, problem_response
 
 MOST_HEAD_BYTES: Final = 65_536
@@ -40,7 +40,7 @@ class HttpConnection(HttpToolsProtocol):
         self._head_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        super().connection_made(cast("asyncio.Transport", GatheredWrites(transport, self.loop)))
+        super().connection_made(cast("asyncio.Transport", CoalescingTransport(transport, self.loop)))
         self._waiting_since = self.loop.time()
         past_bound = len(self.connections) - self.most
         if past_bound > 0:

@@ -13,7 +13,7 @@ from bandit_service.settings import Settings
 
 SHUTDOWN_SECONDS: Final = 10
 # uvicorn ticks ten times a second.
-_LOOK_EVERY_TICKS: Final = 5
+_CHECK_EVERY_TICKS: Final = 5
 
 
 class HttpServer(uvicorn.Server):
@@ -42,7 +42,7 @@ class HttpServer(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Do what uvicorn does, and look the connections over."""
-        if counter % _LOOK_EVERY_TICKS == 0:
+        if counter % _CHECK_EVERY_TICKS == 0:
             for connection in list(self.server_state.connections):
                 cast("HttpConnection", connection).cut_if_slow(self._patience)
         return await super().on_tick(counter)

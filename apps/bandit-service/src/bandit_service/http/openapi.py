@@ -1,4 +1,4 @@
-"""One OpenAPI document: FastAPI's own, and the hot endpoints added from their msgspec types."""
+"""One OpenAPI document: FastAPI's own, and the fast_path endpoints added from their msgspec types."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from bandit_service.http.hot import MAX_ITEMS, HotEndpoint
+from bandit_service.http.fast_path import MAX_ITEMS, FastEndpoint
 from bandit_service.http.problems import component_schemas, responses
 
 _REF = "#/components/schemas/{name}"
 
 
-def document(app: FastAPI, hot: Sequence[HotEndpoint]) -> dict[str, Any]:
+def document(app: FastAPI, fast_path: Sequence[FastEndpoint]) -> dict[str, Any]:
     """Return the whole document."""
     openapi = get_openapi(
         title=app.title,
@@ -24,14 +24,14 @@ def document(app: FastAPI, hot: Sequence[HotEndpoint]) -> dict[str, Any]:
         routes=app.routes,
         tags=app.openapi_tags,
     )
-    kinds = {kind for endpoint in hot for kind in (endpoint.item or endpoint.request, endpoint.response)}
+    kinds = {kind for endpoint in fast_path for kind in (endpoint.item or endpoint.request, endpoint.response)}
     _, components = msgspec.json.schema_components(sorted(kinds, key=lambda kind: kind.__name__), ref_template=_REF)
     openapi["components"]["schemas"] |= components | component_schemas()
-    openapi["paths"] = {endpoint.path: {"post": _operation(endpoint)} for endpoint in hot} | openapi["paths"]
+    openapi["paths"] = {endpoint.path: {"post": _operation(endpoint)} for endpoint in fast_path} | openapi["paths"]
     return openapi
 
 
-def _operation(endpoint: HotEndpoint) -> dict[str, Any]:
+def _operation(endpoint: FastEndpoint) -> dict[str, Any]:
     answer = _reference(endpoint.response)
     if endpoint.item is not None:
         answer = _batch_answer(answer)
@@ -53,7 +53,7 @@ def _operation(endpoint: HotEndpoint) -> dict[str, Any]:
     }
 
 
-def _body(endpoint: HotEndpoint) -> dict[str, Any]:
+def _body(endpoint: FastEndpoint) -> dict[str, Any]:
     if endpoint.item is None:
         return _reference(endpoint.request)
     # The items themselves may be anything: a wrong one is answered in its own place.

@@ -43,15 +43,15 @@ class Buckets:
     def __init__(self, rate: Rate, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._interval = 1.0 / rate.per_second
-        self._room = (rate.burst - 1.0 + _ROUNDING) * self._interval
+        self._burst_time = (rate.burst - 1.0 + _ROUNDING) * self._interval
         self._full_at: dict[str, float] = {}
 
     def take(self, key_id: str) -> float:
         """Take one token and return 0, or return the seconds until there is one."""
         now = self._monotonic()
         full_at = self._full_at.get(key_id, 0.0)
-        if full_at - now > self._room:
-            return full_at - now - self._room
+        if full_at - now > self._burst_time:
+            return full_at - now - self._burst_time
         self._full_at[key_id] = max(full_at, now) + self._interval
         return 0.0
 

@@ -16,7 +16,7 @@ DEFAULT: Final = sql.Identifier(DEFAULT_PARTITION)
 # While a lock is waited for, everybody who comes after waits too.
 LOCK_TIMEOUT: Final = "2s"
 _TURN: Final = 0x62616E646975
-_LOOK_EVERY: Final = 0.1
+_CHECK_EVERY: Final = 0.1
 
 
 class StillRunningError(Exception):
@@ -64,7 +64,7 @@ async def outlive(pool: Pool, transaction_id: int, *, patience: float) -> None:
             return
         if waited > patience:
             raise StillRunningError("a transaction that began before has not ended; pg_stat_activity shows it")
-        await asyncio.sleep(_LOOK_EVERY)
+        await asyncio.sleep(_CHECK_EVERY)
 
 
 async def _new_id(connection: AsyncConnection[Any]) -> int:

@@ -16,7 +16,7 @@ from bandit_service.domain.experiment import ArmDefinition, Experiment
 from bandit_service.domain.linear_model import LinearRecord
 from bandit_service.domain.segments import Segmentation
 from bandit_service.domain.vectors import contextual_policy_of, floor_of
-from bandit_service.serving.choice import Choice, Demand, DemandError, WeightVector
+from bandit_service.serving.selection import Selection, SelectionError, SelectionRequest, WeightVector
 
 
 class NoWeightsError(Exception):
@@ -96,15 +96,15 @@ class ServedExperiment:
             return WeightVector(self.published.weights, "published", segment)
         return self._active(WeightVector(weights, "segment", segment))
 
-    def choose(self, unit: str | None, uniform: float) -> Choice:
+    def choose(self, unit: str | None, uniform: float) -> Selection:
         """Return the arm for a request that asks for nothing special, given one uniform number in [0, 1).
 
         Raises:
             NoWeightsError: the experiment runs, but no weights are known yet.
         """
-        settled = self.settled(unit)
-        if settled is not None:
-            return Choice(*settled)
+        predetermined = self.predetermined(unit)
+        if predetermined is not None:
+            return Selection(*predetermined)
         if self.experiment.assignment == "sticky" and unit is not None:
             return self._choices[self.published.assigned(unit, salt=self._salt, experiment=self.experiment.id)]
         return self._choices[self.published.draw(uniform)]
@@ -115,7 +115,7 @@ class ServedExperiment:
             return self.arms[vector.assigned(unit, salt=self._salt, experiment=self.experiment.id)]
         return self.arms[vector.draw(uniform)]
 
-    def settled(
+    def predetermined(
         self, unit: str | None, eligible: frozenset[str] | None = None
     ) -> tuple[ArmDefinition, float, Stratum] | None:
         """Return the choice that is no draw: the experiment is paused or over, or the unit is held out."""
@@ -134,22 +134,22 @@ class ServedExperiment:
             wanted = experiment.default_arm if experiment.default_arm in eligible else self._first(eligible)
         return self.arms[wanted], 1.0, stratum
 
-    def eligible(self, demand: Demand) -> frozenset[str] | None:
+    def eligible(self, request: SelectionRequest) -> frozenset[str] | None:
         """Return the active arms a request may be given; None if that is all of them.
 
         Raises:
-            DemandError: it names an arm that there is not, or leaves none or too few.
+            SelectionError: it names an arm that there is not, or leaves none or too few.
         """
         active = self._active_ids
-        asked = active if demand.eligible_arms is None else demand.eligible_arms
-        for field, names in (("eligible_arms", asked), ("exclude_arms", demand.exclude_arms)):
+        asked = active if request.eligible_arms is None else request.eligible_arms
+        for field, names in (("eligible_arms", asked), ("exclude_arms", request.exclude_arms)):
             if strangers := sorted(names - self.arms.keys()):
-                raise DemandError(field, f"there is no arm {strangers[0]!r}")
-        eligible = (asked & active) - demand.exclude_arms
+                raise SelectionError(field, f"there is no arm {strangers[0]!r}")
+        eligible = (asked & active) - request.exclude_arms
         if not eligible:
-            raise DemandError("eligible_arms", "no active arm is left to choose from")
-        if demand.k > len(eligible):
-            raise DemandError("k", f"only {len(eligible)} arms can be chosen from")
+            raise SelectionError("eligible_arms", "no active arm is left to choose from")
+        if request.k > len(eligible):
+            raise SelectionError("k", f"only {len(eligible)} arms can be chosen from")
         return None if eligible == active else eligible
 
     @cached_property
@@ -190,9 +190,9 @@ class ServedExperiment:
         return bytes.fromhex(self.experiment.salt)
 
     @cached_property
-    def _choices(self) -> dict[str, Choice]:
+    def _choices(self) -> dict[str, Selection]:
         return dict(self._made())
 
-    def _made(self) -> Iterator[tuple[str, Choice]]:
+    def _made(self) -> Iterator[tuple[str, Selection]]:
         for arm, weight in self.published.weights.items():
-            yield arm, Choice(self.arms[arm], weight, self.stratum)
+            yield arm, Selection(self.arms[arm], weight, self.stratum)

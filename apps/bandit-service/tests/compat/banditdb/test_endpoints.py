@@ -211,7 +211,7 @@ async def test_paths_that_are_not_there_are_problems_too(door: Door) -> None:
 
 
 async def test_the_door_can_stay_closed(module_settings: Settings, run_replica: RunReplica) -> None:
-    closed = module_settings.model_copy(update={"banditdb_door": False, "mcp_door": False})
+    closed = module_settings.model_copy(update={"banditdb": False, "mcp": False})
     async with run_replica(closed) as http:
         assert (await http.get(f"{PATH}/health")).status_code == 404
         assert (await http.post("/mcp", json={})).status_code == 404

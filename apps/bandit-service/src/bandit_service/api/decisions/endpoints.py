@@ -10,12 +10,12 @@ from bandit_service.api.decisions.schemas import ActivateRequest, ActivateRespon
 from bandit_service.api.decisions.service import Begun, Decisions
 from bandit_service.domain.api_key import Principal
 from bandit_service.domain.problems import Problem
-from bandit_service.http.hot import Batch, BatchItem, Hot, HotEndpoint, Settled, decode_item, settle
+from bandit_service.http.fast_path import Batch, BatchItem, FastEndpoint, FastPath, OrProblem, decode_item, finish_item
 
 _PROBLEMS = (401, 403, 404, 409, 413, 415, 422, 429, 503)
 EXAMPLE_ID = "d1.AAAAAQAAAAc_0zMzMzMzMwAAAZqV1Y7gq0m3zXl6p2hob21lcGFnZQ"
 
-SELECT = HotEndpoint(
+SELECT = FastEndpoint(
     path="/select",
     tag="decisions",
     summary="Which arm for this request",
@@ -35,7 +35,7 @@ SELECT = HotEndpoint(
         "recorded": True,
     },
 )
-SELECT_BATCH = HotEndpoint(
+SELECT_BATCH = FastEndpoint(
     path="/select/batch",
     tag="decisions",
     summary="Up to 1,000 selections, each with its own result",
@@ -46,7 +46,7 @@ SELECT_BATCH = HotEndpoint(
     problems=(401, 403, 413, 415, 422, 429, 503),
     request_example={"items": [{"experiment_id": "homepage"}, {"experiment_id": "checkout", "unit_id": "visitor-17"}]},
 )
-ACTIVATE = HotEndpoint(
+ACTIVATE = FastEndpoint(
     path="/activate",
     tag="decisions",
     summary="Say that a deferred decision was shown",
@@ -58,21 +58,21 @@ ACTIVATE = HotEndpoint(
 )
 
 
-def routes(hot: Hot, decisions: Decisions) -> list[Route]:
+def routes(fast_path: FastPath, decisions: Decisions) -> list[Route]:
     """Return the routes of decisions."""
 
     async def select_batch(batch: Batch, principal: Principal) -> list[BatchItem]:
         begun = [await _begin(decisions, raw, principal) for raw in batch.items]
-        return [await settle(item, decisions.finish) for item in begun]
+        return [await finish_item(item, decisions.finish) for item in begun]
 
     return [
-        hot.route(SELECT, decisions.select),
-        hot.batch_route(SELECT_BATCH, select_batch),
-        hot.route(ACTIVATE, decisions.activate),
+        fast_path.route(SELECT, decisions.select),
+        fast_path.batch_route(SELECT_BATCH, select_batch),
+        fast_path.route(ACTIVATE, decisions.activate),
     ]
 
 
-async def _begin(decisions: Decisions, raw: Sequence[int], principal: Principal) -> Settled[Begun]:
+async def _begin(decisions: Decisions, raw: Sequence[int], principal: Principal) -> OrProblem[Begun]:
     try:
         return await decisions.begin(decode_item(SelectRequest, raw), principal)
     except Problem as problem:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec.structs import replace
 
-from bandit_service.domain.decision_id import DecisionClaims, Place
+from bandit_service.domain.decision_id import DecisionClaims, SlatePosition
 from bandit_service.domain.event import Context, Event, Kind
 from bandit_service.domain.outcome import Treatment, treat_activation, treat_decision, treat_reward
 from bandit_service.serving.served_experiment import ServedExperiment
@@ -49,7 +49,7 @@ def activation_event(decision_id: str, claims: DecisionClaims, served: ServedExp
 def reward_event(
     decision_id: str,
     claims: DecisionClaims,
-    place: Place,
+    place: SlatePosition,
     position: int,
     served: ServedExperiment,
     *,
@@ -141,7 +141,7 @@ def _event(
     )
 
 
-def _at(first: Event, position: int, place: Place) -> Event:
+def _at(first: Event, position: int, place: SlatePosition) -> Event:
     """Return the event of a later position of a slate: the unit and the context stand with the first."""
     return replace(
         first,

@@ -30,10 +30,10 @@ from bandit_service.domain.own_decision import OwnDecision
 from bandit_service.domain.problems import Conflict, Expired, Invalid, Unavailable
 from bandit_service.domain.units import hashed_unit
 from bandit_service.metrics import Metrics
-from bandit_service.serving.choice import Choice, Demand, DemandError
-from bandit_service.serving.chooser import Chooser
+from bandit_service.serving.arm_selector import ArmSelector
+from bandit_service.serving.selection import Selection, SelectionError, SelectionRequest
 from bandit_service.serving.served_experiment import NoWeightsError, ServedExperiment
-from bandit_service.serving.uniforms import Uniforms
+from bandit_service.serving.uniform_stream import UniformStream
 from bandit_service.spool.answers import Duplicate
 
 
@@ -45,7 +45,7 @@ class Begun(NamedTuple):
     """
 
     served: ServedExperiment
-    choice: Choice
+    choice: Selection
     claims: DecisionClaims
     decision_id: str
     recorded: asyncio.Future[bool] | None = None
@@ -65,8 +65,8 @@ class Decisions:
         own_ids: OwnIdDecisions,
         request_ids: RequestIds,
         ids: DecisionIds,
-        uniforms: Uniforms,
-        chooser: Chooser,
+        uniforms: UniformStream,
+        arm_selector: ArmSelector,
         clock: Callable[[], float],
         metrics: Metrics,
     ) -> None:
@@ -77,7 +77,7 @@ class Decisions:
         self._request_ids = request_ids
         self._ids = ids
         self._uniforms = uniforms
-        self._chooser = chooser
+        self._arm_selector = arm_selector
         self._clock = clock
         self._metrics = metrics
 
@@ -148,21 +148,21 @@ class Decisions:
             experiment_id=served.experiment.id,
         )
 
-    def _choose(self, request: SelectRequest, served: ServedExperiment) -> Choice:
+    def _choose(self, request: SelectRequest, served: ServedExperiment) -> Selection:
         try:
             if request.is_plain and served.draws_from_published:
                 return served.choose(request.unit_id, self._uniforms.next())
-            return self._chooser.choose(served, _demand(request), request.unit_id)
+            return self._arm_selector.choose(served, _selection_request(request), request.unit_id)
         except NoWeightsError:
             raise Unavailable(f"experiment {request.experiment_id!r} has no weights yet", retry_after=1) from None
-        except DemandError as error:
+        except SelectionError as error:
             raise Invalid.field(error.field, error.message) from None
 
     async def _again(self, decision_id: str, own: OwnDecision, served: ServedExperiment) -> SelectResponse:
         """Answer a repeated /select with the decision that was made the first time."""
         served = await self._lookup.with_arm(served, own.arm_index)
         arm = served.experiment.arms[own.arm_index]
-        choice = Choice(arm, own.propensity, own.stratum, own.vector, own.segment)
+        choice = Selection(arm, own.propensity, own.stratum, own.vector, own.segment)
         return _response(Begun(served, choice, claims_of(own, served.experiment.id), decision_id), recorded=True)
 
     async def _answered_once(self, request: SelectRequest, request_id: str, begun: Begun) -> SelectResponse:
@@ -190,8 +190,8 @@ class Decisions:
         self._metrics.decided(begun.served.experiment.id, begun.choice.arm.id, begun.choice.stratum)
 
 
-def _demand(request: SelectRequest) -> Demand:
-    return Demand(
+def _selection_request(request: SelectRequest) -> SelectionRequest:
+    return SelectionRequest(
         request.context,
         request.k,
         None if request.eligible_arms is None else frozenset(request.eligible_arms),
@@ -245,7 +245,7 @@ def _response(begun: Begun, *, recorded: bool) -> SelectResponse:
     )
 
 
-def _slate(choice: Choice, served: ServedExperiment) -> tuple[SlateArm, ...]:
+def _slate(choice: Selection, served: ServedExperiment) -> tuple[SlateArm, ...]:
     arms = served.experiment.arms
     return tuple(
         SlateArm(arm=arms[place.arm_index].id, arm_index=place.arm_index, propensity=place.propensity)

@@ -89,7 +89,7 @@ def with_arm(experiment: Experiment, request: NewArm) -> Experiment:
         raise Conflict(f"an experiment may have {MOST_ARMS} arms, retired ones included")
     arm = replace(arm_of(len(experiment.arms), request.id, request.prior), newcomer=True)
     after = replace(experiment, arms=(*experiment.arms, arm))
-    _check_has_room(after)
+    _check_floors_fit(after)
     return after
 
 
@@ -130,7 +130,7 @@ def with_arm_back(experiment: Experiment, arm_id: str) -> Experiment:
         return experiment
     back = replace(arm, status="active", newcomer=True)
     after = replace(experiment, arms=tuple(back if each is arm else each for each in experiment.arms))
-    _check_has_room(after)
+    _check_floors_fit(after)
     return after
 
 
@@ -218,7 +218,7 @@ def _known_arm(experiment: Experiment, arm_id: str) -> ArmDefinition:
         raise NotFound(f"experiment {experiment.id!r} has no arm {arm_id!r}") from None
 
 
-def _check_has_room(after: Experiment) -> None:
+def _check_floors_fit(after: Experiment) -> None:
     try:
         rules.check(after)
     except Invalid as invalid:

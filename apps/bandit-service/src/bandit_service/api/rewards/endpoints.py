@@ -11,9 +11,9 @@ from bandit_service.api.rewards.schemas import RewardRequest, RewardResponse
 from bandit_service.api.rewards.service import Begun, Rewards
 from bandit_service.domain.api_key import Principal
 from bandit_service.domain.problems import Problem
-from bandit_service.http.hot import Batch, BatchItem, Hot, HotEndpoint, Settled, decode_item, settle
+from bandit_service.http.fast_path import Batch, BatchItem, FastEndpoint, FastPath, OrProblem, decode_item, finish_item
 
-REWARD = HotEndpoint(
+REWARD = FastEndpoint(
     path="/reward",
     tag="rewards",
     summary="What came of a decision",
@@ -36,7 +36,7 @@ REWARD = HotEndpoint(
         "reward": 1.0,
     },
 )
-REWARD_BATCH = HotEndpoint(
+REWARD_BATCH = FastEndpoint(
     path="/reward/batch",
     tag="rewards",
     summary="Up to 1,000 rewards, each with its own result",
@@ -49,17 +49,17 @@ REWARD_BATCH = HotEndpoint(
 )
 
 
-def routes(hot: Hot, rewards: Rewards) -> list[Route]:
+def routes(fast_path: FastPath, rewards: Rewards) -> list[Route]:
     """Return the routes of rewards."""
 
     async def reward_batch(batch: Batch, principal: Principal) -> list[BatchItem]:
         begun = [await _begin(rewards, raw, principal) for raw in batch.items]
-        return [await settle(item, rewards.finish) for item in begun]
+        return [await finish_item(item, rewards.finish) for item in begun]
 
-    return [hot.route(REWARD, rewards.reward), hot.batch_route(REWARD_BATCH, reward_batch)]
+    return [fast_path.route(REWARD, rewards.reward), fast_path.batch_route(REWARD_BATCH, reward_batch)]
 
 
-async def _begin(rewards: Rewards, raw: Sequence[int], principal: Principal) -> Settled[Begun]:
+async def _begin(rewards: Rewards, raw: Sequence[int], principal: Principal) -> OrProblem[Begun]:
     try:
         return await rewards.begin(decode_item(RewardRequest, raw), principal)
     except Problem as problem:

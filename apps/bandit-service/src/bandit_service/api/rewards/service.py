@@ -17,8 +17,8 @@ from bandit_service.domain.event import Context, Event
 from bandit_service.domain.experiment import MICRO, ArmDefinition
 from bandit_service.domain.problems import Conflict, Expired, Invalid
 from bandit_service.metrics import Metrics
-from bandit_service.serving.choice import DemandError
-from bandit_service.serving.chooser import logged_context
+from bandit_service.serving.arm_selector import logged_context
+from bandit_service.serving.selection import SelectionError
 from bandit_service.serving.served_experiment import ServedExperiment
 from bandit_service.spool.answers import Answer, Duplicate, Queued
 
@@ -190,7 +190,7 @@ def _direct_context(request: RewardRequest, served: ServedExperiment) -> tuple[s
     """Return the segment and the context of a direct reward: what its experiment needs to learn from it."""
     try:
         context = logged_context(served, request.context)
-    except DemandError as error:
+    except SelectionError as error:
         raise Invalid.field(error.field, error.message) from None
     if not served.experiment.segment_by:
         return None, context

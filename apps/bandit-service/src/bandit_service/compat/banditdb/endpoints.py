@@ -27,8 +27,8 @@ from bandit_service.compat.banditdb.schemas import (
 from bandit_service.compat.banditdb.service import BanditDb, Predicting
 from bandit_service.domain.api_key import Principal, Role
 from bandit_service.domain.problems import Problem
+from bandit_service.http.fast_path import decode_item
 from bandit_service.http.health import Readiness
-from bandit_service.http.hot import decode_item
 from bandit_service.http.rate_limit import Admission
 
 PATH: Final = "/banditdb"
@@ -48,10 +48,15 @@ class Call[B](NamedTuple):
 type Handler[B] = Callable[[Call[B]], Awaitable[object]]
 
 
-def mount(door: BanditDb, readiness: Callable[[], Readiness], admission: Admission) -> Mount:
+def mount(banditdb: BanditDb, readiness: Callable[[], Readiness], admission: Admission) -> Mount:
     """Return the whole API below its path."""
     guard = _Guard(admission)
-    routes = [_health(readiness), *_reading(guard, door), *_changing(guard, door), *_deciding(guard, door, admission)]
+    routes = [
+        _health(readiness),
+        *_reading(guard, banditdb),
+        *_changing(guard, banditdb),
+        *_deciding(guard, banditdb, admission),
+    ]
     return Mount(PATH, routes=routes)
 
 
@@ -92,50 +97,52 @@ def _health(readiness: Callable[[], Readiness]) -> Route:
     return Route("/health", health, methods=["GET"])
 
 
-def _reading(guard: _Guard, door: BanditDb) -> list[Route]:
+def _reading(guard: _Guard, banditdb: BanditDb) -> list[Route]:
     async def pacing(call: Call[None]) -> None:
-        await door.check_known(call.path["campaign_id"], call.principal)
+        await banditdb.check_known(call.path["campaign_id"], call.principal)
 
     async def export(call: Call[None]) -> object:
-        return await asyncio.to_thread(door.exported, call.principal)
+        return await asyncio.to_thread(banditdb.exported, call.principal)
 
     return [
-        guard.get("/health/detail", lambda call: door.health(call.principal)),
-        guard.get("/campaigns", lambda call: door.campaigns(call.principal)),
-        guard.get("/campaign/{campaign_id}", lambda call: door.info(call.path["campaign_id"], call.principal)),
-        guard.get("/campaign/{campaign_id}/report", lambda call: door.report(call.path["campaign_id"], call.principal)),
+        guard.get("/health/detail", lambda call: banditdb.health(call.principal)),
+        guard.get("/campaigns", lambda call: banditdb.campaigns(call.principal)),
+        guard.get("/campaign/{campaign_id}", lambda call: banditdb.info(call.path["campaign_id"], call.principal)),
+        guard.get(
+            "/campaign/{campaign_id}/report", lambda call: banditdb.report(call.path["campaign_id"], call.principal)
+        ),
         guard.get(
             "/campaign/{campaign_id}/diagnostics",
-            lambda call: door.diagnostics(call.path["campaign_id"], call.principal),
+            lambda call: banditdb.diagnostics(call.path["campaign_id"], call.principal),
         ),
         guard.get("/campaign/{campaign_id}/pacing", pacing),
         guard.get("/export", export),
     ]
 
 
-def _changing(guard: _Guard, door: BanditDb) -> list[Route]:
+def _changing(guard: _Guard, banditdb: BanditDb) -> list[Route]:
     async def create(call: Call[CreateCampaign]) -> str:
-        await door.create(call.body, call.principal)
+        await banditdb.create(call.body, call.principal)
         return "Campaign Created"
 
     async def delete(call: Call[None]) -> str:
-        await door.delete(call.path["campaign_id"], call.principal)
+        await banditdb.delete(call.path["campaign_id"], call.principal)
         return "Campaign Deleted"
 
     async def archive(call: Call[None]) -> str:
-        await door.archive(call.path["campaign_id"], call.principal)
+        await banditdb.archive(call.path["campaign_id"], call.principal)
         return "Campaign Archived"
 
     async def restore(call: Call[None]) -> str:
-        await door.restore(call.path["campaign_id"], call.principal)
+        await banditdb.restore(call.path["campaign_id"], call.principal)
         return "Campaign Restored"
 
     async def add_arm(call: Call[AddArm]) -> str:
-        await door.add_arm(call.path["campaign_id"], call.body, call.principal)
+        await banditdb.add_arm(call.path["campaign_id"], call.body, call.principal)
         return "Arm Added"
 
     async def set_arm_status(call: Call[SetArmStatus]) -> str:
-        await door.set_arm_status(call.path["campaign_id"], call.path["arm_id"], call.body, call.principal)
+        await banditdb.set_arm_status(call.path["campaign_id"], call.path["arm_id"], call.body, call.principal)
         return "Arm Status Updated"
 
     return [
@@ -145,41 +152,41 @@ def _changing(guard: _Guard, door: BanditDb) -> list[Route]:
         guard.post("/campaign/{campaign_id}/restore", "admin", None, restore),
         guard.post("/campaign/{campaign_id}/arms", "admin", AddArm, add_arm),
         guard.post("/campaign/{campaign_id}/arms/{arm_id}/status", "admin", SetArmStatus, set_arm_status),
-        guard.post("/checkpoint", "admin", None, lambda call: door.checkpoint(call.principal)),
+        guard.post("/checkpoint", "admin", None, lambda call: banditdb.checkpoint(call.principal)),
     ]
 
 
-def _deciding(guard: _Guard, door: BanditDb, admission: Admission) -> list[Route]:
+def _deciding(guard: _Guard, banditdb: BanditDb, admission: Admission) -> list[Route]:
     async def batch_predict(call: Call[BatchPredict]) -> list[Prediction | Refusal]:
         items = call.body.predictions
         admission.charge(call.principal, max(0, len(items) - 1))
-        begun = [await _begin(door, item, call.principal) for item in items]
-        return [await _settle(door, each) for each in begun]
+        begun = [await _begin(banditdb, item, call.principal) for item in items]
+        return [await _finish(banditdb, each) for each in begun]
 
     async def reward(call: Call[Reward]) -> str:
-        await door.reward(call.body, call.principal)
+        await banditdb.reward(call.body, call.principal)
         return "OK"
 
     async def interact(call: Call[Interact]) -> dict[str, str]:
-        return {"interaction_id": await door.interact(call.path["campaign_id"], call.body, call.principal)}
+        return {"interaction_id": await banditdb.interact(call.path["campaign_id"], call.body, call.principal)}
 
     return [
-        guard.post("/predict", "writer", Predict, lambda call: door.predict(call.body, call.principal)),
+        guard.post("/predict", "writer", Predict, lambda call: banditdb.predict(call.body, call.principal)),
         guard.post("/batch_predict", "writer", BatchPredict, batch_predict),
         guard.post("/reward", "writer", Reward, reward),
         guard.post("/campaign/{campaign_id}/interact", "writer", Interact, interact),
     ]
 
 
-async def _begin(door: BanditDb, item: Sequence[int], principal: Principal) -> Predicting | Refusal:
+async def _begin(banditdb: BanditDb, item: Sequence[int], principal: Principal) -> Predicting | Refusal:
     campaign_id = None
     try:
         request = decode_item(Predict, item)
         campaign_id = request.campaign_id
-        return await door.begin(request, principal)
+        return await banditdb.begin(request, principal)
     except Problem as problem:
         return Refusal(campaign_id=campaign_id, error=problem.detail)
 
 
-async def _settle(door: BanditDb, begun: Predicting | Refusal) -> Prediction | Refusal:
-    return begun if isinstance(begun, Refusal) else await door.finish(begun)
+async def _finish(banditdb: BanditDb, begun: Predicting | Refusal) -> Prediction | Refusal:
+    return begun if isinstance(begun, Refusal) else await banditdb.finish(begun)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # So many rows are held at once; more make another file.
 ROWS_PER_FILE: Final = 1_000_000
 _FLUSH_SECONDS = 5.0
-_LOOK_EVERY = 0.05
+_CHECK_EVERY = 0.05
 _SUFFIX = ".parquet"
 
 
@@ -124,7 +124,7 @@ class Exports:
         while not await self._producers.have_written(until_ms, experiment_id):
             if asyncio.get_running_loop().time() > deadline:
                 raise Unavailable("events are still on their way to Postgres; try again", retry_after=1)
-            await asyncio.sleep(_LOOK_EVERY)
+            await asyncio.sleep(_CHECK_EVERY)
 
 
 def _frame(experiment: Experiment, page: Sequence[Interaction]) -> pl.DataFrame:

@@ -73,11 +73,11 @@ class Tool(NamedTuple):
     call: Callable[[Any, Principal], Awaitable[str]]
 
 
-def tools(door: BanditDb) -> list[Tool]:
+def tools(banditdb: BanditDb) -> list[Tool]:
     """Return all tools."""
 
     async def create_campaign(arguments: CreateCampaignArguments, principal: Principal) -> str:
-        await door.create(CreateCampaign(**arguments.model_dump()), principal)
+        await banditdb.create(CreateCampaign(**arguments.model_dump()), principal)
         return (
             f"Campaign {arguments.campaign_id!r} is created. Call get_intuition with a context of "
             f"{arguments.feature_dim} numbers."
@@ -86,23 +86,23 @@ def tools(door: BanditDb) -> list[Tool]:
     async def list_campaigns(_: NoArguments, principal: Principal) -> str:
         found = [
             f"- {each.campaign_id}: {each.arm_count} arms, alpha {each.alpha:g}, {each.algorithm}"
-            for each in await door.campaigns(principal)
+            for each in await banditdb.campaigns(principal)
             if not each.archived
         ]
         return "\n".join(found) if found else "There are no campaigns. Create one with create_campaign."
 
     async def campaign_diagnostics(arguments: CampaignArguments, principal: Principal) -> str:
-        return described(await door.diagnostics(arguments.campaign_id, principal))
+        return described(await banditdb.diagnostics(arguments.campaign_id, principal))
 
     async def get_intuition(arguments: IntuitionArguments, principal: Principal) -> str:
-        prediction = await door.predict(Predict(**arguments.model_dump()), principal)
+        prediction = await banditdb.predict(Predict(**arguments.model_dump()), principal)
         return (
             f"Take action {prediction.arm_id!r}.\n"
             f"Keep this interaction_id for record_outcome: {prediction.interaction_id}"
         )
 
     async def record_outcome(arguments: OutcomeArguments, principal: Principal) -> str:
-        await door.reward(Reward(**arguments.model_dump()), principal)
+        await banditdb.reward(Reward(**arguments.model_dump()), principal)
         return "Recorded. The campaign learns from it."
 
     return [

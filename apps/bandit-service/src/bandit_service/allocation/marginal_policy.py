@@ -17,7 +17,7 @@ from bandit_service.domain.vectors import contextual_policy_of, floor_of
 
 
 @dataclass(frozen=True)
-class Averaged:
+class MarginalPolicy:
     """Proposes the average of the vectors for contexts (N, d); requests have vectors of their own."""
 
     name: ClassVar[str] = "averaged"
@@ -38,7 +38,7 @@ def averaged(experiment: Experiment, models: Models) -> Policy:
     intercept = 1 if experiment.context is not None and experiment.context.intercept else 0
     contexts = models.contexts if models.contexts.size else np.zeros((1, experiment.dimension - intercept))
     vectors = np.hstack([contexts, np.ones((len(contexts), intercept))])
-    return Averaged(contextual_policy_of(experiment), models.record.beliefs, vectors, floor_of(experiment))
+    return MarginalPolicy(contextual_policy_of(experiment), models.record.beliefs, vectors, floor_of(experiment))
 
 
 def explained(experiment: Experiment, models: Models, allocation: Allocation) -> Allocation:

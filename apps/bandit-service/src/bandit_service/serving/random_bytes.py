@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 
-class Entropy:
+class RandomBytesPool:
     """A supply of random bytes, e.g. from `secrets.token_bytes`; no byte is handed out twice."""
 
     def __init__(self, source: Callable[[int], bytes], block: int = 4_096) -> None:

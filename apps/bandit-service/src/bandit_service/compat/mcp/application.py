@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PATH: Final = "/mcp"
 
 
-class McpDoor:
+class McpApplication:
     """An ASGI application. The SDK's task group has to be entered and left by one task: that is a task of its own."""
 
     def __init__(self, tools: Sequence[Tool], admission: Admission, *, only_loopback: bool) -> None:

@@ -1,4 +1,4 @@
-"""The hot endpoints' common part: who may call, and what becomes of bodies that are not what they should be."""
+"""The fast endpoints' common part: who may call, and what becomes of bodies that are not what they should be."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from bandit_service.api.decisions.schemas import SelectRequest
 from bandit_service.api.rewards.schemas import RewardRequest
 from bandit_service.domain.problems import Invalid
-from bandit_service.http.hot import Batch, decode_item
+from bandit_service.http.fast_path import Batch, decode_item
 from bandit_service.http.problems import LONGEST_PATH
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
-from bandit_service.http.gathered_writes import GatheredWrites
+from bandit_service.http.coalescing_transport import CoalescingTransport
 
 
 class Recorder:
@@ -25,9 +25,9 @@ class Recorder:
         return self.closed
 
 
-def gathered() -> tuple[Recorder, GatheredWrites]:
+def gathered() -> tuple[Recorder, CoalescingTransport]:
     recorder = Recorder()
-    return recorder, GatheredWrites(cast("asyncio.Transport", recorder), asyncio.get_running_loop())
+    return recorder, CoalescingTransport(cast("asyncio.Transport", recorder), asyncio.get_running_loop())
 
 
 async def test_writes_of_one_turn_are_one() -> None:

@@ -5,7 +5,7 @@ from itertools import count
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bandit_service.serving.entropy import Entropy
+from bandit_service.serving.random_bytes import RandomBytesPool
 
 BLOCK = 16
 
@@ -13,7 +13,7 @@ BLOCK = 16
 @given(st.lists(st.integers(1, BLOCK), max_size=12))
 def test_no_byte_is_handed_out_twice(sizes: list[int]) -> None:
     numbers = count()
-    entropy = Entropy(lambda size: bytes(next(numbers) for _ in range(size)), block=BLOCK)
+    entropy = RandomBytesPool(lambda size: bytes(next(numbers) for _ in range(size)), block=BLOCK)
     taken = [entropy.take(size) for size in sizes]
     assert [len(each) for each in taken] == sizes
     handed_out = list(b"".join(taken))
@@ -27,8 +27,8 @@ def test_the_source_is_asked_for_a_block_at_a_time() -> None:
         asked.append(size)
         return bytes(size)
 
-    entropy = Entropy(source, block=BLOCK)
+    entropy = RandomBytesPool(source, block=BLOCK)
     for _ in range(5):
         entropy.take(4)
     assert asked == [BLOCK, BLOCK]
-    assert Entropy(source, block=BLOCK).name() == "0" * 16
+    assert RandomBytesPool(source, block=BLOCK).name() == "0" * 16

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 
-class GatheredWrites:
+class CoalescingTransport:
     """Stands before a transport, and is one to whoever writes.
 
     An ASGI server writes the head and the body of an answer one after the other, and uvloop sends each at once: two

@@ -1,4 +1,4 @@
-"""The hot endpoints: plain routes with msgspec in and out, documented in the same OpenAPI as everything else."""
+"""The fast endpoints: plain routes with msgspec in and out, documented in the same OpenAPI as everything else."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from bandit_service.metrics import Metrics
 MAX_ITEMS = 1_000
 _encode = msgspec.json.Encoder().encode
 
-type Settled[T] = T | Problem
+type OrProblem[T] = T | Problem
 
 
 class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -43,8 +43,8 @@ class BatchItem(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 @dataclass(frozen=True, slots=True)
-class HotEndpoint:
-    """A hot endpoint's contract, for routing and for OpenAPI. `item` is what a batch holds."""
+class FastEndpoint:
+    """A fast endpoint's contract, for routing and for OpenAPI. `item` is what a batch holds."""
 
     path: str
     tag: str
@@ -61,19 +61,19 @@ class HotEndpoint:
 
 
 @dataclass(slots=True)
-class Hot:
-    """What every hot endpoint shares: who calls, how long it took, and the list of them for OpenAPI."""
+class FastPath:
+    """What every fast endpoint shares: who calls, how long it took, and the list of them for OpenAPI."""
 
     admission: Admission
     metrics: Metrics
-    endpoints: list[HotEndpoint] = field(default_factory=list)
+    endpoints: list[FastEndpoint] = field(default_factory=list)
 
-    def route(self, endpoint: HotEndpoint, handler: Callable[..., Awaitable[msgspec.Struct]]) -> Route:
+    def route(self, endpoint: FastEndpoint, handler: Callable[..., Awaitable[msgspec.Struct]]) -> Route:
         """Return the route of an endpoint that answers one request."""
         return self._route(endpoint, handler)
 
     def batch_route(
-        self, endpoint: HotEndpoint, handler: Callable[[Batch, Principal], Awaitable[list[BatchItem]]]
+        self, endpoint: FastEndpoint, handler: Callable[[Batch, Principal], Awaitable[list[BatchItem]]]
     ) -> Route:
         """Return the route of an endpoint that answers many."""
 
@@ -83,18 +83,18 @@ class Hot:
 
         return self._route(endpoint, answer)
 
-    def _route(self, endpoint: HotEndpoint, handler: Callable[..., Awaitable[Any]]) -> Route:
+    def _route(self, endpoint: FastEndpoint, handler: Callable[..., Awaitable[Any]]) -> Route:
         self.endpoints.append(endpoint)
-        serving = _Serving(endpoint, handler, self.admission, self.metrics)
-        return Route(endpoint.path, serving, methods=["POST"], name=endpoint.path)
+        application = _FastApplication(endpoint, handler, self.admission, self.metrics)
+        return Route(endpoint.path, application, methods=["POST"], name=endpoint.path)
 
 
-class _Serving:
-    """One hot endpoint as a plain ASGI application: a Request and a Response object would cost more than its work."""
+class _FastApplication:
+    """One fast endpoint as a plain ASGI application: a Request and a Response object would cost more than its work."""
 
     def __init__(
         self,
-        endpoint: HotEndpoint,
+        endpoint: FastEndpoint,
         handler: Callable[..., Awaitable[Any]],
         admission: Admission,
         metrics: Metrics,
@@ -172,7 +172,7 @@ def decode_item[T: msgspec.Struct](kind: type[T], raw: Sequence[int]) -> T:
         raise Invalid.field("body", "is nested too deeply") from None
 
 
-async def settle[B, A](begun: Settled[B], finish: Callable[[B], Awaitable[A]]) -> BatchItem:
+async def finish_item[B, A](begun: OrProblem[B], finish: Callable[[B], Awaitable[A]]) -> BatchItem:
     """Return what became of one item of a batch."""
     if isinstance(begun, Problem):
         return _refused(begun)

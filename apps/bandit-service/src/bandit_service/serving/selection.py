@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from bandit_core.assignment import Sampler, rendezvous
-from bandit_service.domain.decision_id import Place
+from bandit_service.domain.decision_id import SlatePosition
 from bandit_service.domain.event import Context, Stratum, Vector
 from bandit_service.domain.experiment import ArmDefinition
 
 
-class DemandError(Exception):
+class SelectionError(Exception):
     """A request that cannot be served as it is; `field` is what to change."""
 
     def __init__(self, field: str, message: str) -> None:
@@ -22,7 +22,7 @@ class DemandError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Demand:
+class SelectionRequest:
     """What a request asks for beyond an arm: in which context, how many arms, of which."""
 
     context: Mapping[str, float | str] | list[float] | None = None
@@ -32,7 +32,7 @@ class Demand:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Selection:
     """An arm for a request, how likely it was, and the stratum it belongs to.
 
     `vector` is what it was drawn from, `segment` the number of the context's segment. A slate has all its positions in
@@ -45,7 +45,7 @@ class Choice:
     vector: Vector = "published"
     segment: int | None = None
     context: Context | None = None
-    slate: tuple[Place, ...] = ()
+    slate: tuple[SlatePosition, ...] = ()
     slate_propensity: float | None = None
 
 

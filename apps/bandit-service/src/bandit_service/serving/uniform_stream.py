@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 
-class Uniforms:
+class UniformStream:
     """A stream of uniform numbers in [0, 1)."""
 
     def __init__(self, rng: np.random.Generator, block: int = 4_096) -> None:
