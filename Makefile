@@ -23,7 +23,7 @@ MEASURED := $(if $(and $(ARGS),$(if $(CI),,1)),,rm -rf .local/coverage; COVERAGE
 PYTEST := $(BIN)/pytest -n auto --durations=20
 
 .DEFAULT_GOAL := help
-.PHONY: help run pipeline test test-fast lint types check verify simulate simulate-coverage bench manifests dashboards wheels lock image-locks setup \
+.PHONY: help run pipeline test test-fast lint types scan audit check verify simulate simulate-coverage bench manifests dashboards wheels lock image-locks setup \
 	clean FORCE
 
 help: ## Show this help
@@ -56,6 +56,14 @@ types: $(READY) ## Check types strictly
 	@MYPYPATH=$(MYPYPATH):grafana:grafana/tests $(BIN)/mypy --no-warn-unreachable grafana
 	@MYPYPATH=$(MYPYPATH) $(BIN)/mypy --no-warn-unreachable docs/studies
 	@MYPYPATH=$(MYPYPATH):k8s/tests $(BIN)/mypy --no-warn-unreachable k8s
+
+# Low severity is left to ruff, which has the same rules and says where one is broken on purpose.
+scan: $(READY) ## Look for weaknesses in the code
+	@$(BIN)/bandit --quiet --recursive --severity-level medium --confidence-level medium $(SOURCES) grafana/dashboards
+
+audit: $(READY) ## Look for known faults of the dependencies that are locked (asks PyPI)
+	@$(foreach lock,$(wildcard requirements/*.txt),$(BIN)/pip-audit --progress-spinner off --disable-pip --require-hashes \
+		--requirement $(lock) &&) true
 
 check: lint types test ## Everything a change has to pass: lint, types, test
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import httpx
+import psycopg
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -111,6 +112,20 @@ def test_an_unreachable_postgres_is_one_line(arguments: list[str], run: Run) -> 
 @pytest.mark.parametrize("arguments", [["serve"], ["keys", "list"]])
 def test_missing_migrations_are_one_line(arguments: list[str], run: Run, empty_postgres_dsn: str) -> None:
     assert "run `bandit-service migrate` first" in refusal(run(*arguments, BANDIT_POSTGRES_DSN=empty_postgres_dsn))
+
+
+@pytest.mark.parametrize("arguments", [["migrate"], ["serve"], ["wait-for-schema"], ["keys", "list"]])
+def test_an_encoding_that_does_not_do_is_one_line(arguments: list[str], run: Run, odd_database: str) -> None:
+    said = refusal(run(*arguments, BANDIT_POSTGRES_DSN=odd_database))
+    assert "and the service needs UTF8" in said
+    with psycopg.connect(odd_database) as connection:
+        tables = connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone()
+    assert tables == (0,)
+
+
+def test_signing_keys_are_rotated_as_operations_says(run: Run) -> None:
+    said = " ".join(run("keys", "signing", "--help").stdout.split())
+    assert "behind the old ones in every process first, then in front" in said
 
 
 def test_missing_settings_are_one_line(run: Run) -> None:

@@ -27,6 +27,7 @@ from bandit_local.servers.local_server import HOST, port_is_free
 from bandit_local.servers.process import ChildProcess
 from bandit_service.addresses import check_postgres_dsn, check_redis_url
 from bandit_service.ledger import migrations
+from bandit_service.ledger.errors import PostgresUnavailableError
 
 CHECK_TIMEOUT = 5
 READY_TIMEOUT = 60.0
@@ -101,7 +102,7 @@ def migrate(dsn: str) -> None:
     """Bring the schema up to date; LocalError says why that is not possible."""
     try:
         migrations.upgrade(dsn)
-    except (psycopg.Error, SQLAlchemyError, CommandError) as error:
+    except (psycopg.Error, SQLAlchemyError, CommandError, PostgresUnavailableError) as error:
         reason = str(error).partition("\n")[0]
         raise LocalError(f"The schema in Postgres cannot be brought up to date: {reason}") from None
 

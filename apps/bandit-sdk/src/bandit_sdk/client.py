@@ -23,6 +23,7 @@ from bandit_sdk.connection import (
 )
 from bandit_sdk.errors import BanditError
 from bandit_sdk.experiments import AsyncExperiments, Experiments
+from bandit_sdk.plain import Id
 from bandit_sdk.processes import PerProcess
 from bandit_sdk.proxies import proxy_of
 from bandit_sdk.requests import Call, NewId, RewardItem, RewardOptions, SelectItem, SelectOptions
@@ -127,7 +128,7 @@ class Client:
         """Ask up to 1,000 times at once; one item that is refused does not touch the others."""
         return self.send(requests.select_batch(items, self._new_id))
 
-    def reward(self, decision: Selection | str | None = None, **options: Unpack[RewardOptions]) -> RewardResult:
+    def reward(self, decision: Selection | Id | None = None, **options: Unpack[RewardOptions]) -> RewardResult:
         """Say what came of a decision: `reward=1.0`, or `outcome="click"` where the experiment has a reward model.
 
         It counts once, however often it is sent. A direct reward names `experiment_id` and `arm` instead of a decision.
@@ -141,7 +142,7 @@ class Client:
         """Send up to 1,000 rewards at once; one item that is refused does not touch the others."""
         return self._answered(requests.reward_batch(items, self._new_id))
 
-    def activate(self, decision: Selection | str | None, *, experiment_id: str | None = None) -> Activation:
+    def activate(self, decision: Selection | Id | None, *, experiment_id: str | None = None) -> Activation:
         """Say that a decision asked for with `defer_activation` was shown."""
         return self._answered(requests.activate(decision, experiment_id))
 
@@ -232,7 +233,7 @@ class AsyncClient:
         """As `Client.select_batch`."""
         return await self.send(requests.select_batch(items, self._new_id))
 
-    async def reward(self, decision: Selection | str | None = None, **options: Unpack[RewardOptions]) -> RewardResult:
+    async def reward(self, decision: Selection | Id | None = None, **options: Unpack[RewardOptions]) -> RewardResult:
         """As `Client.reward`."""
         return await self._answered(requests.reward(decision, options, self._new_id))
 
@@ -240,7 +241,7 @@ class AsyncClient:
         """As `Client.reward_batch`."""
         return await self._answered(requests.reward_batch(items, self._new_id))
 
-    async def activate(self, decision: Selection | str | None, *, experiment_id: str | None = None) -> Activation:
+    async def activate(self, decision: Selection | Id | None, *, experiment_id: str | None = None) -> Activation:
         """As `Client.activate`."""
         return await self._answered(requests.activate(decision, experiment_id))
 

@@ -9,6 +9,7 @@ import httpx
 import msgspec
 
 from bandit_sdk.errors import BanditError, Problem, UnexpectedAnswerError, error_for
+from bandit_sdk.plain import as_text
 from bandit_sdk.results import BatchItem
 
 _NAMES: Final = ("experiment_id", "decision_id")
@@ -69,7 +70,7 @@ def answer_to[T](asked: Mapping[str, Any], parse: Callable[[bytes], T]) -> Calla
         result = parse(content)
         for name in _NAMES:
             sent, named = asked.get(name), getattr(result, name, None)
-            if sent is not None and named is not None and sent != named:
+            if sent is not None and named is not None and as_text(sent) != named:
                 raise UnexpectedAnswerError(f"the answer has another {name} than the request: it is somebody else's")
         return result
 

@@ -58,7 +58,8 @@ def test_an_experiment_from_its_file_to_its_end(ctl: Ctl, created: str) -> None:
     assert created in {each["experiment_id"] for each in ctl.json("experiments", "list", "--status", "running")}
     decision = ctl.json("select", created)
     assert ctl("reward", created, decision["decision_id"], "1").output.startswith("applied")
-    assert ctl("reward", created, decision["decision_id"], "1").output.startswith("duplicate")
+    repeated = ctl("reward", created, decision["decision_id"], "0").output
+    assert repeated.strip() == f"duplicate: arm {decision['arm']}, reward 1 counts"
     shown = ctl("experiments", "show", created).output
     assert "control" in shown
     assert "P(best)" in shown

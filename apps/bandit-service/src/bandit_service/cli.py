@@ -25,6 +25,7 @@ from bandit_service.domain.names import NAMESPACE
 from bandit_service.http import logs
 from bandit_service.ledger import migrations
 from bandit_service.ledger.api_keys import ApiKeysRepository
+from bandit_service.ledger.encoding import WrongEncodingError
 from bandit_service.ledger.errors import PostgresUnavailableError
 from bandit_service.mirror.inspection import never_works
 from bandit_service.operations.commands import app as maintenance
@@ -105,6 +106,8 @@ def migrate(
                 before = migrations.current_revision(dsn)
                 after = migrations.upgrade(dsn)
                 break
+            except WrongEncodingError:
+                raise
             except (psycopg.OperationalError, DBAPIError, PostgresUnavailableError):
                 if time.monotonic() >= deadline:
                     raise
@@ -119,6 +122,8 @@ def wait_for_schema(dsn: Dsn, seconds: Annotated[float, typer.Option(min=0, help
     while True:
         try:
             current, reason = migrations.current_revision(dsn), ""
+        except WrongEncodingError as error:
+            fail(str(error))
         except (psycopg.OperationalError, DBAPIError) as error:
             current, reason = None, first_line(error)
         if is_new_enough(current):
@@ -184,7 +189,10 @@ def revoke(dsn: Dsn, key_id: Annotated[str, typer.Argument(help="As `keys list` 
 
 @keys.command()
 def signing(number: Annotated[int, typer.Option(min=0, max=255, help="Its number; raise it to rotate.")] = 1) -> None:
-    """Print a new key for BANDIT_SIGNING_KEYS; put it in front of the old ones, which stay valid."""
+    """Print a new key for BANDIT_SIGNING_KEYS.
+
+    To rotate, put it behind the old ones in every process first, then in front of them: see docs/operations.md.
+    """
     typer.echo(_new_signing_key(number))
 
 
@@ -196,6 +204,8 @@ def _check_schema(dsn: str) -> None:
     """Refuse to run on an older schema. An unreachable Postgres is no reason: serving goes on without it."""
     try:
         current = migrations.current_revision(dsn)
+    except WrongEncodingError as error:
+        fail(str(error))
     except (psycopg.OperationalError, DBAPIError) as error:
         if _NEVER_WORKS.search(str(error)):
             fail(f"BANDIT_POSTGRES_DSN: {first_line(error)}")

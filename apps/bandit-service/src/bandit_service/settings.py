@@ -42,6 +42,10 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65_535)
     auth_required: bool | None = Field(default=None, description="None: required unless the host is loopback")
 
+    metrics_token: SecretStr | None = Field(
+        default=None, min_length=16, description="What /metrics takes as a bearer token; None: it needs no token"
+    )
+
     host_names: str = Field(
         default="", description="Names besides localhost that requests without a key may call this host, with commas"
     )
@@ -110,11 +114,11 @@ class Settings(BaseSettings):
         """The signing keys by their number, the one that signs first."""
         return parse_signing_keys(self.signing_keys.get_secret_value())
 
-    @field_validator("redis_url", "postgres_dsn", "signing_keys")
+    @field_validator("redis_url", "postgres_dsn", "signing_keys", "metrics_token")
     @classmethod
-    def _strip(cls, secret: SecretStr) -> SecretStr:
+    def _strip(cls, secret: SecretStr | None) -> SecretStr | None:
         """Leave out blanks and line breaks around it: what is read from a file often ends in one."""
-        return SecretStr(secret.get_secret_value().strip())
+        return None if secret is None else SecretStr(secret.get_secret_value().strip())
 
     @field_validator("redis_url")
     @classmethod

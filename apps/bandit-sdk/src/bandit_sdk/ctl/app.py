@@ -72,7 +72,8 @@ def reward(
     if session.as_json:
         session.json(found)
     else:
-        session.console.print(found.status if found.arm is None else f"{found.status}: arm {found.arm}")
+        told = found.status if found.arm is None else f"{found.status}: arm {found.arm}"
+        session.console.print(told if found.reward is None else f"{told}, reward {found.reward:g} counts")
 
 
 @app.command()

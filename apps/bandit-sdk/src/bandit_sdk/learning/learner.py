@@ -29,7 +29,8 @@ from bandit_sdk.processes import PerProcess
 class Observed:
     """What became of an outcome.
 
-    applied: its reward counts. duplicate: its id was observed before. ignored: the reward model does not count it.
+    applied: its reward counts. duplicate: its id was observed before, and this reward changes nothing. ignored: the
+    reward model does not count it. `reward` is the number that counts by this call; None where none does.
     """
 
     status: Literal["applied", "duplicate", "ignored"]
@@ -128,7 +129,7 @@ class Learner:
         ]
         added = await self._store.add(self._config.name, changes)
         return [
-            Observed("duplicate" if not counted else "ignored" if reward is None else "applied", reward)
+            Observed("ignored" if reward is None else "applied", reward) if counted else Observed("duplicate", None)
             for counted, reward in zip(added, rewards, strict=True)
         ]
 

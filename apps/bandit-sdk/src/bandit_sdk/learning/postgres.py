@@ -66,6 +66,9 @@ class PostgresLearningStore:
 
     async def initialize(self) -> None:
         async with self._connection() as connection, connection.transaction():
+            encoding = connection.info.parameter_status("server_encoding")
+            if encoding not in (None, "UTF8"):
+                raise RuntimeError(f"the encoding of the database is {encoding}: use one in UTF8")
             await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
             await connection.execute(_TABLES)
 

@@ -335,7 +335,7 @@ class Allocator:
             self._show(experiment, record, allocation.beliefs)
 
     def _show(self, experiment: Experiment, record: AllocationRecord, beliefs: ArmBeliefs) -> None:
-        means = dict(zip(beliefs.arms, (beliefs.mean * experiment.unit).tolist(), strict=True))
+        means = dict(zip(beliefs.arms, beliefs.mean.tolist(), strict=True))
         self._metrics.believed(experiment.id, record, means)
 
     async def _put_into_force(

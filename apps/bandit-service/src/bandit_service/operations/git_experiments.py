@@ -46,16 +46,27 @@ def definitions(paths: Sequence[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
     for path in paths:
         for file in sorted(path.glob("*.json")) if path.is_dir() else [path]:
             try:
-                definition = json.loads(file.read_bytes())
+                definition = json.loads(file.read_bytes(), object_pairs_hook=_object, parse_constant=_refuse_constant)
             except ValueError as error:
                 raise ValueError(f"{file} is not JSON: {error}") from None
-            if not _names_an_experiment(definition):
+            if not isinstance(definition, dict) or "experiment_id" not in definition:
                 raise ValueError(f"{file} must be an object with an experiment_id, as POST /experiments takes it")
+            if not isinstance(definition["experiment_id"], str):
+                raise ValueError(f"experiment_id in {file} must be text")  # noqa: TRY004
             yield file, definition
 
 
-def _names_an_experiment(definition: object) -> bool:
-    return isinstance(definition, dict) and isinstance(definition.get("experiment_id"), str)
+def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in members:
+        if name in found:
+            raise ValueError(f"the key {name} is there twice")
+        found[name] = value
+    return found
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number")
 
 
 def _address(url: str) -> tuple[SplitResult, str, int | None]:
