@@ -50,8 +50,9 @@ def opened(source: str, campaign: str, policy: str, file: str) -> Iterator[IO[by
 
 def _check_archive(path: Path, source: str) -> None:
     """Refuse a path that is neither a folder nor a zip file. The ending of its name does not matter."""
-    if "://" in source and not path.exists():
-        raise PipelineError(f"{without_secrets(source)} is no folder, zip file or http URL; see BANDIT_OBD_SOURCE.")
+    shown = without_secrets(source)
+    if ("://" in source or shown != source) and not path.exists():
+        raise PipelineError(f"{shown} is no folder, zip file or http URL; see BANDIT_OBD_SOURCE.")
     check_file(path, "BANDIT_OBD_SOURCE")
     if not head(path).startswith(b"PK"):
         raise PipelineError(f"{path} is neither a folder nor a zip file; see BANDIT_OBD_SOURCE.")

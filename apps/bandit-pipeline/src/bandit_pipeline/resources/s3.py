@@ -118,13 +118,17 @@ class Bucket(dg.ConfigurableResource["Bucket"]):
         try:
             client = self._client()
         except (BotoCoreError, ValueError) as error:
-            raise PipelineError(self._why_unusable(error)) from error
+            raise PipelineError(self._why_unusable(error)) from self._cause(error)
         try:
             yield client
         except ClientError as error:
             raise PipelineError(self._why_refused(error, key, client)) from error
         except BotoCoreError as error:
-            raise PipelineError(self._why_unusable(error)) from error
+            raise PipelineError(self._why_unusable(error)) from self._cause(error)
+
+    def _cause(self, error: Exception) -> Exception | None:
+        """Return an error to be shown as the cause, unless its text may hold what the endpoint's URL keeps secret."""
+        return error if without_secrets(self.endpoint) == self.endpoint else None
 
     def _why_unusable(self, error: Exception) -> str:
         """Say what is wrong where S3 was not asked or did not answer, without what the endpoint's URL keeps secret."""
