@@ -134,6 +134,33 @@ def test_missing_settings_are_one_line(run: Run) -> None:
     assert "bandit-service keys signing" in reason
 
 
+def test_a_database_that_is_not_there_is_one_line(run: Run, postgres_dsn: str, redis_url: str) -> None:
+    gone = f"{postgres_dsn}_that_is_not_there"
+    assert "does not exist" in refusal(run("serve", BANDIT_POSTGRES_DSN=gone))
+    elsewhere = f"{redis_url.rpartition('/')[0]}/999999"
+    assert "BANDIT_REDIS_URL: Redis has no database of that number" in refusal(run("serve", BANDIT_REDIS_URL=elsewhere))
+
+
+def test_migrate_waits_as_long_as_it_is_told(run: Run) -> None:
+    began = time.monotonic()
+    refusal(run("migrate", "--patience", "1", BANDIT_POSTGRES_DSN=AWAY))
+    assert time.monotonic() - began >= 1
+
+
+def test_words_of_people_are_shown_as_they_are(run: Run) -> None:
+    name = "the [control] of a [/very] long name of a key, which nobody should cut"
+    run("keys", "create", "--name", name, "--role", "reader")
+    assert name in run("keys", "list").stdout
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_output_in_any_encoding(encoding: str) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    for arguments in (["--help"], ["doctor", "--help"]):
+        done = subprocess.run([*COMMAND, *arguments], env=environment, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
 def test_a_port_that_is_taken_is_one_line(run: Run) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

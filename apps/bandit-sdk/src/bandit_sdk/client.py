@@ -14,10 +14,18 @@ from typing import Any, Self, Unpack
 import httpx
 
 from bandit_sdk import requests
-from bandit_sdk.connection import key_headers, service_url
+from bandit_sdk.connection import (
+    async_transport_to,
+    key_headers,
+    service_url,
+    transport_to,
+    without_secrets,
+)
 from bandit_sdk.errors import BanditError
 from bandit_sdk.experiments import AsyncExperiments, Experiments
 from bandit_sdk.plain import Id
+from bandit_sdk.processes import PerProcess
+from bandit_sdk.proxies import proxy_of
 from bandit_sdk.requests import Call, NewId, RewardItem, RewardOptions, SelectItem, SelectOptions
 from bandit_sdk.results import (
     Activation,
@@ -42,6 +50,12 @@ def _headers(api_key: str | None) -> dict[str, str]:
     return {"Accept": "application/json", **key_headers(api_key)}
 
 
+def _proxy_in_between(url: httpx.URL, transport: object) -> str:
+    """Return the proxy that requests go through, empty without one."""
+    proxy = None if transport is not None else proxy_of(url)
+    return "" if proxy is None else without_secrets(str(proxy.url))
+
+
 def _default(experiment_id: str, arm: str, error: BanditError) -> Selection:
     """Return the caller's own arm in place of an answer, and log why."""
     selection = requests.default_selection(experiment_id, arm, error)
@@ -52,19 +66,23 @@ def _default(experiment_id: str, arm: str, error: BanditError) -> Selection:
 class Client:
     """A client that waits for its answers. It keeps connections open, and threads may share it.
 
+    A process that was forked after the client was made opens connections of its own.
+
     Args:
         url: Where bandit-service is, e.g. "http://127.0.0.1:8000"; a path in front is kept.
         api_key: A reader's key reads, a writer's also selects and rewards, an admin's does everything.
         timeout: Seconds one attempt may wait, for a connection and for each part of the answer.
         retries: How often a request that can be sent again is, and how long that may take in all.
-        transport: Where requests go instead of the network: `bandit_sdk.testing.InMemoryService` in tests.
+        transport: Where requests go instead of the network: `bandit_sdk.testing.InMemoryService` in tests. Forked
+            processes share it.
         clock: Seconds of a clock that never jumps.
         sleep: Waits that many seconds.
         rng: Draws the pauses between attempts.
         new_id: Makes the ids by which the service recognises what is sent again.
 
     Raises:
-        ValueError: `url` is not http or https with a host, or `api_key` cannot be sent in a header.
+        ValueError: `url` is not http or https with a host, `api_key` cannot be sent in a header, or the environment
+            names a proxy or certificates that cannot be used.
 
     Every method raises a BanditError for what is no success: AwayError where asking later may help, RefusedError where
     the request is the reason (see `bandit_sdk.errors`).
@@ -83,8 +101,12 @@ class Client:
         rng: Random | None = None,
         new_id: NewId = new_id,
     ) -> None:
-        self._http = httpx.Client(base_url=service_url(url), headers=_headers(api_key), transport=transport)
-        self._patience = Patience(retries, timeout, clock, rng or SystemRandom())
+        base, headers = service_url(url), _headers(api_key)
+        self._http = PerProcess(
+            lambda: httpx.Client(base_url=base, headers=headers, transport=transport or transport_to(base))
+        )
+        proxy = _proxy_in_between(base, transport)
+        self._patience = Patience(retries, timeout, clock, rng or SystemRandom(), proxy)
         self._sleep = sleep
         self._new_id = new_id
         self.experiments = Experiments(self.send)
@@ -142,7 +164,7 @@ class Client:
 
     def close(self) -> None:
         """Close the connections."""
-        self._http.close()
+        self._http.get().close()
 
     def __enter__(self) -> Self:
         return self
@@ -160,7 +182,7 @@ class Client:
         exchange = Exchange(call, self._patience)
         while True:
             try:
-                response = self._http.request(**exchange.attempt())
+                response = self._http.get().request(**exchange.attempt())
             except httpx.RequestError as error:
                 pause: float | None = exchange.failed(error)
             else:
@@ -186,8 +208,12 @@ class AsyncClient:
         rng: Random | None = None,
         new_id: NewId = new_id,
     ) -> None:
-        self._http = httpx.AsyncClient(base_url=service_url(url), headers=_headers(api_key), transport=transport)
-        self._patience = Patience(retries, timeout, clock, rng or SystemRandom())
+        base, headers = service_url(url), _headers(api_key)
+        self._http = PerProcess(
+            lambda: httpx.AsyncClient(base_url=base, headers=headers, transport=transport or async_transport_to(base))
+        )
+        proxy = _proxy_in_between(base, transport)
+        self._patience = Patience(retries, timeout, clock, rng or SystemRandom(), proxy)
         self._sleep = sleep
         self._new_id = new_id
         self.experiments = AsyncExperiments(self.send)
@@ -237,7 +263,7 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        await self._http.get().aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -255,7 +281,7 @@ class AsyncClient:
         exchange = Exchange(call, self._patience)
         while True:
             try:
-                response = await self._http.request(**exchange.attempt())
+                response = await self._http.get().request(**exchange.attempt())
             except httpx.RequestError as error:
                 pause: float | None = exchange.failed(error)
             else:

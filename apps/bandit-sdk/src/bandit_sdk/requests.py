@@ -12,7 +12,7 @@ from typing import Any, Required, TypedDict
 from urllib.parse import quote
 
 from bandit_sdk.plain import Id, as_text
-from bandit_sdk.responses import batch_decoder, decoder
+from bandit_sdk.responses import answer_to, batch_decoder, decoder
 from bandit_sdk.results import (
     Activation,
     Allocation,
@@ -97,12 +97,12 @@ class RewardItem(RewardOptions, total=False):
 
 def select(experiment_id: str, options: SelectOptions, new_id: NewId) -> Call[Selection]:
     body = _select_body({"experiment_id": experiment_id, **options}, new_id)
-    return Call("POST", "/select", decoder(Selection), body, repeatable=True)
+    return Call("POST", "/select", answer_to(body, decoder(Selection)), body, repeatable=True)
 
 
 def select_batch(items: Sequence[SelectItem], new_id: NewId) -> Call[list[BatchItem[Selection]]]:
     bodies = [_select_body(item, new_id) for item in items]
-    return Call("POST", "/select/batch", batch_decoder(Selection, len(bodies)), {"items": bodies}, repeatable=True)
+    return Call("POST", "/select/batch", batch_decoder(Selection, bodies), {"items": bodies}, repeatable=True)
 
 
 def default_selection(experiment_id: str, arm: str, reason: Exception) -> Selection:
@@ -115,7 +115,8 @@ def reward(decision: Selection | Id | None, options: RewardOptions, new_id: NewI
     """Return the request, or the answer itself where nothing is to be sent."""
     if (not_sent := _not_sent(decision, options)) is not None:
         return not_sent
-    return Call("POST", "/reward", decoder(RewardResult), _reward_body(decision, options, new_id), repeatable=True)
+    body = _reward_body(decision, options, new_id)
+    return Call("POST", "/reward", answer_to(body, decoder(RewardResult)), body, repeatable=True)
 
 
 def reward_batch(
@@ -132,7 +133,7 @@ def reward_batch(
         else:
             answers.append(None)
             bodies.append(_reward_body(decision, options, new_id))
-    parse = batch_decoder(RewardResult, len(bodies))
+    parse = batch_decoder(RewardResult, bodies)
 
     def merged(received: Sequence[BatchItem[RewardResult]]) -> list[BatchItem[RewardResult]]:
         rest = iter(received)
@@ -150,7 +151,7 @@ def activate(decision: Selection | Id | None, experiment_id: str | None) -> Call
     if decision is None:
         return Activation(status="not_sent", experiment_id=experiment_id, reason=_NO_DECISION)
     body = {"decision_id": as_text(decision)} | ({} if experiment_id is None else {"experiment_id": experiment_id})
-    return Call("POST", "/activate", decoder(Activation), body, repeatable=True)
+    return Call("POST", "/activate", answer_to(body, decoder(Activation)), body, repeatable=True)
 
 
 def posterior(experiment_id: str) -> Call[Posterior]:
@@ -202,7 +203,8 @@ def archive_experiment(experiment_id: str, reason: str) -> Call[Experiment]:
 
 
 def _read[T](experiment_id: str, parse: Callable[[bytes], T], view: str = "") -> Call[T]:
-    return Call("GET", _path(experiment_id, view), parse, repeatable=True)
+    checked = answer_to({"experiment_id": experiment_id}, parse)
+    return Call("GET", _path(experiment_id, view), checked, repeatable=True)
 
 
 def _path(experiment_id: str, rest: str = "") -> str:

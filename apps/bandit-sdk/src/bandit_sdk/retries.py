@@ -59,12 +59,16 @@ class Retries:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """What every request of a client shares: its retries, the seconds for one attempt, time and chance."""
+    """What every request of a client shares: its retries, the seconds for one attempt, time and chance.
+
+    `proxy`: what requests go through, for messages; empty without one.
+    """
 
     retries: Retries
     timeout: float
     clock: Callable[[], float]
     rng: Random
+    proxy: str = ""
 
 
 class Exchange[T]:
@@ -98,7 +102,7 @@ class Exchange[T]:
         Raises:
             UnreachableError: there is no next attempt.
         """
-        gone = UnreachableError(_no_answer(error, self._attempt))
+        gone = UnreachableError(_no_answer(error, self._attempt, self._patience.proxy))
         return self._pause(gone, may_repeat=self._call.repeatable or isinstance(error, _NOT_SENT))
 
     def refused(self, response: httpx.Response) -> float | None:
@@ -146,7 +150,8 @@ def _date(text: str) -> datetime | None:
     return date if date.tzinfo is not None else None
 
 
-def _no_answer(error: httpx.RequestError, attempts: int) -> str:
-    tried = f" after {attempts} attempts" if attempts > 1 else ""
+def _no_answer(error: httpx.RequestError, attempts: int, proxy: str) -> str:
+    tried = f" through the proxy {proxy}" if proxy else ""
+    tried += f" after {attempts} attempts" if attempts > 1 else ""
     what = str(error) or "it took too long"
     return f"bandit-service did not answer{tried}: {what} ({type(error).__name__})"

@@ -87,6 +87,7 @@ def create_app(
         redoc_url=None,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
+    app.root_path = settings.root_path
     app.metrics = replica.metrics
     fast_path = FastPath(admission, replica.metrics)
     routes = [

@@ -8,7 +8,7 @@ import re
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -283,3 +283,19 @@ async def test_far_past_the_bound_connections_are_closed_without_a_word(port: in
         assert await clients[-1].rest() == b""
         await clients[MOST].send(SELECT)
         assert_problem(await clients[MOST].rest(), 503)
+
+
+async def test_an_idle_connection_stays_open_as_long_as_it_is_told(serve: Serve, module_settings: Settings) -> None:
+    assert module_settings.keep_alive == 75.0, "longer than balancers keep theirs"
+    for seconds, is_open in ((1.0, False), (60.0, True)):
+        with serve(module_settings.model_copy(update={"keep_alive": seconds})) as url:
+            reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(url).port)
+            writer.write(GET)
+            await reader.readuntil(b"}")
+            with suppress(TimeoutError):
+                assert await asyncio.wait_for(reader.read(), 8.0) == b""
+                assert not is_open
+            writer.write(GET)
+            with suppress(ConnectionError):
+                assert (await reader.read(8) == b"HTTP/1.1") == is_open
+            writer.close()

@@ -27,7 +27,7 @@ _PLAIN: Final = {
 
 
 def read_experiment(file: Path) -> tuple[str, dict[str, Any]]:
-    """Return the id of the experiment in a file, and its other fields.
+    """Return the id of the experiment in a file, and its other fields; - is standard input.
 
     Raises:
         ValueError: the file cannot be read, or holds what JSON does not; it says in one sentence what to do.

@@ -6,10 +6,12 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
 from bandit_sdk.learning.store import ArmCounts, ArmKey, Change, accept, named_observations, summed
+from bandit_sdk.processes import OneProcess, PerProcess
 
 _PATIENCE: Final = 30.0
 _VERSION: Final = 1
@@ -46,14 +48,19 @@ class SqliteLearningStore:
     Each step is a transaction that begins by taking the write lock; while another process holds it, this one waits up
     to 30 seconds. A committed step survives the end of the process; the last ones may be lost when the machine fails.
     A step whose call is cancelled is still done as a whole if it has begun, and not at all otherwise.
+
+    The file is opened with the first step. A process that is forked later is refused every step: the locks of the file
+    are its parent's, and SQLite would take them for its own.
     """
 
     def __init__(self, path: Path | str) -> None:
         self._path = Path(path)
+        self._is_ready = False
         self._open: sqlite3.Connection | None = None
+        self._owner = OneProcess()
         # One thread takes the steps one after the other. A step awaits nothing, so cancelling a call cannot end in the
         # middle of a transaction.
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite-learning-store")
+        self._thread = PerProcess(lambda: ThreadPoolExecutor(1, thread_name_prefix="sqlite-learning-store"))
 
     async def initialize(self) -> None:
         await self._run(self._initialize)
@@ -74,19 +81,20 @@ class SqliteLearningStore:
         await self._run(self._close)
 
     async def _run[T](self, step: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, step)
+        return await asyncio.get_running_loop().run_in_executor(self._thread.get(), step)
 
     def _initialize(self) -> None:
-        if self._open is not None:
+        if self._is_ready:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(self._path, timeout=_PATIENCE, isolation_level=None)
-        try:
+        with closing(self._connected()) as connection:
             _prepare(connection)
-        except BaseException:
-            connection.close()
-            raise
-        self._open = connection
+        self._is_ready = True
+
+    def _connected(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, timeout=_PATIENCE, isolation_level=None)
+        connection.execute("PRAGMA synchronous = NORMAL")
+        return connection
 
     def _add(self, learner: str, changes: Sequence[Change]) -> list[bool]:
         with self._connection as connection:
@@ -118,19 +126,24 @@ class SqliteLearningStore:
 
     def _close(self) -> None:
         if self._open is not None:
+            self._owner.use(str(self._path))
             self._open.close()
             self._open = None
+            self._owner.leave()
+        self._is_ready = False
 
     @property
     def _connection(self) -> sqlite3.Connection:
-        if self._open is None:
+        if not self._is_ready:
             raise RuntimeError("the store is not open: call `await store.initialize()` first")
+        self._owner.use(str(self._path))
+        if self._open is None:
+            self._open = self._connected()
         return self._open
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = NORMAL")
     [(version,)] = connection.execute("PRAGMA user_version")
     if version > _VERSION:
         raise RuntimeError(f"the file was written by a newer version of bandit-sdk (format {version}): use that one")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 from fastapi import APIRouter, Request, Response
@@ -30,12 +31,16 @@ class Readiness(BaseModel):
 def router(metrics: Metrics, readiness: Callable[[], Readiness], metrics_token: str | None) -> APIRouter:
     """Return /health, /ready and /metrics; with a token, /metrics is only for those who send it."""
     routes = APIRouter(tags=["operation"], generate_unique_id_function=lambda route: route.name)
+    # Balancers probe by HEAD too, and get the same status; the server leaves the body out.
+    head = partial(routes.head, include_in_schema=False)
 
+    @head("/health")
     @routes.get("/health", summary="The process answers")
     async def health() -> Health:
         """Liveness: says nothing about Redis or Postgres, so that their outage does not restart pods."""
         return Health()
 
+    @head("/ready")
     @routes.get("/ready", summary="The process can serve", responses={503: {"model": Readiness}})
     async def ready(response: Response) -> Readiness:
         """Readiness: true once definitions and weights can be answered for, from the store or from memory."""
@@ -44,6 +49,7 @@ def router(metrics: Metrics, readiness: Callable[[], Readiness], metrics_token: 
             response.status_code = 503
         return answer
 
+    @head("/metrics")
     @routes.get(
         "/metrics",
         summary="Prometheus metrics",

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, cast
 
+from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
+from redis.retry import Retry as SyncRetry
 
 from bandit_service.mirror.errors import StoreUnavailableError
 from bandit_service.mirror.scripts import script
@@ -35,6 +38,27 @@ class StoreFacts:
     clock_ahead: float | None
     refused_scripts: tuple[str, ...]
     may_ask: bool = True
+
+
+def never_works(url: str) -> str | None:
+    """Ask a store whether it has the database, and its certificate is accepted; return why it never works.
+
+    A store that does not answer may do so later.
+    """
+    client = SyncRedis.from_url(
+        url, socket_timeout=_SECONDS, socket_connect_timeout=_SECONDS, retry=SyncRetry(NoBackoff(), 0)
+    )
+    with client:
+        try:
+            client.ping()
+        except ResponseError as error:
+            return "Redis has no database of that number" if "index" in str(error).lower() else None
+        except (RedisError, OSError) as error:
+            if isinstance(error.__context__, ssl.SSLCertVerificationError):
+                return (
+                    f"the certificate of Redis is not accepted ({error.__context__.verify_message}); see ssl_ca_certs"
+                )
+    return None
 
 
 async def inspect_store(url: str) -> StoreFacts:

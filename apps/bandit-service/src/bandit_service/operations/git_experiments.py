@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 _TIMEOUT = 10.0
 _PAUSE = 0.5
-_PASSING = (429, 503)
+# A key that is not known (401) may be made, or put in the place of an old one, while this waits.
+_PASSING = (401, 429, 503)
+_KEY = re.compile(r"[!-~]*")
 
 
 class RefusedError(Exception):
@@ -65,16 +69,30 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no number")
 
 
+def _address(url: str) -> tuple[SplitResult, str, int | None]:
+    """Return a URL in its parts, with host and port; no message shows it, since a password may be in it.
+
+    Raises:
+        ValueError: it is no URL of a service.
+    """
+    with suppress(ValueError):
+        parts = urlsplit(url.strip())
+        if parts.scheme in ("http", "https") and parts.hostname and parts.hostname.encode("idna"):
+            return parts, parts.hostname, parts.port
+    raise ValueError("BANDIT_SERVICE_URL must be a URL such as http://bandit-service:8000")
+
+
 class ServiceApi:
     """The management endpoints of a service; what may pass is tried again for `patience` seconds."""
 
     def __init__(self, url: str, api_key: str | None, *, patience: float) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"{url!r} is no URL such as http://bandit-service:8000")
+        parts, self._host, self._port = _address(url)
         self._connects = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-        self._host, self._port, self._path = parts.hostname, parts.port, parts.path.rstrip("/")
-        self._headers = {"Content-Type": "application/json"} | ({"X-Api-Key": api_key} if api_key else {})
+        self._path = quote(parts.path.rstrip("/"), safe="/%")
+        key = (api_key or "").strip()
+        if not _KEY.fullmatch(key):
+            raise ValueError("BANDIT_API_KEY must be printable ASCII, without spaces or line breaks")
+        self._headers = {"Content-Type": "application/json"} | ({"X-Api-Key": key} if key else {})
         self._patience = patience
 
     def apply(self, definition: dict[str, Any], reason: str) -> Applied:
