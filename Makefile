@@ -75,12 +75,13 @@ simulate: $(READY) ## Run the schedule of a seed on the simulated stores (SEED=7
 	@PYTHONPATH=apps/bandit-service/tests $(BIN)/python -m simulation --seed $(or $(SEED),0) --count $(or $(COUNT),1) \
 		--workers $(if $(COUNT),$(shell nproc 2>/dev/null || echo 2),1) $(ARGS)
 
-# Of the parts that the simulation is about, by it alone: which lines and branches are never taken.
+# Of the parts that the simulation is about, by it alone: which lines and branches are never taken; and which situations
+# of an abstract model of the protocol are reached.
 simulate-coverage: $(READY) ## Report which branches of ledger, spool, mirror and outcomes the simulation takes (SEED, COUNT: 200)
 	@rm -f .local/coverage/simulation
 	@PYTHONHASHSEED=0 PYTHONPATH=apps/bandit-service/tests $(BIN)/coverage run --branch --source=bandit_service \
 		--data-file=.local/coverage/simulation --rcfile=/dev/null -m simulation \
-		--seed $(or $(SEED),0) --count $(or $(COUNT),200) --whole
+		--seed $(or $(SEED),0) --count $(or $(COUNT),200) --whole --situations
 	@$(BIN)/coverage report --data-file=.local/coverage/simulation --rcfile=/dev/null --show-missing \
 		--include='*/ledger/*,*/spool/*,*/mirror/*,*/domain/outcome.py,*/allocation/settler.py,*/api/decisions/own_ids.py'
 

@@ -304,6 +304,8 @@ class Allocator:
         async with each.publishing:
             if each.is_uncertain:
                 await self._cache.load([experiment.id])
+                # The mirror does not have what was committed without an answer.
+                self._copies.missing([experiment.id])
                 each.is_uncertain = False
             served, totals = self._cache.get(experiment.id), each.totals
             if served is None or totals is None:

@@ -275,7 +275,8 @@ class Recorder:
             del self._under_way[number]
 
     async def _answer(self, asked: Sequence[Asked]) -> None:
-        if self._decides_now:
+        was_sent = self._decides_now
+        if was_sent:
             # What is to be queued, and cannot be, is decided like the rest.
             asked = [each for each in asked if not (each.respond_async and await self._queue(each))]
             if not asked or await self._ask_ledger(asked):
@@ -283,7 +284,7 @@ class Recorder:
         for each in asked:
             if not await self._queue(each):
                 self._let_go(each.batch)
-                each.settle(None)
+                each.give_up(was_sent=was_sent)
 
     @property
     def _decides_now(self) -> bool:
