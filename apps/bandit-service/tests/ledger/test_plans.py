@@ -27,7 +27,7 @@ from bandit_service.ledger.served import ServedRepository
 from bandit_service.ledger.snapshots import SnapshotsRepository
 from bandit_service.ledger.totals import TotalsRepository
 from bandit_service.ledger.traffic import TrafficRepository
-from bandit_service.ledger.weights import WeightsRepository
+from bandit_service.ledger.weights import NewWeights, WeightsRepository
 
 from .decisions import START_MS
 from .history import Present, new_experiments, present_events, write_past
@@ -114,7 +114,8 @@ class Load:
         await totals.read(self.names, dict.fromkeys(self.names, 1_000))
         record, allocation = _weights()
         weights = WeightsRepository(self.pool)
-        await weights.publish(self.present.lease(self.experiments[0]), record, allocation.explanation)
+        new = NewWeights.of(self.present.lease(self.experiments[0]), record, allocation.explanation)
+        await weights.publish([new])
         await ServedRepository(self.pool).changes(time.time() - 10.0)
         await ServedRepository(self.pool).read(self.names)
         await SnapshotsRepository(self.pool).take_due(self.names, 60.0)

@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from itertools import batched
 from typing import Final
 
-from bandit_service.domain.totals import Totals
 from bandit_service.ledger.slots import oldest_in_use
-from bandit_service.ledger.totals import TotalsRepository
+from bandit_service.ledger.totals import Reading, TotalsRepository
 
 # For so long after its last reading an experiment may have rows that are not merged.
 _ACTIVE_SECONDS: Final = 60.0
@@ -27,7 +26,7 @@ class MergedTotals:
         self._read_at: dict[str, float] = {}
         self._floors: dict[str, int] = {}
 
-    async def read(self, experiment_ids: Sequence[str]) -> dict[str, Totals]:
+    async def read(self, experiment_ids: Sequence[str]) -> Reading:
         """Return the totals of experiments, without rows that came late and are merged by the next `merge`."""
         self._read_at |= dict.fromkeys(experiment_ids, self._clock())
         return await self._repository.read(experiment_ids, self._floors)
