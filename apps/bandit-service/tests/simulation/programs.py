@@ -189,7 +189,7 @@ def _lease(draw: st.DrawFn) -> Call:
         leases = ledger.leases[holder]
         match action:
             case "claim":
-                return (await leases.claim(life, most=most)).held
+                return await leases.claim(life, most=most)
             case "take":
                 return await leases.take(experiment.id, life)
             case _:

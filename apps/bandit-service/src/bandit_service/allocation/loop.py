@@ -104,6 +104,9 @@ class Allocator:
         self._touched: set[str] = set()
         self._closing: set[str] = set()
         self._moved: set[str] = set()
+        # Those whose windows close by themselves, and those whose stopping rule concludes them.
+        self._closable: set[str] = set()
+        self._ruled: set[str] = set()
 
     def touched(self, experiment_ids: Iterable[str]) -> None:
         """Note that events of experiments were committed, or that their definition has changed."""
@@ -135,7 +138,7 @@ class Allocator:
                 self._touched.add(name)
                 each.counted = found
         self.touched(await self._repository.unsettled(list(self._watched)))
-        await self._find_due(lambda _: True)
+        await self._find_due(self._watched)
         for name in self._watched:
             served = self._cache.get(name)
             if served is None or served.experiment.status == "archived":
@@ -147,9 +150,9 @@ class Allocator:
 
     async def judge(self) -> None:
         """Conclude experiments whose stopping rule is met, and find windows that end; to be called each second."""
-        await self._find_due(lambda experiment: experiment.missing_reward == "zero")
+        await self._find_due(self._closable)
         now = self._clock()
-        for name in [name for name, each in self._watched.items() if self._may_conclude(name, each, now)]:
+        for name in [name for name in self._ruled if self._may_conclude(name, self._watched[name], now)]:
             await self._guarded(name, self._judge)
 
     async def publish_now(self, experiment_id: str) -> None:
@@ -175,7 +178,7 @@ class Allocator:
 
     def _leave(self, experiment_id: str) -> None:
         self._watched.pop(experiment_id, None)
-        for names in (self._touched, self._closing, self._moved):
+        for names in (self._touched, self._closing, self._moved, self._closable, self._ruled):
             names.discard(experiment_id)
         self._settler.forget(experiment_id)
         self._totals.forget(experiment_id)
@@ -203,10 +206,10 @@ class Allocator:
         self._leases.drop(experiment_id)
         self._leave(experiment_id)
 
-    async def _find_due(self, wanted: Callable[[Experiment], bool]) -> None:
-        """Touch experiments with decisions whose reward window has ended."""
-        served = [found for name in self._watched if (found := self._cache.get(name)) is not None]
-        windows = {each.experiment.id: each.experiment.reward_window for each in served if wanted(each.experiment)}
+    async def _find_due(self, experiment_ids: Iterable[str]) -> None:
+        """Touch those of these experiments that have decisions whose reward window has ended."""
+        served = [found.experiment for name in experiment_ids if (found := self._cache.get(name)) is not None]
+        windows = {experiment.id: experiment.reward_window for experiment in served}
         if windows:
             due = await self._repository.due(windows)
             self._closing.update(due & self._watched.keys())
@@ -266,6 +269,9 @@ class Allocator:
             if each is None or served is None:
                 continue
             self._moved.add(name)
+            rule = served.experiment.stopping
+            _put(self._closable, name, belongs=served.experiment.missing_reward == "zero")
+            _put(self._ruled, name, belongs=rule is not None and rule.auto_conclude)
             if each.totals is None or replace(each.totals, as_of=totals.as_of) != totals:
                 each.totals, each.events = totals, events_in(totals)
                 changed.append((each, served.experiment))
@@ -294,6 +300,8 @@ class Allocator:
                 lost = await self._publisher.publish([self._watched[name] for name in names])
             except PostgresUnavailableError:
                 raise
+            except FencedError as error:
+                log.debug("not_published_together", reason=str(error))
             except Exception:
                 log.exception("not_published_together")
             else:
@@ -335,8 +343,7 @@ class Allocator:
         served = self._cache.get(experiment_id)
         if served is None or each.totals is None or served.experiment.status != "running":
             return False
-        rule = served.experiment.stopping
-        return rule is not None and rule.auto_conclude and each.judged_from != _looked_at(served.experiment, each, now)
+        return each.judged_from != _looked_at(served.experiment, each, now)
 
     async def _judge(self, each: Watched, experiment: Experiment) -> None:
         now = self._clock()
@@ -354,6 +361,10 @@ def _looked_at(experiment: Experiment, each: Watched, now: float) -> tuple[int, 
     """Return what a stopping rule depends on."""
     longest = None if experiment.stopping is None else experiment.stopping.max_duration
     return experiment.revision, each.events, longest is not None and now - experiment.created_at >= longest
+
+
+def _put(names: set[str], name: str, *, belongs: bool) -> None:
+    (names.add if belongs else names.discard)(name)
 
 
 def _has_weights(experiment: Experiment) -> bool:

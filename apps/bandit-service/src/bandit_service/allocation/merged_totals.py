@@ -39,11 +39,11 @@ class MergedTotals:
         """Merge older rows of experiments that were read lately; return those that had any: some may have come late."""
         now = self._clock()
         before = oldest_in_use(round(now * 1_000))
-        active = [name for name, at in self._read_at.items() if now - at < _ACTIVE_SECONDS]
         merged: set[str] = set()
-        for names in batched(active, _MERGED_AT_ONCE):
+        for names in batched(list(self._read_at), _MERGED_AT_ONCE):
             merged |= await self._repository.merge(names, before)
             self._floors |= {name: before for name in names if name in self._read_at}
+        self._read_at = {name: at for name, at in self._read_at.items() if now - at < _ACTIVE_SECONDS}
         return merged
 
     def forget(self, experiment_id: str) -> None:
