@@ -100,9 +100,7 @@ class Load:
 
     async def _look_after(self) -> None:
         leases, producers = LeasesRepository(self.pool, holder="me"), Producers(self.pool)
-        await producers.heartbeat(
-            "me", drained_to_ms=round(time.time() * 1_000), timeline=self.present.timeline, dead_after=5.0
-        )
+        await self._beat()
         await producers.all()
         await producers.have_written(START_MS, self.names[0])
         await leases.claim(5.0)
@@ -120,6 +118,10 @@ class Load:
         await ServedRepository(self.pool).read(self.names)
         await SnapshotsRepository(self.pool).take_due(self.names, 60.0)
 
+    async def _beat(self) -> None:
+        now_ms = round(time.time() * 1_000)
+        await Producers(self.pool).heartbeat("me", drained_to_ms=now_ms, timeline=self.present.timeline, dead_after=5.0)
+
     async def _report(self) -> None:
         await TotalsRepository(self.pool).read(self.names[:1])
         await WeightsRepository(self.pool).explained(self.names[:1])
@@ -128,6 +130,8 @@ class Load:
         await traffic.unit_counts(self.names[0])
         await ExperimentsRepository(self.pool).search(Page(limit=10))
         await ExperimentsRepository(self.pool).changes(self.names[0], limit=10)
+        # Posteriors are those of processes that were heard of in the last seconds.
+        await self._beat()
         async with connected(self.pool) as connection:
             await connection.execute(statement("held_posteriors"))
             await connection.execute(statement("waiting"))
