@@ -219,9 +219,10 @@ class Replica:
         redis: Any = client
         pool: Any = self.pool
         self._clock = AnchoredClock(self._monotonic, now=self._epoch + self._loop.time())
-        streams, subscription = Streams(_NOWHERE, timeout=1.0), Subscription(_NOWHERE, timeout=1.0)
+        sender = self._new_name()
+        streams, subscription = Streams(_NOWHERE, timeout=1.0), Subscription(_NOWHERE, timeout=1.0, own=sender)
         streams._redis = subscription._redis = redis
-        mirror, announcer = Mirror(redis), Announcer(redis)
+        mirror, announcer = Mirror(redis), Announcer(redis, sender)
         self._wire_recording(streams, pool)
         self._wire_learning(mirror, announcer, subscription, pool)
         self._wire_requests(redis, pool)

@@ -184,7 +184,7 @@ class Reports:
         # Who has just sent something to this process finds it counted.
         await self._caught_up(experiment_id, _CATCH_UP_SECONDS)
         try:
-            return (await self._totals.read([experiment_id]))[experiment_id]
+            return (await self._totals.read([experiment_id])).totals[experiment_id]
         except PostgresUnavailableError:
             mirrored = await self._mirrored(self._mirror.beliefs(experiment_id))
             if mirrored is None:
