@@ -13,6 +13,7 @@ import structlog
 from bandit_core.allocation import Allocation
 from bandit_core.policies.base import ArmBeliefs
 from bandit_core.stopping import Verdict
+from bandit_service.allocation.assessment import assess
 from bandit_service.allocation.compute import beliefs_of, compute, judge, posteriors
 from bandit_service.allocation.copies import Copies
 from bandit_service.allocation.leases import Leases
@@ -21,6 +22,7 @@ from bandit_service.allocation.merged_totals import MergedTotals
 from bandit_service.allocation.settler import Settler
 from bandit_service.allocation.watched import Watched, distance, events_in, follow_at, is_worth_publishing, known
 from bandit_service.domain.allocation import AllocationRecord
+from bandit_service.domain.assessment import Assessment
 from bandit_service.domain.experiment import Experiment
 from bandit_service.domain.totals import Totals
 from bandit_service.ledger.errors import PostgresUnavailableError
@@ -277,7 +279,7 @@ class Allocator:
 
     def _has_moved(self, experiment_id: str) -> bool:
         each, served = self._watched.get(experiment_id), self._cache.get(experiment_id)
-        if each is None or served is None or each.totals is None or not _has_weights(served.experiment):
+        if each is None or served is None or each.totals is None or not served.experiment.has_weights:
             return False
         return each.computed_from != known(served.experiment, each.totals) or each.follow_at <= self._clock()
 
@@ -294,7 +296,7 @@ class Allocator:
         return is_first or not _is_early(served, max(each.computed_at, served.published_at), now)
 
     async def _publish_definition(self, each: Watched, experiment: Experiment) -> None:
-        if _has_weights(experiment):
+        if experiment.has_weights:
             if each.totals is None:
                 await self._take(await self._totals.read([experiment.id]), self._clock())
             await self._publish(each, experiment)
@@ -324,8 +326,9 @@ class Allocator:
             is_wanted = is_worth_publishing(experiment, record, last, now)
             is_behind = last is not None and record.beliefs != last.beliefs
             if is_wanted and not _is_early(served, served.published_at, now):
-                record, is_wanted = await self._put_into_force(each, experiment, record, allocation, models), False
-                is_behind = False
+                assessment = assess(experiment, totals, record.weights, now, allocation.beliefs)
+                record = await self._put_into_force(each, experiment, record, allocation, assessment, models)
+                is_wanted = is_behind = False
             elif last is not None:
                 record = msgspec.structs.replace(record, weights=last.weights)
             if not is_wanted:
@@ -344,10 +347,11 @@ class Allocator:
         experiment: Experiment,
         record: AllocationRecord,
         allocation: Allocation,
+        assessment: Assessment,
         models: Models | None,
     ) -> AllocationRecord:
         each.is_uncertain = True
-        record = await self._weights.publish(each.lease, record, allocation.explanation)
+        record = await self._weights.publish(each.lease, record, allocation.explanation, assessment)
         each.is_uncertain = False
         linear = None if models is None else msgspec.structs.replace(models.record, version=record.version)
         self._cache.install(experiment, record, linear)
@@ -357,10 +361,9 @@ class Allocator:
 
     def _may_conclude(self, experiment_id: str, each: Watched, now: float) -> bool:
         served = self._cache.get(experiment_id)
-        if served is None or each.totals is None or served.experiment.status != "running":
+        if served is None or each.totals is None or not served.experiment.concludes_by_rule:
             return False
-        rule = served.experiment.stopping
-        return rule is not None and rule.auto_conclude and each.judged_from != _looked_at(served.experiment, each, now)
+        return each.judged_from != _looked_at(served.experiment, each, now)
 
     async def _judge(self, each: Watched, experiment: Experiment) -> None:
         now = self._clock()
@@ -378,10 +381,6 @@ def _looked_at(experiment: Experiment, each: Watched, now: float) -> tuple[int, 
     """Return what a stopping rule depends on."""
     longest = None if experiment.stopping is None else experiment.stopping.max_duration
     return experiment.revision, each.events, longest is not None and now - experiment.created_at >= longest
-
-
-def _has_weights(experiment: Experiment) -> bool:
-    return experiment.status in ("running", "paused") or experiment.goes_on
 
 
 def _is_up_to_date(experiment: Experiment, totals: Totals, last: AllocationRecord) -> bool:

@@ -10,6 +10,7 @@ import msgspec
 
 from bandit_core.allocation import Explanation
 from bandit_service.domain.allocation import AllocationRecord, decode_allocation, encode_allocation
+from bandit_service.domain.assessment import Assessment, encode_assessment
 from bandit_service.ledger.leases import Lease, lock
 from bandit_service.ledger.pool import Pool, connected, statement
 
@@ -30,7 +31,13 @@ class WeightsRepository:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def publish(self, lease: Lease, record: AllocationRecord, explanation: Explanation) -> AllocationRecord:
+    async def publish(
+        self,
+        lease: Lease,
+        record: AllocationRecord,
+        explanation: Explanation,
+        assessment: Assessment = Assessment(),  # noqa: B008 (frozen)
+    ) -> AllocationRecord:
         """Put weights into force; return them with the version and token they were given.
 
         Raises:
@@ -42,6 +49,7 @@ class WeightsRepository:
             "record": encode_allocation(record).decode(),
             "explanation": _encode(explanation.to_dict()).decode(),
             "summary": explanation.paragraph(),
+            "assessment": encode_assessment(assessment).decode(),
         }
         async with connected(self._pool) as connection:
             await lock(connection, lease)

@@ -73,6 +73,7 @@ class ExperimentReport(BaseModel):
     entropy_status: Literal["ok", "warning", "critical"]
     entropy_trend: Literal["stable", "falling", "recovering", "unknown"]
     window: float = Field(description="Length of the recent window in seconds")
+    dominant_arm: str | None = Field(description="The arm that took nearly all traffic of the window; null: none did")
     likely_cause: str | None
     suggested_action: str | None
     findings: list[str]
@@ -133,6 +134,7 @@ def _assembled(
         entropy_status=found.status,
         entropy_trend=found.trend,
         window=WINDOW,
+        dominant_arm=found.dominant,
         likely_cause=found.likely_cause,
         suggested_action=found.suggested_action,
         findings=list(found.sentences),

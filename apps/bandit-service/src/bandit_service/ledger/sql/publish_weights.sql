@@ -3,7 +3,7 @@
 WITH given AS (
     SELECT
         %(experiment_id)s::text AS experiment_id, clock_timestamp() AS at, %(record)s::jsonb AS record,
-        %(explanation)s::jsonb AS explanation, %(summary)s::text AS summary,
+        %(explanation)s::jsonb AS explanation, %(summary)s::text AS summary, %(assessment)s::jsonb AS assessment,
         greatest(
             coalesce((SELECT version FROM weights WHERE experiment_id = %(experiment_id)s), 0), timeline_base()
         ) + 1 AS version
@@ -16,10 +16,10 @@ WITH given AS (
         record -> 'expected_loss', explanation, summary
     FROM given
 )
-INSERT INTO weights (experiment_id, version, published_at, record, explanation, summary)
-SELECT experiment_id, version, at, record || jsonb_build_object('version', version), explanation, summary
+INSERT INTO weights (experiment_id, version, published_at, record, explanation, summary, assessment)
+SELECT experiment_id, version, at, record || jsonb_build_object('version', version), explanation, summary, assessment
 FROM given
 ON CONFLICT (experiment_id) DO UPDATE SET
     version = excluded.version, published_at = excluded.published_at, record = excluded.record,
-    explanation = excluded.explanation, summary = excluded.summary
+    explanation = excluded.explanation, summary = excluded.summary, assessment = excluded.assessment
 RETURNING version

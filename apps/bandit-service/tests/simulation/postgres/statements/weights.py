@@ -22,11 +22,12 @@ def publish_weights(transaction: Transaction, parameters: _Parameters) -> Steps[
     there = transaction.get(database.weights, name)
     version = max(there.version if there is not None else 0, database.timeline_base()) + 1
     explanation = jsonb.checked(parameters["explanation"])
+    assessment = jsonb.checked(parameters["assessment"])
     record = jsonb.parsed(jsonb.checked(parameters["record"]))
     yield None
     at = database.now_us()
     text = jsonb.written(record | {"version": version})
-    row = WeightsRow(name, version, at, text, explanation, parameters["summary"])
+    row = WeightsRow(name, version, at, text, explanation, parameters["summary"], assessment)
     yield from transaction.upsert(database.weights, name, row, lambda _: row)
     allocation = AllocationRow(
         name,
