@@ -200,6 +200,12 @@ class TestInMemoryService:
             memory.select("homepage", context={"age": 0.5})
         with pytest.raises(NotFoundError, match="does not answer GET"):
             memory.report("homepage")
+        with pytest.raises(NotFoundError, match="does not answer POST"):
+            memory.experiments.snapshot("homepage")
+        with pytest.raises(NotFoundError, match="does not answer POST"):
+            memory.experiments.keep_evaluation("homepage", dataset="obp", digest="x", results=[])
+        with pytest.raises(InvalidError, match="takes less than the real one"):
+            memory.experiments.conclude("homepage", reason="r", by_rule=True)
 
     def test_lists_know_status_and_namespace(self, memory: Client) -> None:
         memory.experiments.create("shop.checkout", arms=["a", "b"])

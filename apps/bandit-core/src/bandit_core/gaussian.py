@@ -129,10 +129,19 @@ class GaussianBeliefs:
         loss: Array = (cdf * (1.0 - others)) @ weights
         return BestArm(unscaled / unscaled.sum(), loss)
 
+    @property
+    def log_norm(self) -> Array:
+        """Natural logarithm (K,) of what (1 + z² / freedom)^(−(freedom + 1) / 2) is multiplied by to be a density.
+
+        z is the distance from `mean` in units of `scale`.
+        """
+        half = self.freedom / 2.0
+        constant: Array = gammaln(half + 0.5) - gammaln(half) - 0.5 * np.log(self.freedom * np.pi) - np.log(self.scale)
+        return constant
+
     def _density(self, z: Array) -> Array:
         freedom = self.freedom[:, None]
-        log_constant = gammaln((freedom + 1.0) / 2.0) - gammaln(freedom / 2.0) - 0.5 * np.log(freedom * np.pi)
-        density: Array = np.exp(log_constant - (freedom + 1.0) / 2.0 * np.log1p(z * z / freedom)) / self.scale[:, None]
+        density: Array = np.exp(self.log_norm[:, None] - (freedom + 1.0) / 2.0 * np.log1p(z * z / freedom))
         return density
 
     def _mesh(self) -> tuple[Array, Array]:

@@ -104,7 +104,9 @@ def create_app(
     app.short_cuts = {route.path: watched(route.app) for route in routes}
     app.include_router(experiment_endpoints.router(replica.experiments, admission))
     app.include_router(
-        allocator_endpoints.router(replica.reports, replica.experiment_reports, replica.lookup, admission)
+        allocator_endpoints.router(
+            replica.reports, replica.experiment_reports, replica.records, replica.lookup, admission
+        )
     )
     token = settings.metrics_token
     app.include_router(

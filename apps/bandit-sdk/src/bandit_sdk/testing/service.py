@@ -28,7 +28,8 @@ class InMemoryService(httpx.BaseTransport, httpx.AsyncBaseTransport):
     reward once. New rewards move the weights with the next decision. It knows experiments (create, get, list, pause,
     resume, conclude, archive), selections of one arm or a slate, eligible arms, rewards, activations, batches,
     posterior and allocation. It checks no API keys. It knows no contexts, segments, Gaussian rewards, sticky
-    assignment, holdouts and stopping rules, and refuses them (422, 404). It is for one thread at a time.
+    assignment, holdouts, stopping rules, snapshots and evaluations, and refuses them (422, 404). It is for one thread
+    at a time.
 
     Args:
         rng: Draws the arms; give a seeded one to repeat a test.

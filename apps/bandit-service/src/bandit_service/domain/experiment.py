@@ -11,7 +11,7 @@ import msgspec
 from bandit_core.contextual import contextual_policy_names
 
 MICRO = 1_000_000
-_CONTEXTUAL = frozenset(contextual_policy_names())
+CONTEXTUAL_POLICIES = frozenset(contextual_policy_names())
 DEFAULT_NAMESPACE = "default"
 
 Status = Literal["running", "paused", "concluded", "archived"]
@@ -155,6 +155,16 @@ class Experiment(Value, frozen=True):
         return self.status == "concluded" and self.conclusion is not None and self.conclusion.outcome == "better_policy"
 
     @property
+    def concludes_by_rule(self) -> bool:
+        """Whether it ends as soon as its stopping rule says so, without anybody's doing."""
+        return self.status == "running" and self.stopping is not None and self.stopping.auto_conclude
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether weights are published for it."""
+        return self.status in ("running", "paused") or self.goes_on
+
+    @property
     def is_gaussian(self) -> bool:
         return self.rewards.distribution == "gaussian"
 
@@ -166,7 +176,7 @@ class Experiment(Value, frozen=True):
     @property
     def is_contextual(self) -> bool:
         """Whether its policy computes a vector for each context."""
-        return self.policy.name in _CONTEXTUAL
+        return self.policy.name in CONTEXTUAL_POLICIES
 
     @property
     def dimension(self) -> int:

@@ -75,6 +75,7 @@ class ExperimentReport(BaseModel):
     window: float = Field(
         ge=0, description="Length of the recent window in seconds: two hours, or as long as the experiment is there"
     )
+    dominant_arm: str | None = Field(description="The arm that took nearly all traffic of the window; null: none did")
     likely_cause: str | None
     suggested_action: str | None
     findings: list[str]
@@ -138,6 +139,7 @@ def _assembled(
         entropy_status=found.status,
         entropy_trend=found.trend,
         window=window,
+        dominant_arm=found.dominant,
         likely_cause=found.likely_cause,
         suggested_action=found.suggested_action,
         findings=list(found.sentences),

@@ -321,6 +321,17 @@ class Conclusion(Because):
     """How to end an experiment."""
 
     winner: ArmId | None = Field(default=None, description="The arm to serve; null: the one of the stopping rule")
+    by_rule: bool = Field(
+        default=False,
+        description="Conclude only if the stopping rule says so now and `auto_conclude` is set. Otherwise, and in an "
+        "experiment that is over, nothing changes. `winner` and `reason` are those of the rule.",
+    )
+
+    @model_validator(mode="after")
+    def _check_winner(self) -> Self:
+        if self.by_rule and self.winner is not None:
+            raise ValueError("with by_rule the stopping rule names the winner")
+        return self
 
 
 class Filter(BaseModel):

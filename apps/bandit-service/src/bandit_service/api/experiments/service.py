@@ -190,13 +190,17 @@ class Experiments:
         return await self._apply("archive", experiment_id, request, principal, transitions.archived)
 
     async def conclude(self, experiment_id: str, request: Conclusion, principal: Principal) -> Experiment:
-        """End an experiment: from then on its winner is served.
+        """End an experiment: from then on its winner is served. `by_rule`: only if its stopping rule ends it now.
 
         Raises:
             Conflict: it is over, the stopping rule names no winner either, or the winner is not served.
         """
         experiment = await self.read(experiment_id)
         verdict = await self._conclusions.verdict(experiment)
+        if request.by_rule:
+            if verdict is None or not verdict.stop or not experiment.concludes_by_rule:
+                return experiment
+            return await self.conclude_by_rule(experiment, verdict)
         winner = request.winner or (verdict.arm if verdict is not None else None)
         now = self._clock()
 
@@ -210,7 +214,7 @@ class Experiments:
 
         return await self._apply("conclude", experiment_id, request, principal, transition)
 
-    async def conclude_by_rule(self, experiment: Experiment, verdict: Verdict) -> None:
+    async def conclude_by_rule(self, experiment: Experiment, verdict: Verdict) -> Experiment:
         """End an experiment because its stopping rule says so, unless it was changed since it was judged."""
         now, why = self._clock(), verdict.sentence()
 
@@ -219,7 +223,7 @@ class Experiments:
                 return current
             return transitions.concluded(current, winner=verdict.arm, verdict=verdict, now=now, who=RULE, why=why)
 
-        await self._write("conclude", experiment.id, transition, Reason(RULE, why, now))
+        return await self._write("conclude", experiment.id, transition, Reason(RULE, why, now))
 
     async def _apply(
         self, action: str, experiment_id: str, request: Because, principal: Principal, transition: Transition
