@@ -106,7 +106,7 @@ class ExperimentReports:
         except PostgresUnavailableError:
             raise Unavailable("Postgres does not answer, and it has the history of decisions", retry_after=1) from None
         norms = _norms(served)
-        window = min(WINDOW, max(0.0, now - experiment.created_at))
+        window = recent_window(experiment.created_at, now)
         found = find(
             [_numbers(arm, selections, norms) for arm in posterior.arms if arm.status == "active"],
             window,
@@ -116,6 +116,11 @@ class ExperimentReports:
         if units is not None and not experiment.is_gaussian:
             holdout = await asyncio.to_thread(_holdout, experiment, posterior, totals, units)
         return _assembled(posterior, found, window, selections, norms, holdout)
+
+
+def recent_window(created_at: float, now: float) -> float:
+    """Return for how many seconds traffic counts as recent: no longer than the experiment is there."""
+    return min(WINDOW, max(0.0, now - created_at))
 
 
 def _assembled(
