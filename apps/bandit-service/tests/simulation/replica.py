@@ -52,7 +52,7 @@ from bandit_service.spool.stream import Streams
 
 from .aside import Aside, shared_metrics
 from .loop import OWNER, Owner, SimulatedLoop
-from .network import NetworkLink
+from .network import NetworkLink, Strike
 from .postgres.pool import SimulatedPool
 from .postgres.server import SimulatedPostgres
 from .redis.client import SimulatedClient
@@ -96,7 +96,7 @@ class Replica:
         self._epoch = around.epoch + clock_ahead
         self._running: list[asyncio.Task[None]] = []
         self._calls: dict[asyncio.Task[Any], asyncio.Future[Any]] = {}
-        self.pool: SimulatedPool = around.postgres.pool(self.to_postgres)
+        self.pool: SimulatedPool = around.postgres.pool(self.to_postgres, client=name)
         self._wire(SimulatedClient(around.redis, self.to_redis, timeout=REDIS_TIMEOUT))
 
     # -- what happens to it
@@ -119,6 +119,10 @@ class Replica:
     def thaw(self) -> None:
         self.owner.is_frozen = False
 
+    def strike(self, messages: int, happen: Callable[[], None]) -> None:
+        """Let something happen to this process in the middle of its work: see `Strike`."""
+        self.to_postgres.strike = self.to_redis.strike = Strike(messages, happen)
+
     async def stop(self) -> None:
         """End in order, as SIGTERM makes a process do, unless it is killed before it has."""
         with suppress(ConnectionRefusedError, ConnectionResetError):
@@ -129,6 +133,10 @@ class Replica:
     @property
     def is_there(self) -> bool:
         return not self.owner.is_dead
+
+    @property
+    def holds_leases(self) -> bool:
+        return bool(self._leases.held)
 
     @property
     def parts_away(self) -> list[str]:
@@ -254,7 +262,7 @@ class Replica:
         clock = self._clock
         linear = LinearModels(LinearOutcomes(pool), clock=clock)
         self.cache = ExperimentCache(mirror, ServedRepository(pool), linear=linear.record, clock=clock)
-        leases = Leases(self._leases_repository, life=DEAD_AFTER)
+        leases = self._leases = Leases(self._leases_repository, life=DEAD_AFTER)
         weights = WeightsRepository(pool)
         allocator = Allocator(
             leases=leases,

@@ -31,6 +31,8 @@ def resources_from(environment: Mapping[str, str]) -> dict[str, dg.ConfigurableR
             name=setting("BANDIT_S3_BUCKET", "bandit"),
             access_key=setting("BANDIT_S3_ACCESS_KEY", ""),
             secret_key=setting("BANDIT_S3_SECRET_KEY", ""),
+            session_token=setting("BANDIT_S3_SESSION_TOKEN", ""),
+            addressing_style=setting("BANDIT_S3_ADDRESSING_STYLE", "path"),
         ),
         "postgres": Postgres(dsn=setting("BANDIT_POSTGRES_DSN", "postgresql://bandit@127.0.0.1:5432/bandit")),
         "service": BanditService(

@@ -24,7 +24,7 @@ type Status = Literal["running", "paused", "concluded", "archived"]
 
 @dataclass(slots=True)
 class Decision:
-    """What was decided, and which of its positions were rewarded.
+    """What was decided, and with which number each of its positions was rewarded.
 
     `joint` is the probability of a whole slate; `waiting` are rewards that count once the decision is activated.
     """
@@ -38,7 +38,7 @@ class Decision:
     is_active: bool
     vector: str = "published"
     joint: float | None = None
-    rewarded: set[int] = field(default_factory=set)
+    rewarded: dict[int, float | None] = field(default_factory=dict)
     waiting: list[float] = field(default_factory=list)
 
 
@@ -66,7 +66,7 @@ class MemoryExperiment:
         self.version = 0
         self.decisions: dict[str, Decision] = {}
         self._requests: dict[str, Decision] = {}
-        self._direct: set[str] = set()
+        self._direct: dict[str, float | None] = {}
         self._allocation: Allocation | None = None
         self._is_stale = True
 
@@ -120,25 +120,25 @@ class MemoryExperiment:
             self.checked(request.arm or "", "arm")
 
     def reward(self, request: Reward, now: float) -> tuple[str, str, float | None]:
-        """Count a reward once; return its status, its arm and its number."""
+        """Count a reward once; return its status, its arm and the number that counts."""
         reward = self._judged(request)
         if request.decision_id is None:
             self._check_open()
             arm = self.checked(request.arm or "", "arm")
             is_new = request.reward_id is None or request.reward_id not in self._direct
-            self._direct.add(request.reward_id or "")
+            counted = reward if request.reward_id is None else self._direct.setdefault(request.reward_id, reward)
         else:
             decision = self._rewardable(request, now)
             arm = decision.arms[request.position]
             is_new = request.position not in decision.rewarded
-            decision.rewarded.add(request.position)
+            counted = decision.rewarded.setdefault(request.position, reward)
             if decision.stratum != "bandit":
-                return ("applied" if is_new else "duplicate"), arm, reward
+                return ("applied" if is_new else "duplicate"), arm, counted
             if is_new and reward is not None and not decision.is_active:
                 decision.waiting.append(reward)
                 return "applied", arm, reward
         if not is_new:
-            return "duplicate", arm, reward
+            return "duplicate", arm, counted
         if reward is None:
             return "ignored", arm, None
         self._learn(arm, reward)

@@ -85,7 +85,10 @@ class Publisher:
     async def _tasks(self, wanted: Sequence[Watched]) -> list[_Task]:
         """Return what is to be computed: nothing, where another process has published it."""
         uncertain = [each for each in wanted if each.is_uncertain]
-        await self._cache.load([each.lease.experiment_id for each in uncertain])
+        names = [each.lease.experiment_id for each in uncertain]
+        await self._cache.load(names)
+        # The mirror does not have what was committed without an answer.
+        self._copies.missing(names)
         for each in uncertain:
             each.is_uncertain = False
         tasks = []

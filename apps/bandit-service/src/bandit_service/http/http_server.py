@@ -38,6 +38,7 @@ class HttpServer(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
+                timeout_keep_alive=settings.keep_alive,  # type: ignore[arg-type]  # seconds of call_later
                 timeout_graceful_shutdown=SHUTDOWN_SECONDS,
             )
         )

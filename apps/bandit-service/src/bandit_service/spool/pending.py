@@ -67,14 +67,15 @@ class Asked:
     def is_own_decision(self) -> bool:
         return any(event.kind == "decision" and event.claim is not None for event in self.batch.events)
 
-    def settle(self, answers: list[Answer] | None) -> None:
-        """Tell the caller what became of its events; None: nothing is promised about them."""
-        if self.answer.done():
-            return
-        if answers is None:
-            self.answer.set_exception(UnrecordedError())
-        else:
+    def settle(self, answers: list[Answer]) -> None:
+        """Tell the caller what became of its events."""
+        if not self.answer.done():
             self.answer.set_result(answers)
+
+    def give_up(self, *, was_sent: bool) -> None:
+        """Tell the caller that nothing is promised about its events."""
+        if not self.answer.done():
+            self.answer.set_exception(UnrecordedError(was_sent=was_sent))
 
 
 class Health:

@@ -281,7 +281,8 @@ class Recorder:
 
     async def _answer(self, asked: Sequence[Asked]) -> None:
         # The ledger cannot tell which event of a key is the first while others still write theirs again.
-        if self.health.ledger and self.others_follow:
+        was_sent = self.health.ledger and self.others_follow
+        if was_sent:
             # What is to be queued, and cannot be, is decided like the rest.
             asked = [each for each in asked if not (each.respond_async and await self._queue(each))]
             if not asked or await self._ask_ledger(asked):
@@ -289,7 +290,7 @@ class Recorder:
         for each in asked:
             if not await self._queue(each):
                 self._let_go(each.batch)
-                each.settle(None)
+                each.give_up(was_sent=was_sent)
 
     async def _ask_ledger(self, asked: Sequence[Asked]) -> bool:
         """Have the ledger decide; return False if it does not answer."""

@@ -39,6 +39,9 @@ def _violations(experiment: Experiment) -> dict[str, str]:
             found["stopping.prob_better"] = "is for rewards between 0 and 1"
         elif experiment.holdout == 0.0:
             found["stopping.prob_better"] = "needs a holdout: it is the holdout that the policy is compared with"
+    loss = None if experiment.stopping is None else experiment.stopping.expected_loss
+    if loss is not None and loss > 1.0 and not experiment.is_gaussian:
+        found["stopping.expected_loss"] = "must be at most 1, as rewards are"
     if (strangers := _strangers(experiment)) is not None:
         found["policy.params"] = f"there is no arm {strangers!r}"
     found |= _contextual(experiment) if experiment.is_contextual else {}

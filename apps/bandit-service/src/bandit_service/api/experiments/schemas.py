@@ -172,7 +172,9 @@ class Stopping(Body):
     min_decisions: Annotated[int, Field(ge=0, le=10**12), WHOLE] = 0
     min_decisions_per_arm: Annotated[int, Field(ge=0, le=10**12), WHOLE] = 100
     prob_best: Annotated[float, Field(gt=0, le=1)] | None = 0.95
-    expected_loss: Annotated[float, Field(gt=0, le=1)] | None = None
+    expected_loss: (
+        Annotated[float, Field(gt=0, le=1e12, description="In what rewards are sent in; at most 1 for shares")] | None
+    ) = None
     prob_better: (
         Annotated[float, Field(gt=0, le=1, description="That the policy earns more than the holdout")] | None
     ) = None

@@ -8,6 +8,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 
 from bandit_service.api.experiments.schemas import Absence, NewArm, NewExperiment
+from bandit_service.compat.banditdb.names import FIRST
 from bandit_service.compat.banditdb.schemas import ALGORITHMS, HOUR, AddArm, CreateCampaign
 from bandit_service.domain.experiment import Experiment
 from bandit_service.domain.problems import Invalid
@@ -17,8 +18,10 @@ REASON: Final = "asked for through /banditdb"
 _POLICIES: Final[Mapping[str, str]] = {algorithm: policy for policy, algorithm in ALGORITHMS.items()}
 
 
-def new_experiment(experiment_id: str, request: CreateCampaign) -> NewExperiment:
+def new_experiment(experiment_id: str, first: str, request: CreateCampaign) -> NewExperiment:
     """Return the experiment that a campaign becomes: a linear policy on the context as it is, without an intercept.
+
+    `first` is the first experiment of that campaign.
 
     Raises:
         Invalid: it asks for what is not supported, or is wrong.
@@ -38,7 +41,7 @@ def new_experiment(experiment_id: str, request: CreateCampaign) -> NewExperiment
         arms=request.arms,
         policy={"name": _POLICIES[wanted], "params": params},
         context={"dimension": request.feature_dim, "intercept": False},
-        metadata=request.metadata or {},
+        metadata=(request.metadata or {}) | ({} if first == experiment_id else {FIRST: first}),
     )
 
 

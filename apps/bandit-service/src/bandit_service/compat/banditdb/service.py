@@ -11,7 +11,7 @@ from bandit_service.api.decisions.schemas import SelectRequest
 from bandit_service.api.decisions.service import Begun, Decisions
 from bandit_service.api.experiments.schemas import Because
 from bandit_service.api.experiments.service import Experiments
-from bandit_service.api.rewards.schemas import RewardRequest
+from bandit_service.api.rewards.schemas import RewardRequest, RewardResponse
 from bandit_service.api.rewards.service import Rewards
 from bandit_service.compat.banditdb import requests, views
 from bandit_service.compat.banditdb.export import Exports
@@ -80,8 +80,8 @@ class BanditDb:
         Raises:
             Invalid: it is wrong, or asks for what is not supported; Forbidden: another namespace; Conflict: it exists.
         """
-        experiment_id = await self._lookup.free_id(request.campaign_id, principal)
-        await self._experiments.create(requests.new_experiment(experiment_id, request), principal)
+        first, experiment_id = await self._lookup.free_id(request.campaign_id, principal)
+        await self._experiments.create(requests.new_experiment(experiment_id, first, request), principal)
 
     async def campaigns(self, principal: Principal) -> list[CampaignSummary]:
         found = await self._lookup.all(principal)
@@ -164,8 +164,10 @@ class BanditDb:
         decided = await self._decisions.finish(predicting.begun)
         return Prediction(campaign_id=predicting.campaign_id, arm_id=decided.arm, interaction_id=decided.decision_id)
 
-    async def reward(self, request: Reward, principal: Principal) -> None:
-        """Count a reward once. One that is there already is no error: a client whose answer was lost sends it again.
+    async def reward(self, request: Reward, principal: Principal) -> RewardResponse:
+        """Count a reward once, and return what became of it.
+
+        One that is there already is no error: a client whose answer was lost sends it again.
 
         Raises:
             NotFound: nobody knows the prediction; Conflict: its campaign is archived; Expired: its window is over;
@@ -178,7 +180,8 @@ class BanditDb:
             raise NotFound("the prediction's campaign was deleted")
         if served.experiment.status == "paused":
             raise _archived(served.experiment.id)
-        await self._rewards.reward(RewardRequest(decision_id=request.interaction_id, reward=request.reward), principal)
+        counted = RewardRequest(decision_id=request.interaction_id, reward=request.reward)
+        return await self._rewards.reward(counted, principal)
 
     async def interact(self, campaign_id: str, request: Interact, principal: Principal) -> str:
         """Learn from a decision that was made elsewhere; return a name for it. Sent again, it counts again."""
