@@ -111,7 +111,7 @@ class Replica:
         sender = uuid.uuid4().hex
         self._subscription = Subscription(redis_url, timeout=timeout, own=sender)
         self._streams = Streams(redis_url, timeout=timeout)
-        self._mirror = Mirror(self._redis)
+        self._mirror = Mirror(self._redis, uuid.uuid4().hex)
         self._announcer = Announcer(self._redis, sender)
         self._producers = Producers(self._pool)
         self.keyring = KeyRing(
@@ -170,7 +170,6 @@ class Replica:
                 announcer=self._announcer,
                 cache=self._cache,
                 weights=weights,
-                new_name=lambda: uuid.uuid4().hex,
                 clock=clock,
             ),
             cache=self._cache,

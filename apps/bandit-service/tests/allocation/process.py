@@ -46,7 +46,7 @@ class Process:
         self.name = name
         self.pool = pool
         self.redis = make_redis(redis_url, timeout=0.5)
-        self.mirror = Mirror(self.redis)
+        self.mirror = Mirror(self.redis, f"{name}-{next(_numbers)}")
         self.announcer = Announcer(self.redis, name)
         self.subscription = Subscription(redis_url, timeout=0.5, own=name)
         repository = LeasesRepository(pool, holder=name)
@@ -67,7 +67,6 @@ class Process:
                 announcer=self.announcer,
                 cache=self.cache,
                 weights=self.weights,
-                new_name=lambda: f"{name}-{next(_numbers)}",
                 clock=clock,
             ),
             cache=self.cache,

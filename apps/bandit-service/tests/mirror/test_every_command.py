@@ -47,7 +47,7 @@ WEIGHTS = AllocationRecord(
 )
 # Methods of the client library that are no commands.
 NO_COMMANDS = {"aclose", "execute", "get_message", "pipeline", "pubsub"}
-SPECIAL = {"delete": "DEL", "execute_command": "EVALSHA", "script_load": "SCRIPT"}
+SPECIAL = {"delete": "DEL", "incr": "INCRBY", "execute_command": "EVALSHA", "script_load": "SCRIPT"}
 
 
 def commands_in(package: str) -> set[str]:
@@ -101,8 +101,8 @@ async def spool(url: str) -> None:
 
 async def mirror(client: Redis, url: str) -> None:
     """Copy everything of an experiment, twice, and read it; hold own ids and API keys."""
-    copies = Mirror(client)
-    assert [await copies.mark("p", "first"), await copies.mark("p", "second")] == [None, "first"]
+    copies = Mirror(client, "p")
+    assert await copies.has_kept_all()
     for anew in (False, True):
         await copies.define([EXPERIMENT], anew=anew)
         await copies.publish([(1, Publish(ID, WEIGHTS, b"{}"))])

@@ -151,12 +151,28 @@ async def test_what_another_version_of_the_service_wrote_is_as_good_as_missing(
     assert await mirror.beliefs(ID) is None
 
 
-async def test_a_mark_tells_of_lost_data_and_of_an_earlier_state(mirror: Mirror, redis_client: Redis) -> None:
-    assert [await mirror.mark("p", mark) for mark in ("one", "two")] == [None, "one"]
-    assert await mirror.mark("q", "its own") is None
-    earlier = await redis_client.get(f"{MARK}:p")
-    assert await mirror.mark("p", "three") == "two"
-    await redis_client.set(f"{MARK}:p", earlier or b"")
-    assert await mirror.mark("p", "four") == "two"
+async def test_a_writer_notices_lost_data(redis_client: Redis) -> None:
+    first, other = Mirror(redis_client, "first"), Mirror(redis_client, "other")
+    assert [await first.has_kept_all(), await first.has_kept_all(), await other.has_kept_all()] == [True] * 3
     await redis_client.flushall()
-    assert await mirror.mark("p", "five") is None
+    assert [await first.has_kept_all(), await first.has_kept_all()] == [False, True]
+
+
+async def test_a_writer_notices_an_earlier_state(redis_client: Redis) -> None:
+    """Also one of a moment ago: what is written since the last look is counted too."""
+    writer = Mirror(redis_client, "first")
+    await writer.has_kept_all()
+    earlier = await redis_client.get(f"{MARK}:first")
+    await writer.totals([(1, experiment(), Totals(as_of=1.0))])
+    await redis_client.set(f"{MARK}:first", earlier or b"")
+    assert [await writer.has_kept_all(), await writer.has_kept_all()] == [False, True]
+
+
+async def test_a_write_after_a_failover_hides_nothing(redis_client: Redis) -> None:
+    writer = Mirror(redis_client, "first")
+    for number in range(1, 4):
+        await writer.totals([(1, experiment(), Totals(as_of=number))])
+    await redis_client.set(f"{MARK}:first", 1)
+    for number in range(4, 7):
+        await writer.totals([(1, experiment(), Totals(as_of=number))])
+    assert [await writer.has_kept_all(), await writer.has_kept_all()] == [False, True]

@@ -222,7 +222,7 @@ class Replica:
         sender = self._new_name()
         streams, subscription = Streams(_NOWHERE, timeout=1.0), Subscription(_NOWHERE, timeout=1.0, own=sender)
         streams._redis = subscription._redis = redis
-        mirror, announcer = Mirror(redis), Announcer(redis, sender)
+        mirror, announcer = Mirror(redis, self._new_name()), Announcer(redis, sender)
         self._wire_recording(streams, pool)
         self._wire_learning(mirror, announcer, subscription, pool)
         self._wire_requests(redis, pool)
@@ -276,7 +276,6 @@ class Replica:
                 announcer=announcer,
                 cache=self.cache,
                 weights=weights,
-                new_name=self._new_name,
                 clock=clock,
             ),
             cache=self.cache,

@@ -18,7 +18,7 @@ from bandit_service.serving.experiment_cache import ExperimentCache
 
 # So many at once do not keep the process from its requests for long.
 _AT_ONCE: Final = 50
-_MARK_EVERY: Final = 1.0
+_CHECK_EVERY: Final = 1.0
 _AWAY: Final = (StoreUnavailableError, StoreFullError)
 _encode: Final = msgspec.json.Encoder().encode
 log = structlog.get_logger(__name__)
@@ -32,7 +32,6 @@ class Copies:
         announcer: Tells other processes of them.
         cache: Has the definitions and the weights in force.
         weights: Has their explanations.
-        new_name: Returns a name that was never used.
         clock: The time in seconds.
     """
 
@@ -43,18 +42,15 @@ class Copies:
         announcer: Announcer,
         cache: ExperimentCache,
         weights: WeightsRepository,
-        new_name: Callable[[], str],
         clock: Callable[[], float],
     ) -> None:
         self._mirror = mirror
         self._announcer = announcer
         self._cache = cache
         self._weights = weights
-        self._new_name = new_name
-        self._name = new_name()
         self._clock = clock
-        self._mark: str | None = None
-        self._looked_at = float("-inf")
+        self._is_reached = False
+        self._checked_at = float("-inf")
         self._missing: set[str] = set()
         # Definitions that the mirror has.
         self._defined: dict[str, Experiment] = {}
@@ -62,7 +58,7 @@ class Copies:
     @property
     def has_work(self) -> bool:
         """Whether something was put off, and may be written by now."""
-        return self._mark is not None and bool(self._missing)
+        return self._is_reached and bool(self._missing)
 
     def missing(self, experiment_ids: Iterable[str]) -> None:
         """Note that everything of experiments has to be written."""
@@ -70,7 +66,7 @@ class Copies:
 
     async def totals(self, changed: Sequence[tuple[Watched, Experiment]]) -> None:
         """Copy totals that have changed; of experiments that are missing they are written with everything else."""
-        if self._mark is None:
+        if not self._is_reached:
             self.missing(experiment.id for _, experiment in changed)
             return
         writes = [
@@ -86,7 +82,7 @@ class Copies:
     async def weights(self, published: Sequence[Publish]) -> None:
         """Copy weights that were just published, and their definitions if those are new; tell other processes."""
         names = [each.experiment_id for each in published]
-        if self._mark is None:
+        if not self._is_reached:
             self.missing(names)
             return
         served = [found.experiment for name in names if (found := self._cache.get(name)) is not None]
@@ -114,25 +110,23 @@ class Copies:
             PostgresUnavailableError: explanations cannot be read; to be tried again.
         """
         try:
-            await self._look(watched)
-            if self._mark is not None and self._missing:
+            await self._check(watched)
+            if self._is_reached and self._missing:
                 self._missing.intersection_update(watched)
                 names = [name for name in self._missing if watched[name].totals is not None]
                 await self._write(watched, names[:_AT_ONCE])
         except _AWAY as error:
             self._put_off(error, ())
 
-    async def _look(self, watched: Iterable[str]) -> None:
+    async def _check(self, watched: Iterable[str]) -> None:
         """See each second whether the mirror still is as it was left."""
         now = self._clock()
-        if 0 <= now - self._looked_at < _MARK_EVERY:
+        if 0 <= now - self._checked_at < _CHECK_EVERY:
             return
-        self._looked_at = now
-        mark = self._new_name()
-        before = await self._mirror.mark(self._name, mark)
-        if self._mark is None or before != self._mark:
+        self._checked_at = now
+        if not await self._mirror.has_kept_all() or not self._is_reached:
             self.missing(watched)
-        self._mark = mark
+        self._is_reached = True
 
     async def _write(self, watched: Mapping[str, Watched], names: Sequence[str]) -> None:
         if not names:
@@ -172,7 +166,7 @@ class Copies:
 
     def _put_off(self, error: Exception, experiment_ids: Iterable[str]) -> None:
         """Write everything again once the mirror is back: it may come back with less than it had."""
-        if self._mark is not None:
+        if self._is_reached:
             log.warning("mirror_away", reason=type(error).__name__)
-        self._mark = None
+        self._is_reached = False
         self.missing(experiment_ids)

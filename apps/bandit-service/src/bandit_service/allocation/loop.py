@@ -169,9 +169,9 @@ class Allocator:
             self._leave(name)
         gained = [name for name in held if name not in self._watched]
         # The former holder may have published what this process has not heard of.
-        await self._cache.load(gained)
+        versions = await self._cache.load(gained)
         for name in gained:
-            self._watched.setdefault(name, Watched(held[name]))
+            self._watched.setdefault(name, Watched(held[name], stored_version=versions.get(name, 0)))
         self._touched.update(gained)
         self._copies.missing(gained)
         self._held = held

@@ -33,6 +33,7 @@ class _Task(NamedTuple):
     each: Watched
     served: ServedExperiment
     totals: Totals
+    last: AllocationRecord | None
     models: Models | None
 
 
@@ -89,11 +90,12 @@ class Publisher:
         """Return what is to be computed: nothing, where another process has published it."""
         uncertain = [each for each in wanted if each.is_uncertain]
         names = [each.lease.experiment_id for each in uncertain]
-        await self._cache.load(names)
+        versions = await self._cache.load(names)
         # The mirror does not have what was committed without an answer.
         self._copies.missing(names)
         for each in uncertain:
             each.is_uncertain = False
+            each.stored_version = versions.get(each.lease.experiment_id, 0)
         tasks = []
         for each in wanted:
             served, totals = self._cache.get(each.lease.experiment_id), each.totals
@@ -101,6 +103,9 @@ class Publisher:
                 continue
             each.tried_at = self._clock()
             experiment, last = served.experiment, served.allocation
+            if last is not None and last.version != each.stored_version:
+                # Postgres has lost these weights in a failover, and the mirror has not.
+                last = None
             if each.computed_from is None and last is not None and _is_up_to_date(experiment, totals, last):
                 each.computed_from, each.computed_at = known(experiment, totals), self._clock()
                 self._show(each, experiment, last, beliefs_of(experiment, posteriors(experiment, totals)))
@@ -108,7 +113,7 @@ class Publisher:
             models = await self._linear.models(each.lease, experiment) if experiment.is_contextual else None
             # Without models the published ones stay in force until Postgres is back.
             if models is not None or not experiment.is_contextual:
-                tasks.append(_Task(each, served, totals, models))
+                tasks.append(_Task(each, served, totals, last, models))
         return tasks
 
     async def _computed(self, tasks: Sequence[_Task]) -> list[_Computed]:
@@ -123,7 +128,7 @@ class Publisher:
     def _is_wanted(self, computed: _Computed, now: float) -> bool:
         """Whether weights are to be put into force now; what is in force instead is shown, and noted."""
         task, record = computed.task, computed.record
-        experiment, last = task.served.experiment, task.served.allocation
+        experiment, last = task.served.experiment, task.last
         is_worth_it = is_worth_publishing(experiment, record, last, now)
         if is_worth_it and not is_early(task.served, task.served.published_at, now):
             return True
@@ -157,6 +162,7 @@ class Publisher:
             linear = None if models is None else msgspec.structs.replace(models.record, version=record.version)
             self._cache.install(experiment, record, linear)
             published[experiment.id] = Publish(experiment.id, record, given.explanation, linear)
+            each.stored_version = record.version
             each.computed_from, each.follow_at = known(experiment, task.totals), float("inf")
             self._show(each, experiment, record, allocation.beliefs)
         return published
@@ -168,7 +174,7 @@ class Publisher:
 
 
 def _compute(task: _Task, now: float) -> _Computed:
-    experiment, last = task.served.experiment, task.served.allocation
+    experiment, last = task.served.experiment, task.last
     record, allocation = compute(experiment, task.totals, last, now, task.models)
     assessment = assess(experiment, task.totals, record.weights, now, allocation.beliefs)
     return _Computed(task, record, allocation, assessment)

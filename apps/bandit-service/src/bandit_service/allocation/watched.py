@@ -26,6 +26,7 @@ class Watched:
     """An experiment whose lease is held. Times are those of the allocator's clock.
 
     Attributes:
+        stored_version: The version of the weights in Postgres. A failover may have lost the one that Redis has.
         totals: What was last read.
         counted: How many decisions and rewards the last look found.
         computed_from: The revision, and how many rewards the last computation knew of.
@@ -40,6 +41,7 @@ class Watched:
     """
 
     lease: Lease
+    stored_version: int = 0
     totals: Totals | None = None
     counted: tuple[int, int] | None = None
     computed_from: tuple[int, int] | None = None

@@ -21,7 +21,7 @@ from bandit_service.mirror.scripts import script
 
 # So many at once do not keep the process from its requests for long.
 _PAGE: Final = 100
-_MARK_KEPT: Final = 3_600
+_COUNT_KEPT: Final = 3_600
 _encode_definition = msgspec.json.Encoder().encode
 _decode_definition = msgspec.json.Decoder(Experiment).decode
 
@@ -59,8 +59,12 @@ class _Write:
 class Mirror:
     """The copies. Every method may raise StoreUnavailableError, those that write StoreFullError too."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, writer: str = "") -> None:
+        """`writer` is a name that was never used: under it every write is counted, so that lost ones show."""
         self._redis = redis
+        self._count_key = f"{MARK}:{writer}" if writer else ""
+        self._count = 0
+        self._lost = False
 
     async def define(self, experiments: Sequence[Experiment], *, anew: bool = False) -> None:
         """Copy definitions that are not older than what is there; arms that are new get their prior.
@@ -141,18 +145,25 @@ class Mirror:
         with translated():
             return sorted(name.decode() for name in await cast("Any", self._redis.smembers(EXPERIMENTS)))
 
-    async def mark(self, name: str, mark: str) -> str | None:
-        """Leave a mark under a process's name; return the one that stood there, None without one.
+    async def has_kept_all(self) -> bool:
+        """Say whether the store still has everything that this writer has written since the last call.
 
-        A store that has lost its data, or has gone back to an earlier state, does not have the last one.
+        A store that has lost its data, or has gone back to an earlier state, has counted fewer writes.
         """
-        key = f"{MARK}:{name}"
+        known = self._count
         with translated():
             async with self._redis.pipeline(transaction=False) as pipe:
-                pipe.get(key)
-                pipe.set(key, mark, ex=_MARK_KEPT)
-                before, _ = await pipe.execute()
-        return None if before is None else cast("bytes", before).decode()
+                pipe.incr(self._count_key)
+                pipe.expire(self._count_key, _COUNT_KEPT)
+                count, _ = await pipe.execute()
+        self._counted(known, count)
+        kept, self._lost = not self._lost, False
+        return kept
+
+    def _counted(self, known: int, count: int) -> None:
+        """Note a count that was asked for when `known` writes had been counted."""
+        self._lost = self._lost or count <= known
+        self._count = count if self._lost else max(self._count, count)
 
     async def _write(self, writes: Sequence[_Write]) -> None:
         for page in batched(writes, _PAGE):
@@ -165,14 +176,18 @@ class Mirror:
                     await self._evaluate(page)
 
     async def _evaluate(self, writes: Sequence[_Write]) -> None:
-        sha = script("write").sha
+        sha, known = script("write").sha, self._count
         async with self._redis.pipeline(transaction=False) as pipe:
+            if self._count_key:
+                pipe.incr(self._count_key)
             for each in writes:
                 keys = [ExperimentKeys(each.experiment_id).written, *each.values]
                 pipe.execute_command(
                     "EVALSHA", sha, len(keys), *keys, each.field, each.token, each.number, *each.values.values()
                 )
-            await pipe.execute()
+            answers = await pipe.execute()
+        if self._count_key:
+            self._counted(known, answers[0])
 
 
 def _definition(experiment: Experiment) -> _Write:

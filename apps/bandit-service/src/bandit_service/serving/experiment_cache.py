@@ -134,16 +134,22 @@ class ExperimentCache:
         with suppress(PostgresUnavailableError):
             await self.load(doubtful)
 
-    async def load(self, experiment_ids: Sequence[str]) -> None:
+    async def load(self, experiment_ids: Sequence[str]) -> dict[str, int]:
         """Load experiments from Postgres: what it has holds, although something newer was in memory before.
+
+        Returns the version of the weights in Postgres by experiment, 0 where it has none.
 
         Raises:
             PostgresUnavailableError: it is away.
         """
+        versions: dict[str, int] = {}
         for first in range(0, len(experiment_ids), _PAGE):
             page = experiment_ids[first : first + _PAGE]
             before = {name: self._experiments.get(name) for name in page}
-            await self._take(await self._served.read(page), before)
+            stored = await self._served.read(page)
+            versions |= {each.experiment.id: each.allocation.version if each.allocation else 0 for each in stored}
+            await self._take(stored, before)
+        return versions
 
     async def sweep(self) -> list[str]:
         """Find in Postgres what has changed since the last sweep, and load it; return which experiments that were.

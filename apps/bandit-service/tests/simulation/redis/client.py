@@ -16,7 +16,7 @@ from .server import Command, Replies, SimulatedRedis
 
 _COMMANDS: Final = frozenset(
     {
-        *("set", "get", "mget", "delete", "exists", "renamenx", "expire"),
+        *("set", "get", "mget", "delete", "exists", "renamenx", "expire", "incr"),
         *("sadd", "srem", "smembers", "hset", "hget", "hdel", "hgetall"),
         *("xadd", "xtrim", "xrange", "publish", "ping", "script_load", "execute_command"),
     }

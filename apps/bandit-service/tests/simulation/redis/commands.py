@@ -86,6 +86,14 @@ class Commands:
         self.data.expires[name] = self._clock() + seconds
         return True
 
+    def incr(self, key: Argument) -> int:
+        try:
+            count = int(self.get(key) or 0) + 1
+        except ValueError:
+            raise ResponseError("value is not an integer or out of range") from None
+        self.data.values[raw(key)] = str(count).encode()
+        return count
+
     # -- sets and hashes
 
     def sadd(self, key: Argument, *members: Argument) -> int:
