@@ -257,6 +257,7 @@ class Keeper:
         self._clock.observe(registered.now_ms, asked, self._clock.local())
         self._beaten_at = self._monotonic()
         self.name = name
+        self._recorder.promises_from_ms = registered.now_ms
         self._place = registered.slot
         self._on_slot(slot_at(self._place, registered.now_ms))
         self._on_named(name)

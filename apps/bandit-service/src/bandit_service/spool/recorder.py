@@ -62,18 +62,17 @@ class Recorder:
         self._limits = limits
         self._recording = Gathering[tuple[tuple[Event, ...], asyncio.Future[bool]]](MOST_ROWS, longest=_APPEND_SECONDS)
         self._asking = Gathering[Asked](_MOST_ASKED, longest=_STATEMENT_SECONDS)
-        # What the ledger does not have; a new stream begins with it.
-        self.backlog = Backlog()
+        self.backlog = Backlog()  # what the ledger does not have; a new stream begins with it
         self._pending_wake = asyncio.Event()
         self._hurry = asyncio.Event()
         self._under_way: dict[int, int] = {}
         self._waiting = 0
-        # What waits would take in memory if nothing of it were packed.
-        self._size = 0
+        self._size = 0  # in memory, if nothing that waits were packed
         self._closing = False
         self.stream: Stream | None = None
         self.others_follow = False
         self.spool_was_lost = False
+        self.promises_from_ms = 0  # when the process was last registered: nothing closes ahead of what came since
         self.health = Health()
         self.dropped = 0
 
@@ -110,8 +109,7 @@ class Recorder:
     async def first(self, event: Event) -> Duplicate | None:
         """Return the event that has the key of this one, as what this one would be; None if there is none.
 
-        Raises:
-            UnrecordedError: the ledger does not answer.
+        Raises UnrecordedError if the ledger does not answer.
         """
         try:
             return await self.writing.first(event)
@@ -142,16 +140,12 @@ class Recorder:
 
     def oldest_ms(self) -> int | None:
         """Return when the oldest event was received that the ledger may not have yet."""
-        waiting = [
-            *(event.event_ms for events, _ in self._recording for event in events[:1]),
-            *(asked.batch.events[0].event_ms for asked in self._asking),
-            *self.backlog.oldest_ms(),
-            *self._under_way.values(),
-        ]
+        taken_in = (*(events for events, _ in self._recording), *(asked.batch.events for asked in self._asking))
+        waiting = (*(events[0].event_ms for events in taken_in), *self.backlog.oldest_ms(), *self._under_way.values())
         return min(waiting, default=None)
 
     def lose_stream(self) -> None:
-        """Go on without the stream, of which nothing is left; whoever keeps this process registered begins another."""
+        """Go on without the stream, of which nothing is left; who keeps the process registered begins another."""
         self.stream, self.spool_was_lost = None, True
 
     async def is_store_whole(self) -> bool:
@@ -228,18 +222,17 @@ class Recorder:
 
     async def _append(self, batch: Batch) -> str | None:
         """Append a batch to the process's stream; None if the store does not take it."""
-        # It may be lost, and another one begun, while this waits.
-        stream = self.stream
+        stream = self.stream  # it may be lost, and another one begun, while this waits
         if stream is None or self.health.spool_is_away.is_set():
             return None
         try:
             try:
-                return await stream.append(batch)
+                entry = await stream.append(batch)
             except SpoolUnavailableError:
                 # One slow answer is no outage, and without the ledger nobody else takes the events.
                 if self.health.ledger:
                     raise
-                return await stream.append(batch)
+                entry = await stream.append(batch)
         except StreamLostError:
             self.lose_stream()
         except SpoolUnavailableError as error:
@@ -249,6 +242,9 @@ class Recorder:
         except Exception:
             # Whatever it is: the callers must not wait for ever, nor other events for these.
             log.exception("appending_failed")
+        else:
+            # One that was begun meanwhile may belong to a process that counts as ended: it promises nothing.
+            return entry if self.stream is stream else None
         return None
 
     async def _ask_turn(self) -> None:
@@ -325,8 +321,11 @@ class Recorder:
 
     async def _queue(self, asked: Asked) -> bool:
         """Write events down in the spool, to be decided when the ledger is back; return whether that was done."""
+        # While this process counted as ended, a window may have been closed.
+        if not asked.may_wait or asked.batch.events[0].event_ms < self.promises_from_ms:
+            return False
         # A claim on an own id in the store is enough while the ledger is away, if the store has lost no other claims.
-        if not asked.may_wait or (asked.is_own_decision and (self.health.beats or not await self.is_store_whole())):
+        if asked.is_own_decision and (self.health.beats or not await self.is_store_whole()):
             return False
         entry = await self._append(asked.batch)
         if entry is None:
