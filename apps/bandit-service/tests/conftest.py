@@ -360,6 +360,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Serve:
             "BANDIT_REDIS_TIMEOUT": str(settings.redis_timeout),
             "BANDIT_POSTGRES_TIMEOUT": str(settings.postgres_timeout),
             "BANDIT_AUTH_REQUIRED": str(settings.authenticates),
+            "BANDIT_KEEP_ALIVE": str(settings.keep_alive),
             "BANDIT_EXPORT_DIR": str(settings.export_dir),
             "BANDIT_CLIENT_TIMEOUT": str(settings.client_timeout),
             "BANDIT_MAX_CONNECTIONS": str(settings.max_connections),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any, Final
@@ -33,7 +34,7 @@ def read_experiment(file: Path) -> tuple[str, dict[str, Any]]:
         ValueError: the file cannot be read, or holds what JSON does not; it says in one sentence what to do.
     """
     try:
-        document = _Loader(file.read_bytes()).get_single_data()
+        document = _Loader(_content(file)).get_single_data()
         json.dumps(document)
     except yaml.YAMLError as error:
         raise ValueError(f"{file} cannot be read: {_in_one_line(error)}") from None
@@ -50,6 +51,10 @@ def read_experiment(file: Path) -> tuple[str, dict[str, Any]]:
         hint = ": put it in quotes" if isinstance(name, int | float) else ""
         raise ValueError(f"experiment_id in {file} must be text{hint}")  # noqa: TRY004
     return name, document
+
+
+def _content(file: Path) -> bytes:
+    return sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
 
 
 class _Loader(yaml.SafeLoader):

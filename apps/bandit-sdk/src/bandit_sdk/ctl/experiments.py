@@ -24,15 +24,7 @@ Reason = Annotated[str, typer.Option("--reason", help="Why; it is recorded")]
 def create(
     context: typer.Context,
     file: Annotated[
-        Path,
-        typer.Option(
-            "--file",
-            "-f",
-            exists=True,
-            dir_okay=False,
-            allow_dash=True,
-            help="YAML, as POST /experiments takes it; - reads standard input",
-        ),
+        Path, typer.Option("--file", "-f", help="YAML, as POST /experiments takes it; - reads standard input")
     ],
 ) -> None:
     """Create an experiment from a file."""
