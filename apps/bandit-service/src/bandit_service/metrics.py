@@ -8,7 +8,7 @@ from itertools import islice
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
-from bandit_service.domain.allocation import AllocationRecord
+from bandit_core.rules.allocation_record import AllocationRecord
 
 ARMS_PER_EXPERIMENT = 20
 # Names here are plain, so the older format, which every Prometheus reads, says everything.

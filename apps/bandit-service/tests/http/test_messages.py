@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from bandit_service.api.decisions.schemas import SelectRequest
-from bandit_service.api.rewards.schemas import RewardRequest
-from bandit_service.domain.problems import Invalid
-from bandit_service.http.fast_path import decode_item
+from bandit_core.rules.decoding import decode_item
+from bandit_core.rules.problems import Invalid
+from bandit_core.rules.requests import RewardRequest, SelectRequest
 
 if TYPE_CHECKING:
     from conftest import Api

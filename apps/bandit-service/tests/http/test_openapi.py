@@ -12,10 +12,11 @@ import pytest
 from pydantic import SecretStr
 from starlette.routing import Route
 
+from bandit_core.rules.decoding import decode_item
 from bandit_service.api.decisions.endpoints import ACTIVATE, SELECT, SELECT_BATCH
 from bandit_service.api.rewards.endpoints import REWARD, REWARD_BATCH
 from bandit_service.app import create_app
-from bandit_service.http.fast_path import FastEndpoint, decode_item
+from bandit_service.http.fast_path import FastEndpoint
 from bandit_service.http.problems import MEDIA_TYPE
 from bandit_service.settings import Settings
 

@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI, Query
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from bandit_service.domain.problems import (
+from bandit_core.rules.problems import (
     Conflict,
     Encoded,
     Expired,
@@ -17,6 +17,7 @@ from bandit_service.domain.problems import (
     Invalid,
     NotFound,
     Problem,
+    ProblemDetails,
     TooLarge,
     TooMany,
     TooSlow,
@@ -25,7 +26,7 @@ from bandit_service.domain.problems import (
     Unreadable,
 )
 from bandit_service.http import problems
-from bandit_service.http.problems import ProblemDetails, details_of, problem_response, responses
+from bandit_service.http.problems import problem_response, responses
 from bandit_service.ledger.errors import MissingSchemaError, PostgresUnavailableError
 from bandit_service.mirror.errors import StoreFullError, StoreUnavailableError
 
@@ -225,7 +226,7 @@ async def test_text_that_utf8_cannot_hold_does_not_break_the_answer(app: Raising
 def test_one_wrong_field_is_named_in_text_and_data() -> None:
     problem = Invalid.field("unit_id", "needed")
     assert problem.detail == "unit_id: needed"
-    assert details_of(problem)["errors"] == [{"field": "unit_id", "message": "needed"}]
+    assert problem.details.errors == (FieldError("unit_id", "needed"),)
 
 
 def test_a_problem_can_be_answered_without_the_framework() -> None:

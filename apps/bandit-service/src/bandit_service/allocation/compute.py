@@ -10,14 +10,14 @@ import numpy as np
 from bandit_core.allocation import Allocation, ArmState, allocate
 from bandit_core.holdout import Side, prob_better
 from bandit_core.policies.base import ArmBeliefs
+from bandit_core.rules.allocation_record import AllocationRecord
+from bandit_core.rules.experiment import MICRO, ArmDefinition, Experiment
+from bandit_core.rules.vectors import beliefs_about, guardrails_of, policy_of
 from bandit_core.stopping import StoppingRule, Verdict
 from bandit_service.allocation.linear_models import Models
 from bandit_service.allocation.marginal_policy import averaged, explained
 from bandit_service.allocation.segment_weights import segment_weights
-from bandit_service.domain.allocation import AllocationRecord
-from bandit_service.domain.experiment import MICRO, ArmDefinition, Experiment
 from bandit_service.domain.totals import Totals
-from bandit_service.domain.vectors import beliefs_about, guardrails_of, policy_of
 
 FAST_UPDATES = 0.1
 # Every segment's vector is computed anew, every arm's model read by every replica, or t distributions integrated.

@@ -12,6 +12,9 @@ import structlog
 
 from bandit_core.allocation import Allocation
 from bandit_core.policies.base import ArmBeliefs
+from bandit_core.rules.allocation_record import AllocationRecord
+from bandit_core.rules.experiment import Experiment
+from bandit_core.rules.served_experiment import ServedExperiment
 from bandit_core.stopping import Verdict
 from bandit_service.allocation.compute import beliefs_of, compute, judge, posteriors
 from bandit_service.allocation.copies import Copies
@@ -20,8 +23,6 @@ from bandit_service.allocation.linear_models import LinearModels, Models
 from bandit_service.allocation.merged_totals import MergedTotals
 from bandit_service.allocation.settler import Settler
 from bandit_service.allocation.watched import Watched, distance, events_in, follow_at, is_worth_publishing, known
-from bandit_service.domain.allocation import AllocationRecord
-from bandit_service.domain.experiment import Experiment
 from bandit_service.domain.totals import Totals
 from bandit_service.ledger.errors import PostgresUnavailableError
 from bandit_service.ledger.leases import FencedError, Lease, LeasesRepository
@@ -29,7 +30,6 @@ from bandit_service.ledger.weights import WeightsRepository
 from bandit_service.metrics import Metrics
 from bandit_service.mirror.publication import Publish
 from bandit_service.serving.experiment_cache import ExperimentCache
-from bandit_service.serving.served_experiment import ServedExperiment
 
 # Totals of an experiment are read at most so often, however many events there are.
 _READ_EVERY: Final = 0.25

@@ -6,11 +6,11 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Final
 
+from bandit_core.rules.allocation_record import AllocationRecord
+from bandit_core.rules.experiment import Experiment
+from bandit_core.rules.vectors import guardrails_of
 from bandit_service.allocation.compute import is_material, update_every
-from bandit_service.domain.allocation import AllocationRecord
-from bandit_service.domain.experiment import Experiment
 from bandit_service.domain.totals import Totals
-from bandit_service.domain.vectors import guardrails_of
 from bandit_service.ledger.leases import Lease
 
 # Versions come less often as an experiment ages, so that there are thousands in months and not millions.

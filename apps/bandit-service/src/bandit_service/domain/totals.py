@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from bandit_core.rules.experiment import MICRO, Experiment
 from bandit_service.domain.event import COUNTED_STRATA
-from bandit_service.domain.experiment import MICRO, Experiment
 
 
 class Sums(NamedTuple):

@@ -9,7 +9,8 @@ import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from bandit_service.http.fast_path import MAX_ITEMS, FastEndpoint
+from bandit_core.rules.requests import MAX_ITEMS
+from bandit_service.http.fast_path import FastEndpoint
 from bandit_service.http.problems import component_schemas, responses
 
 _REF = "#/components/schemas/{name}"

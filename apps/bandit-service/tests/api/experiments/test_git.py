@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from bandit_core.rules.problems import Conflict, Invalid
 from bandit_service.api.experiments import git, transitions
 from bandit_service.api.experiments.schemas import Absence, ExperimentChange, NewArm, NewExperiment
-from bandit_service.domain.problems import Conflict, Invalid
 
 if TYPE_CHECKING:
     from conftest import Api
 
-    from bandit_service.domain.experiment import Experiment
+    from bandit_core.rules.experiment import Experiment
 
 FILE: dict[str, Any] = {
     "experiment_id": "homepage",

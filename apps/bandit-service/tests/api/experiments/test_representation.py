@@ -2,10 +2,10 @@
 
 from msgspec.structs import replace
 
+from bandit_core.rules.experiment import Experiment
 from bandit_service.api.experiments import transitions
 from bandit_service.api.experiments.representation import ExperimentSummary, ExperimentView
 from bandit_service.api.experiments.schemas import NewExperiment
-from bandit_service.domain.experiment import Experiment
 
 
 def experiment() -> Experiment:

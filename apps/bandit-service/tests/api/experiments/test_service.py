@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from bandit_core.rules.experiment import Experiment
+from bandit_core.rules.problems import Conflict, Forbidden, Invalid, NotFound
 from bandit_core.stopping import Condition, Verdict
 from bandit_service.api.experiments.schemas import (
     Because,
@@ -19,8 +21,6 @@ from bandit_service.api.experiments.schemas import (
 )
 from bandit_service.api.experiments.service import RULE, Experiments
 from bandit_service.domain.api_key import ANONYMOUS, Principal
-from bandit_service.domain.experiment import Experiment
-from bandit_service.domain.problems import Conflict, Forbidden, Invalid, NotFound
 from bandit_service.ledger.errors import PostgresUnavailableError
 from bandit_service.ledger.experiments import ExperimentsRepository
 from bandit_service.ledger.pool import Pool, make_pool

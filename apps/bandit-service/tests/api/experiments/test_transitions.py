@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from bandit_core.rules.experiment import Experiment
+from bandit_core.rules.problems import Conflict, Invalid, NotFound, Problem
 from bandit_core.stopping import Condition, Verdict
 from bandit_service.api.experiments import rules, transitions
 from bandit_service.api.experiments.fields import MOST_ARMS
 from bandit_service.api.experiments.schemas import Absence, ExperimentChange, NewArm, NewExperiment
-from bandit_service.domain.experiment import Experiment
-from bandit_service.domain.problems import Conflict, Invalid, NotFound, Problem
 
 CONVINCED = Condition("prob_best", value=0.97, threshold=0.95, holds=True, progress=1.0, arm="b")
 WINNER_B = Verdict("winner", stop=True, arm="b", conditions=(CONVINCED,), progress=1.0)

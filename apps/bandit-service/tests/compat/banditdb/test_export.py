@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import pytest
 
+from bandit_core.rules.experiment import Experiment
 from bandit_service.api.experiments.schemas import NewExperiment
 from bandit_service.api.experiments.transitions import created
 from bandit_service.compat.banditdb.export import Exports
 from bandit_service.domain.api_key import Principal
-from bandit_service.domain.experiment import Experiment
 from bandit_service.ledger.interactions import Interactions
 from bandit_service.ledger.pool import make_pool
 from bandit_service.ledger.producers import Producers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bandit_core.rules.problems import Invalid, NotFound
 from bandit_service.compat.banditdb.names import (
     LONGEST_NAME,
     campaign_of,
@@ -12,7 +13,6 @@ from bandit_service.compat.banditdb.names import (
     generation,
 )
 from bandit_service.domain.api_key import Principal
-from bandit_service.domain.problems import Invalid, NotFound
 
 
 def caller(namespace: str) -> Principal:

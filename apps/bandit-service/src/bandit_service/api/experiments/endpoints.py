@@ -8,6 +8,9 @@ from fastapi.routing import APIRoute
 from fastapi.security import APIKeyHeader, HTTPBearer
 from structlog.contextvars import bind_contextvars
 
+from bandit_core.rules.experiment import namespace_of
+from bandit_core.rules.names import ARM_ID, EXPERIMENT_ID
+from bandit_core.rules.problems import Invalid, NotFound
 from bandit_service.api.experiments.representation import (
     ChangePage,
     ChangeView,
@@ -29,9 +32,6 @@ from bandit_service.api.experiments.schemas import (
 )
 from bandit_service.api.experiments.service import Experiments
 from bandit_service.domain.api_key import Principal
-from bandit_service.domain.experiment import namespace_of
-from bandit_service.domain.names import ARM_ID, EXPERIMENT_ID
-from bandit_service.domain.problems import Invalid, NotFound
 from bandit_service.http.problems import responses
 from bandit_service.http.rate_limit import Admission
 

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from bandit_service.domain.experiment import DEFAULT_NAMESPACE
-from bandit_service.domain.names import ARM_ID, EXPERIMENT_ID, FEATURE, NAMESPACE, PLAIN_TEXT
+from bandit_core.rules.experiment import DEFAULT_NAMESPACE
+from bandit_core.rules.names import ARM_ID, EXPERIMENT_ID, FEATURE, NAMESPACE, PLAIN_TEXT
 
 LEAST_PRIOR, GREATEST_PRIOR = 1e-6, 1e6
 YEAR: Final = 366 * 86_400.0

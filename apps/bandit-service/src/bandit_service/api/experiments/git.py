@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from bandit_core.rules.experiment import Experiment
+from bandit_core.rules.problems import Conflict
 from bandit_service.api.experiments import rules, transitions
 from bandit_service.api.experiments.fields import MOST_ARMS
 from bandit_service.api.experiments.schemas import Arm, ExperimentChange, NewExperiment
-from bandit_service.domain.experiment import Experiment
-from bandit_service.domain.problems import Conflict
 
 # What events already mean cannot be changed under them.
 _FIXED = NewExperiment.model_fields.keys() - ExperimentChange.model_fields.keys() - {"experiment_id", "arms"}

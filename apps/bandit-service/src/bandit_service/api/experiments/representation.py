@@ -8,16 +8,8 @@ from typing import Any, Literal, Self
 import msgspec
 from pydantic import BaseModel, Field
 
+from bandit_core.rules.experiment import MICRO, ArmDefinition, ArmStatus, Assignment, Experiment, MissingReward, Status
 from bandit_service.api.experiments.fields import Parameters
-from bandit_service.domain.experiment import (
-    MICRO,
-    ArmDefinition,
-    ArmStatus,
-    Assignment,
-    Experiment,
-    MissingReward,
-    Status,
-)
 
 
 class PriorView(BaseModel):

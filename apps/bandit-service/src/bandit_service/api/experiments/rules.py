@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bandit_core.guardrails import InfeasibleLimits
-from bandit_service.domain.experiment import Experiment
-from bandit_service.domain.problems import FieldError, Invalid
-from bandit_service.domain.vectors import guardrails_of, has_only_floors
+from bandit_core.rules.experiment import Experiment
+from bandit_core.rules.problems import FieldError, Invalid
+from bandit_core.rules.vectors import guardrails_of, has_only_floors
 
 # A covariance is published for every arm, and counts for every segment, again and again.
 _MOST_NUMBERS = 1_000_000

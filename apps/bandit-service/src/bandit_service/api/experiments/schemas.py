@@ -19,6 +19,8 @@ from pydantic import (
 from bandit_core.contextual import contextual_policy_names, make_contextual_policy
 from bandit_core.policies import make_policy, policy_names
 from bandit_core.rewards import make_reward_model
+from bandit_core.rules import messages
+from bandit_core.rules.experiment import DEFAULT_NAMESPACE, Assignment, MissingReward, Status
 from bandit_core.stopping import StoppingRule
 from bandit_service.api.experiments.fields import (
     MOST_ARMS,
@@ -43,8 +45,6 @@ from bandit_service.api.experiments.fields import (
     Why,
     check_plain,
 )
-from bandit_service.domain.experiment import DEFAULT_NAMESPACE, Assignment, MissingReward, Status
-from bandit_service.http import messages
 
 _POLICIES = tuple(sorted((*policy_names(), *contextual_policy_names())))
 

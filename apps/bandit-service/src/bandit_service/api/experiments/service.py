@@ -9,6 +9,8 @@ from typing import Any, Protocol
 import msgspec
 import structlog
 
+from bandit_core.rules.experiment import Experiment, namespace_of
+from bandit_core.rules.problems import Conflict, NotFound
 from bandit_core.stopping import Verdict
 from bandit_service.api.experiments import git, transitions
 from bandit_service.api.experiments.schemas import (
@@ -22,8 +24,6 @@ from bandit_service.api.experiments.schemas import (
     NewExperiment,
 )
 from bandit_service.domain.api_key import ALL_NAMESPACES, Principal
-from bandit_service.domain.experiment import Experiment, namespace_of
-from bandit_service.domain.problems import Conflict, NotFound
 from bandit_service.ledger.experiments import (
     AlreadyExistsError,
     Change,

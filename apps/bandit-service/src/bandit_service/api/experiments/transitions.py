@@ -11,11 +11,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec.structs import replace
 
-from bandit_core.stopping import Verdict
-from bandit_service.api.experiments import rules
-from bandit_service.api.experiments.fields import MOST_ARMS
-from bandit_service.api.experiments.schemas import Absence, ExperimentChange, NewArm, NewExperiment, Prior
-from bandit_service.domain.experiment import (
+from bandit_core.rules.experiment import (
     MICRO,
     ArmDefinition,
     ConclusionDefinition,
@@ -28,7 +24,11 @@ from bandit_service.domain.experiment import (
     StoppingDefinition,
     namespace_of,
 )
-from bandit_service.domain.problems import Conflict, Invalid, NotFound
+from bandit_core.rules.problems import Conflict, Invalid, NotFound
+from bandit_core.stopping import Verdict
+from bandit_service.api.experiments import rules
+from bandit_service.api.experiments.fields import MOST_ARMS
+from bandit_service.api.experiments.schemas import Absence, ExperimentChange, NewArm, NewExperiment, Prior
 
 _DOCUMENTS: Mapping[str, Any] = {
     "policy": PolicyDefinition,

@@ -4,13 +4,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
+from bandit_core.rules.served_experiment import ServedExperiment
 from bandit_service.api.decisions.lookup import ExperimentLookup
 from bandit_service.api.experiments.endpoints import DOCUMENTED_KEYS, READING, Caller, ExperimentId, guarded
 from bandit_service.http.problems import responses
 from bandit_service.http.rate_limit import Admission
 from bandit_service.results.experiment_report import ExperimentReport, ExperimentReports
 from bandit_service.results.report import AllocationReport, ConclusionReport, PosteriorReport, Reports
-from bandit_service.serving.served_experiment import ServedExperiment
 
 
 def router(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from bandit_core.rules.experiment import Experiment, namespace_of
+from bandit_core.rules.problems import Conflict, NotFound
+from bandit_core.rules.served_experiment import ServedExperiment
 from bandit_service.api.decisions.lookup import ExperimentLookup
 from bandit_service.api.experiments.schemas import Filter
 from bandit_service.api.experiments.service import Experiments
 from bandit_service.compat.banditdb.names import campaign_of, check_new, experiment_name, generation, unknown
 from bandit_service.domain.api_key import Principal
-from bandit_service.domain.experiment import Experiment, namespace_of
-from bandit_service.domain.problems import Conflict, NotFound
-from bandit_service.serving.served_experiment import ServedExperiment
 
 _PAGE = 1_000
 

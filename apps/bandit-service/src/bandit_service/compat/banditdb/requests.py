@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
+from bandit_core.rules.experiment import Experiment
+from bandit_core.rules.problems import Invalid
 from bandit_service.api.experiments.schemas import Absence, NewArm, NewExperiment
 from bandit_service.compat.banditdb.schemas import ALGORITHMS, HOUR, AddArm, CreateCampaign
-from bandit_service.domain.experiment import Experiment
-from bandit_service.domain.problems import Invalid
 from bandit_service.http import problems
 
 REASON: Final = "asked for through /banditdb"

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from bandit_service.domain.names import in_words
+from bandit_core.rules.names import in_words
 
 _QUOTE_IT: Final = "; put it in quotes"
 _KINDS: Final = {

@@ -14,8 +14,8 @@ from bandit_core.guardrails import Guardrails, preset, project
 from bandit_core.linear import LinearPrior
 from bandit_core.policies import make_policy
 from bandit_core.policies.base import ArmBeliefs, Beliefs, Policy
-from bandit_service.domain.allocation import AllocationRecord
-from bandit_service.domain.experiment import Experiment, GuardrailsDefinition
+from bandit_core.rules.allocation_record import AllocationRecord
+from bandit_core.rules.experiment import Experiment, GuardrailsDefinition
 
 
 def policy_of(experiment: Experiment) -> Policy:
