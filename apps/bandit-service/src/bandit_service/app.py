@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bandit_service.api.decisions import endpoints as decision_endpoints
 from bandit_service.api.experiments import endpoints as experiment_endpoints
+from bandit_service.api.experiments.endpoints import STRUCTS
 from bandit_service.api.results import endpoints as allocator_endpoints
 from bandit_service.api.rewards import endpoints as reward_endpoints
 from bandit_service.compat.banditdb import endpoints as banditdb_endpoints
@@ -117,7 +118,7 @@ def create_app(
 def _document(app: FastAPI, fast_path: FastPath) -> None:
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = openapi.document(app, fast_path.endpoints)
+            app.openapi_schema = openapi.document(app, fast_path.endpoints, STRUCTS)
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]  # the framework's documented way

@@ -230,7 +230,6 @@ class Replica:
             own_ids=OwnIdDecisions(claims=claims, recording=recording),
             request_ids=RequestIds(claims, is_store_there=lambda: self._recorder.health.spool),
             ids=ids,
-            uniforms=uniforms,
             arm_selector=ArmSelector(uniform=uniforms.next, generator=rng, subset_vectors=SubsetVectors()),
             clock=clock,
             metrics=self.metrics,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from conftest import Api
     from fastapi import FastAPI
 
-REGENERATE = "bandit-service openapi > apps/bandit-service/src/bandit_service/openapi.json"
+REGENERATE = "make schema"
 PROBLEM = {"$ref": "#/components/schemas/ProblemDetails"}
 
 
@@ -125,3 +125,43 @@ def test_the_examples_are_valid(endpoint: FastEndpoint) -> None:
 async def test_the_service_gives_it_out(api: Api, document: dict[str, Any]) -> None:
     assert (await api.http.get("/openapi.json")).json() == document
     assert "bandit-service" in (await api.http.get("/docs")).text
+
+
+def test_every_field_of_requests_is_described(document: dict[str, Any]) -> None:
+    """Results describe themselves in `report`."""
+    schemas = document["components"]["schemas"]
+    fields = [
+        (f"{kind}.{name}", field)
+        for kind, schema in schemas.items()
+        if not kind.endswith(("Report", "Posterior", "Health", "Readiness"))
+        for name, field in schema.get("properties", {}).items()
+    ]
+    parameters = [
+        (f"{path}?{each['name']}", each)
+        for path, operations in document["paths"].items()
+        if path.startswith("/experiments")
+        for operation in operations.values()
+        for each in operation.get("parameters", [])
+    ]
+    assert [name for name, field in fields + parameters if not is_described(field, schemas)] == []
+
+
+def is_described(field: dict[str, Any], schemas: dict[str, Any]) -> bool:
+    kinds = [field, *field.get("anyOf", [])]
+    kinds += [schemas[kind["$ref"].rpartition("/")[2]] for kind in kinds if "$ref" in kind]
+    return any("description" in kind for kind in kinds)
+
+
+def types_of(field: dict[str, Any]) -> list[str]:
+    kind = field.get("type", [])
+    return [kind] if isinstance(kind, str) else kind
+
+
+def test_numbers_of_requests_have_bounds_and_options_a_default(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    requests = ("SelectRequest", "RewardRequest", "ActivateRequest", "NewExperiment", "Prior", "StoppingDefinition")
+    for kind in (*requests, "GuardrailsDefinition", "RewardsDefinition", "FeaturesDefinition"):
+        for name, field in schemas[kind]["properties"].items():
+            is_bounded = {"maximum", "exclusiveMaximum"} & field.keys()
+            assert is_bounded or not {"number", "integer"} & {*types_of(field)}, (kind, name)
+            assert "default" in field or name in schemas[kind].get("required", []), (kind, name)

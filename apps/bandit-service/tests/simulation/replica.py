@@ -311,7 +311,6 @@ class Replica:
             own_ids=OwnIdDecisions(claims=claims, recording=recording),
             request_ids=RequestIds(claims, is_store_there=lambda: self.recorder.health.spool),
             ids=ids,
-            uniforms=uniforms,
             arm_selector=ArmSelector(uniform=uniforms.next, generator=generator, subset_vectors=SubsetVectors()),
             clock=self._clock,
             metrics=shared_metrics(),

@@ -8,6 +8,7 @@ import numpy as np
 
 from bandit_core.contextual import linear_weights
 from bandit_core.rules.problems import Invalid
+from bandit_core.rules.requests import SelectRequest
 from bandit_core.rules.selection import Context, Selection, SelectionRequest, SlatePosition, WeightVector
 from bandit_core.rules.served_experiment import NoWeightsError, ServedExperiment
 from bandit_core.rules.vectors import has_only_floors, subset_weights
@@ -44,6 +45,18 @@ class ArmSelector:
         self._uniform = uniform
         self._generator = generator
         self._subset_vectors = subset_vectors
+
+    def select(self, served: ServedExperiment, request: SelectRequest) -> Selection:
+        """Return the arm or the slate for a request.
+
+        Raises:
+            Invalid: it cannot be served as it is; NoWeightsError: no weights are known yet.
+        """
+        if request.is_plain and served.draws_from_published:
+            return served.choose(request.unit_id, self._uniform())
+        eligible = None if request.eligible_arms is None else frozenset(request.eligible_arms)
+        wanted = SelectionRequest(request.context, request.k, eligible, frozenset(request.exclude_arms or ()))
+        return self.choose(served, wanted, request.unit_id)
 
     def choose(self, served: ServedExperiment, request: SelectionRequest, unit: str | None) -> Selection:
         """Return the arm or the slate for a request.

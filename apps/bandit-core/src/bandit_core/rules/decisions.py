@@ -35,9 +35,14 @@ class DecisionClaims:
     segment: int | None = None
     slate: tuple[SlatePosition, ...] = ()
 
+    @property
+    def places(self) -> tuple[SlatePosition, ...]:
+        """Every position: those of the slate, or the one."""
+        return self.slate or (SlatePosition(self.arm_index, self.propensity),)
+
     def at(self, position: int) -> SlatePosition | None:
         """Return a position of the decision; None if it has no such one."""
-        places = self.slate or (SlatePosition(self.arm_index, self.propensity),)
+        places = self.places
         return places[position] if position < len(places) else None
 
 
@@ -46,7 +51,7 @@ def is_signed(decision_id: str) -> bool:
     return decision_id.startswith(SIGNED_PREFIX)
 
 
-def check_open(experiment: Experiment) -> None:
+def check_not_archived(experiment: Experiment) -> None:
     """Raise Conflict if an experiment takes neither decisions nor direct rewards any more."""
     if experiment.status == "archived":
         raise Conflict(f"experiment {experiment.id!r} is archived")
@@ -54,7 +59,7 @@ def check_open(experiment: Experiment) -> None:
 
 def check_select(request: SelectRequest, experiment: Experiment) -> None:
     """Raise Conflict or Invalid if a request cannot be answered by this experiment."""
-    check_open(experiment)
+    check_not_archived(experiment)
     if request.unit_id is None and (experiment.assignment == "sticky" or experiment.holdout > 0):
         raise Invalid.field("unit_id", "needed: the experiment assigns units, by sticky assignment or a holdout")
     if request.decision_id is not None and is_signed(request.decision_id):

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import product
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from bandit_core.contextual import contextual_policy_names
+from bandit_core.rules.fields import (
+    MOST_FEATURES,
+    YEAR,
+    ArmId,
+    Description,
+    FeatureName,
+    Holdout,
+    Metadata,
+    PolicyName,
+    PolicyParameters,
+    RewardModel,
+    SegmentValue,
+    UpdateEvery,
+)
 
 MICRO = 1_000_000
 _CONTEXTUAL = frozenset(contextual_policy_names())
@@ -39,26 +53,33 @@ class ArmDefinition(Value, frozen=True):
 
 
 class PolicyDefinition(Value, frozen=True):
-    """A registered policy by name, with its parameters."""
+    """How beliefs become weights: a registered policy by name, with its parameters."""
 
-    name: str = "thompson"
-    params: Mapping[str, float | Mapping[str, float]] = {}
+    name: PolicyName = "thompson"
+    params: PolicyParameters = {}
 
 
 class FeaturesDefinition(Value, frozen=True):
     """The numbers a context consists of, by name or only by how many they are; an intercept stands behind them."""
 
-    features: tuple[str, ...] | None = None
-    dimension: int | None = None
-    intercept: bool = True
+    features: (
+        Annotated[
+            tuple[FeatureName, ...], Meta(min_length=1, max_length=MOST_FEATURES, description="Names, in their order")
+        ]
+        | None
+    ) = None
+    dimension: Annotated[int, Meta(ge=1, le=MOST_FEATURES, description="How many, where they have no names")] | None = (
+        None
+    )
+    intercept: Annotated[bool, Meta(description="Whether a constant 1 stands behind them")] = True
 
 
 class SegmentField(Value, frozen=True):
     """A categorical field of the context. What is none of its values, or is not given, counts as the default."""
 
-    field: str
-    values: tuple[str, ...]
-    default: str
+    field: FeatureName
+    values: Annotated[tuple[SegmentValue, ...], Meta(min_length=1, max_length=100, description="Its values")]
+    default: Annotated[SegmentValue, Meta(description="One of the values, for a request that gives none of them")]
 
 
 class RewardsDefinition(Value, frozen=True):
@@ -67,49 +88,99 @@ class RewardsDefinition(Value, frozen=True):
     The rest is the Normal-Inverse-Gamma prior of gaussian rewards, in units.
     """
 
-    distribution: Literal["bernoulli", "gaussian"] = "bernoulli"
-    unit: float = 1.0
-    mean: float = 0.0
-    strength: float = 1.0
-    shape: float = 1.0
-    scale: float = 1.0
+    distribution: Annotated[
+        Literal["bernoulli", "gaussian"], Meta(description="bernoulli: rewards in [0, 1]; gaussian: any number")
+    ] = "bernoulli"
+    unit: Annotated[
+        float, Meta(ge=1e-9, le=1e9, description="What gaussian rewards are divided by, in the unit of the rewards")
+    ] = 1.0
+    mean: Annotated[float, Meta(ge=-1_000, le=1_000, description="Prior mean, in units")] = 0.0
+    strength: Annotated[float, Meta(ge=1e-6, le=1e6, description="How many observations the mean is worth")] = 1.0
+    shape: Annotated[float, Meta(gt=0.5, le=1e6, description="Shape of the prior of the variance")] = 1.0
+    scale: Annotated[float, Meta(ge=1e-9, le=1e9, description="Scale of that prior, in squared units")] = 1.0
 
 
 class GuardrailsDefinition(Value, frozen=True):
     """A preset, and the limits that replace the preset's."""
 
-    preset: Literal["safe", "neutral", "explore"] = "neutral"
-    min_trials: int | None = None
-    max_step: float | None = None
-    min_weight: float | None = None
-    cooldown: float | None = None
+    preset: Annotated[
+        Literal["safe", "neutral", "explore"], Meta(description="Where the limits that are null come from")
+    ] = "neutral"
+    min_trials: (
+        Annotated[int, Meta(ge=0, le=10**9, description="Rewards of an arm before its weight may move")] | None
+    ) = None
+    max_step: Annotated[float, Meta(gt=0, le=1, description="How far a weight may move in one update")] | None = None
+    min_weight: Annotated[float, Meta(ge=0, le=1, description="Least weight of an arm")] | None = None
+    cooldown: Annotated[float, Meta(ge=0, le=YEAR, description="Seconds between moves of a weight")] | None = None
 
 
 class StoppingDefinition(Value, frozen=True):
     """When the experiment is done; `auto_conclude` lets the allocator conclude it then."""
 
-    min_decisions: int = 0
-    min_decisions_per_arm: int = 100
-    prob_best: float | None = 0.95
-    expected_loss: float | None = None
-    prob_better: float | None = None
-    combine: Literal["any", "all"] = "any"
-    max_duration: float | None = None
-    auto_conclude: bool = True
+    min_decisions: Annotated[int, Meta(ge=0, le=10**12, description="Decisions before the rule may hold")] = 0
+    min_decisions_per_arm: Annotated[
+        int, Meta(ge=0, le=10**12, description="Decisions of each arm before the rule may hold")
+    ] = 100
+    prob_best: (
+        Annotated[float, Meta(gt=0, le=1, description="P(best) that an arm must reach; null: not a condition")] | None
+    ) = 0.95
+    expected_loss: (
+        Annotated[float, Meta(gt=0, le=1, description="Expected loss to fall below, in rewards; null: no condition")]
+        | None
+    ) = None
+    prob_better: (
+        Annotated[float, Meta(gt=0, le=1, description="P(the policy earns more than the holdout); null: no condition")]
+        | None
+    ) = None
+    combine: Annotated[Literal["any", "all"], Meta(description="Whether one condition is enough")] = "any"
+    max_duration: (
+        Annotated[float, Meta(gt=0, le=10 * YEAR, description="Seconds after which it ends in any case; null: never")]
+        | None
+    ) = None
+    auto_conclude: Annotated[bool, Meta(description="Whether it is then concluded without anybody asking")] = True
 
 
 class ConclusionDefinition(Value, frozen=True):
     """Why and by whom an experiment was concluded, and the verdict that held at that moment."""
 
-    at: float
-    who: str
-    why: str
-    outcome: Literal["winner", "practically_equal", "better_policy", "undecided"]
-    prob_best: float | None = None
-    expected_loss: float | None = None
+    at: Annotated[float, Meta(description="When, in seconds since the epoch (UTC)")]
+    who: Annotated[str, Meta(description="By whom: the name of an API key, or `stopping rule`")]
+    why: Annotated[str, Meta(description="The reason that was given")]
+    outcome: Annotated[
+        Literal["winner", "practically_equal", "better_policy", "undecided"],
+        Meta(description="What the stopping rule had decided; undecided: the winner is somebody's own choice"),
+    ]
+    prob_best: Annotated[float | None, Meta(description="P(best) of the winner then, 0 to 1")] = None
+    expected_loss: Annotated[float | None, Meta(description="Expected loss of the winner then, in rewards")] = None
 
 
-class Experiment(Value, frozen=True):
+class Settings(Value, frozen=True, kw_only=True):
+    """What can be said of an experiment; the same in a request, in the stored document and in an answer."""
+
+    description: Description = ""
+    control_arm: Annotated[ArmId, Meta(description="Arm that the holdout is served")] | None = None
+    policy: PolicyDefinition = PolicyDefinition()
+    guardrails: GuardrailsDefinition = GuardrailsDefinition()
+    stopping: StoppingDefinition | None = None
+    reward_window: Annotated[float, Meta(ge=0.001, le=YEAR, description="Seconds a reward may take")] = 86_400.0
+    missing_reward: Annotated[
+        MissingReward, Meta(description="What a decision without a reward counts as when its window ends")
+    ] = "ignore"
+    reward_model: RewardModel | None = None
+    rewards: RewardsDefinition = RewardsDefinition()
+    context: FeaturesDefinition | None = None
+    segment_by: Annotated[
+        tuple[SegmentField, ...], Meta(max_length=8, description="Fields of the context to learn by, each on its own")
+    ] = ()
+    assignment: Annotated[
+        Assignment, Meta(description="draw: anew for every request; sticky: a unit keeps its arm while it can")
+    ] = "draw"
+    holdout: Holdout = 0.0
+    update_every: UpdateEvery | None = None
+    metadata: Metadata = {}
+
+
+class Experiment(Settings, frozen=True):
     """A whole experiment at one revision. Times are seconds since the epoch (UTC).
 
     `git_fields`: what a file in Git says of it, and nobody else may change. `metadata`: what its owners keep with it;
@@ -123,26 +194,11 @@ class Experiment(Value, frozen=True):
     arms: tuple[ArmDefinition, ...]
     default_arm: str
     created_at: float
-    description: str = ""
-    control_arm: str | None = None
-    policy: PolicyDefinition = PolicyDefinition()
-    guardrails: GuardrailsDefinition = GuardrailsDefinition()
-    stopping: StoppingDefinition | None = None
-    reward_window: float = 86_400.0
-    missing_reward: MissingReward = "ignore"
-    reward_model: Mapping[str, object] | None = None
-    rewards: RewardsDefinition = RewardsDefinition()
-    context: FeaturesDefinition | None = None
-    segment_by: tuple[SegmentField, ...] = ()
-    assignment: Assignment = "draw"
-    holdout: float = 0.0
-    update_every: float | None = None
     salt: str = ""
     unit_salt: str = ""
     winner: str | None = None
     conclusion: ConclusionDefinition | None = None
     git_fields: tuple[str, ...] = ()
-    metadata: Mapping[str, object] = {}
 
     @property
     def active_arms(self) -> tuple[ArmDefinition, ...]:

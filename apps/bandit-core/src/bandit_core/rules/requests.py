@@ -5,40 +5,64 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from bandit_core.rules import names
+from bandit_core.rules.fields import ArmId, ExperimentId, FeatureName
 from bandit_core.rules.problems import ProblemDetails
 from bandit_core.rules.selection import Stratum, Vector
 
-ExperimentId = Annotated[str, msgspec.Meta(pattern=names.EXPERIMENT_ID.python_pattern)]
-DecisionId = Annotated[str, msgspec.Meta(pattern=names.DECISION_ID.python_pattern)]
-OwnId = Annotated[str, msgspec.Meta(pattern=names.OWN_ID.python_pattern)]
-UnitId = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
-ArmId = Annotated[str, msgspec.Meta(pattern=names.ARM_ID.python_pattern)]
-ArmIds = Annotated[tuple[ArmId, ...], msgspec.Meta(min_length=1, max_length=1_000)]
-FeatureName = Annotated[str, msgspec.Meta(pattern=names.FEATURE.python_pattern)]
+DecisionId = Annotated[
+    str,
+    Meta(
+        pattern=names.DECISION_ID.python_pattern,
+        description="Id of a decision: the one that was answered, or your own; 1 to 800 characters",
+    ),
+]
+OwnId = Annotated[str, Meta(pattern=names.OWN_ID.python_pattern, description="An id of your own, 1 to 128 characters")]
+UnitId = Annotated[
+    str, Meta(min_length=1, max_length=256, description="Whom it is for, e.g. a visitor; kept as a hash")
+]
+ArmIds = Annotated[tuple[ArmId, ...], Meta(min_length=1, max_length=1_000, description="Ids of arms, 1 to 1,000")]
 # As long as a category's name may be; others are no value of any segment.
-Category = Annotated[str, msgspec.Meta(max_length=64, pattern=names.PLAIN_TEXT.pattern)]
-NamedContext = Annotated[dict[FeatureName, bool | float | Category], msgspec.Meta(max_length=128)]
-ContextVector = Annotated[list[bool | float], msgspec.Meta(max_length=128)]
+Category = Annotated[str, Meta(max_length=64, pattern=names.PLAIN_TEXT.pattern)]
+NamedContext = Annotated[
+    dict[FeatureName, bool | float | Category],
+    Meta(max_length=128, description="Features by name: numbers, or categories of segments; at most 128"),
+]
+ContextVector = Annotated[
+    list[bool | float], Meta(max_length=128, description="Numbers in the order of the declared features; at most 128")
+]
+Propensity = Annotated[
+    float, Meta(gt=0, le=1, description="Probability that the arm was chosen with, above 0, up to 1")
+]
+ArmIndex = Annotated[int, Meta(ge=0, description="Number of the arm, from 0; it never changes")]
+ShownExperiment = Annotated[str, Meta(description="Id of the experiment")]
+ShownDecision = Annotated[str, Meta(description="Id of the decision, which its reward names")]
 
 
 class SelectRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Ask which arm to serve; with `k` above 1 an ordered slate of so many.
-
-    `request_id` names the request: a retry under the same name within 10 minutes gets the answer of the first, as long
-    as the store keeps it. `decision_id` names the decision for good.
-    """
+    """Ask which arm to serve; with `k` above 1 an ordered slate of so many."""
 
     experiment_id: ExperimentId
     unit_id: UnitId | None = None
-    decision_id: OwnId | None = None
-    request_id: OwnId | None = None
-    defer_activation: bool = False
+    decision_id: (
+        Annotated[OwnId, Meta(description="Names the decision for good: asked again, it is the same one")] | None
+    ) = None
+    request_id: (
+        Annotated[
+            OwnId,
+            Meta(description="Names the request: within 10 minutes it gets the first answer, while that is kept"),
+        ]
+        | None
+    ) = None
+    defer_activation: Annotated[
+        bool, Meta(description="Count the decision only once /activate says that it was shown")
+    ] = False
     context: NamedContext | ContextVector | None = None
-    k: Annotated[int, msgspec.Meta(ge=1, le=20)] = 1
-    eligible_arms: ArmIds | None = None
-    exclude_arms: ArmIds | None = None
+    k: Annotated[int, Meta(ge=1, le=20, description="How many arms, in order")] = 1
+    eligible_arms: Annotated[ArmIds, Meta(description="Choose among these; null: all active arms")] | None = None
+    exclude_arms: Annotated[ArmIds, Meta(description="Do not choose these; null: exclude none")] | None = None
 
     @property
     def is_plain(self) -> bool:
@@ -47,89 +71,108 @@ class SelectRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 class SlateArm(msgspec.Struct, frozen=True, kw_only=True):
-    """An arm at its position of a slate; the propensity is that of the arm being there."""
+    """An arm at its position of a slate."""
 
-    arm: str
-    arm_index: Annotated[int, msgspec.Meta(ge=0)]
-    propensity: Annotated[float, msgspec.Meta(gt=0, le=1)]
+    arm: Annotated[str, Meta(description="Id of the arm at this position")]
+    arm_index: ArmIndex
+    propensity: Annotated[Propensity, Meta(description="Probability of this arm at this position")]
 
 
 class SelectResponse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The arm to serve. `recorded` is false while the store is away: the decision then waits in this process.
+    """The arm to serve."""
 
-    `vector` says what was drawn from, when it was not the published vector: one for the subset of eligible arms
-    (`renormalised` while that is being computed), the segment or the context, or a slate. A slate has all its positions
-    in `slate` and the probability of just this one in `slate_propensity`.
-    """
-
-    decision_id: str
-    experiment_id: str
-    arm: str
-    arm_index: Annotated[int, msgspec.Meta(ge=0)]
-    propensity: Annotated[float, msgspec.Meta(gt=0, le=1)]
-    weights_version: Annotated[int, msgspec.Meta(ge=0)]
-    stratum: Stratum
-    recorded: bool
-    vector: Vector = "published"
-    segment: str | None = None
-    slate: tuple[SlateArm, ...] | None = None
-    slate_propensity: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
+    decision_id: ShownDecision
+    experiment_id: ShownExperiment
+    arm: Annotated[str, Meta(description="Id of the arm to serve; of a slate, the first")]
+    arm_index: ArmIndex
+    propensity: Propensity
+    weights_version: Annotated[int, Meta(ge=0, description="Version of the weights that were in force")]
+    stratum: Annotated[
+        Stratum, Meta(description="Part of the traffic: the bandit's, the holdout's, of a pause, after the conclusion")
+    ]
+    recorded: Annotated[
+        bool, Meta(description="False while no store answers: the decision then waits in the process that made it")
+    ]
+    vector: Annotated[
+        Vector,
+        Meta(
+            description="What was drawn from: the published weights, those of the eligible arms (`renormalised` while "
+            "they are being computed), of the segment, of the context, or a slate"
+        ),
+    ] = "published"
+    segment: Annotated[str, Meta(description="Segment that the context falls into")] | None = None
+    slate: (
+        Annotated[tuple[SlateArm, ...], Meta(description="Every position, if several arms were asked for")] | None
+    ) = None
+    slate_propensity: Annotated[Propensity, Meta(description="Probability of just this slate")] | None = None
 
 
 class ActivateRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Say that a deferred decision was shown."""
 
     decision_id: DecisionId
-    experiment_id: ExperimentId | None = None
+    experiment_id: Annotated[ExperimentId, Meta(description="Needed with a decision id of your own")] | None = None
 
 
 class ActivateResponse(msgspec.Struct, frozen=True, kw_only=True):
     """What became of an activation."""
 
-    status: Literal["activated", "duplicate"]
-    decision_id: str
-    experiment_id: str
+    status: Annotated[Literal["activated", "duplicate"], Meta(description="duplicate: it had been activated before")]
+    decision_id: ShownDecision
+    experiment_id: ShownExperiment
 
 
 GREATEST = 1e12
 MAX_ITEMS = 1_000
-RewardValue = Annotated[float, msgspec.Meta(ge=-GREATEST, le=GREATEST)]
 # As long as a reward model may name an outcome.
-OutcomeText = Annotated[str, msgspec.Meta(max_length=200)]
-NamedOutcome = Annotated[dict[OutcomeText, bool | float | OutcomeText], msgspec.Meta(max_length=10)]
+OutcomeText = Annotated[str, Meta(max_length=200)]
+NamedOutcome = Annotated[dict[OutcomeText, bool | float | OutcomeText], Meta(max_length=10)]
 
 RewardStatus = Literal["applied", "duplicate", "ignored", "queued"]
 
 
 class RewardRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A reward for a decision, or (with `arm`) a direct reward for an arm.
-
-    It lies between 0 and 1, unless the experiment's rewards are gaussian. `position` is the place in a slate, from 0.
-    `context` belongs to a direct reward of an experiment that learns by features or segments.
-    """
+    """A reward for a decision, or (with `arm`) a direct reward for an arm."""
 
     decision_id: DecisionId | None = None
-    experiment_id: ExperimentId | None = None
-    arm: ArmId | None = None
-    reward_id: OwnId | None = None
-    reward: RewardValue | None = None
-    outcome: bool | float | OutcomeText | NamedOutcome | None = None
-    position: Annotated[int, msgspec.Meta(ge=0, le=19)] = 0
+    experiment_id: (
+        Annotated[ExperimentId, Meta(description="Needed with a decision id of your own, and for a direct reward")]
+        | None
+    ) = None
+    arm: (
+        Annotated[ArmId, Meta(description="Arm of a direct reward; with a decision, the one that was decided")] | None
+    ) = None
+    reward_id: Annotated[OwnId, Meta(description="Makes a direct reward count once")] | None = None
+    reward: (
+        Annotated[
+            float,
+            Meta(ge=-GREATEST, le=GREATEST, description="Between 0 and 1; any number if the rewards are gaussian"),
+        ]
+        | None
+    ) = None
+    outcome: Annotated[
+        bool | float | OutcomeText | NamedOutcome | None,
+        Meta(description="What happened, for the experiment's reward model, in place of a reward"),
+    ] = None
+    position: Annotated[int, Meta(ge=0, le=19, description="Position in the slate, from 0")] = 0
     context: NamedContext | ContextVector | None = None
 
 
 class RewardResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a reward, and the value that counts.
+    """What became of a reward, and the value that counts."""
 
-    `duplicate`: an earlier reward of the decision counts, with the value given here. `ignored`: its outcome counts
-    neither for nor against the arm. `queued` (status 202): it is written down, and decided once Postgres answers.
-    """
-
-    status: RewardStatus
-    experiment_id: str
-    arm: str
-    decision_id: str | None
-    reward: float | None
+    status: Annotated[
+        RewardStatus,
+        Meta(
+            description="applied: it counts. duplicate: an earlier one counts, with the value given here. ignored: its "
+            "outcome counts neither for nor against the arm. queued (status 202): it is written down, and decided once "
+            "Postgres answers"
+        ),
+    ]
+    experiment_id: ShownExperiment
+    arm: Annotated[str, Meta(description="Id of the arm it is for")]
+    decision_id: Annotated[str | None, Meta(description="Id of the decision; null for a direct reward")]
+    reward: Annotated[float | None, Meta(description="The value that counts, in the unit of the rewards")]
 
     @property
     def http_status(self) -> int:

@@ -6,7 +6,7 @@ from typing import Final
 
 from bandit_core.rules.arm_selector import logged_context
 from bandit_core.rules.experiment import MICRO, ArmDefinition
-from bandit_core.rules.problems import Invalid
+from bandit_core.rules.problems import Expired, Invalid
 from bandit_core.rules.requests import RewardRequest
 from bandit_core.rules.selection import Context
 from bandit_core.rules.served_experiment import ServedExperiment
@@ -58,6 +58,11 @@ def direct_context(request: RewardRequest, served: ServedExperiment) -> tuple[st
         return None, context
     number = served.segmentation.number(context if isinstance(context, dict) else {})
     return served.segmentation.names[number], context
+
+
+def window_over(served: ServedExperiment) -> Expired:
+    """Return the refusal of a reward that comes too late."""
+    return Expired(f"the reward window of {served.experiment.reward_window:g} s is over; the reward was kept as late")
 
 
 def known_arm(served: ServedExperiment, arm_id: str) -> ArmDefinition:

@@ -10,6 +10,8 @@ from bandit_core.rules.selection import Stratum
 
 # Strata whose rewards are counted; those of an experiment that is paused or over are only kept.
 REWARDED: Final[tuple[Stratum, ...]] = ("bandit", "holdout", "direct")
+# Strata whose rewards say something about the arms.
+LEARNT_STRATA: Final[tuple[Stratum, ...]] = ("bandit", "direct")
 # Strata of decisions that wait for the end of their reward window where a missing reward is a zero.
 AWAITED: Final[tuple[Stratum, ...]] = ("bandit", "holdout")
 

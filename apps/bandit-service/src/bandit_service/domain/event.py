@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
 from bandit_core.rules.selection import Stratum, Vector
 
 Kind = Literal["decision", "activation", "reward", "outcome", "late"]
-
-# Strata whose rewards say something about the arms.
-COUNTED_STRATA: Final[tuple[Stratum, ...]] = ("bandit", "direct")
 
 
 class EventKey(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, NoReturn
@@ -14,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from bandit_service.ledger import migrations
 from bandit_service.ledger.errors import PostgresUnavailableError
 from bandit_service.ledger.pool import Pool, make_pool
-from bandit_service.settings import Settings, describe
+from bandit_service.settings import Settings, check_variables, describe
 
 Dsn = Annotated[
     str, typer.Option("--postgres-dsn", envvar="BANDIT_POSTGRES_DSN", show_envvar=True, help="Which Postgres.")
@@ -25,9 +26,12 @@ def settings_or_exit(overrides: dict[str, object]) -> Settings:
     """Return the settings from the environment, with those replaced that are given."""
     given = {name: value for name, value in overrides.items() if value is not None}
     try:
+        check_variables(os.environ)
         return Settings(**given)  # type: ignore[arg-type]  # the rest comes from the environment
     except ValidationError as error:
         fail(describe(error))
+    except ValueError as error:
+        fail(str(error))
 
 
 def require_schema(current: str | None) -> None:

@@ -14,7 +14,7 @@ from bandit_core.rules.arm_selector import ArmSelector
 from bandit_core.rules.decisions import DecisionClaims, check_activation, check_select, claims_of, select_response
 from bandit_core.rules.problems import Unavailable
 from bandit_core.rules.requests import ActivateRequest, ActivateResponse, SelectRequest, SelectResponse
-from bandit_core.rules.selection import Selection, SelectionRequest
+from bandit_core.rules.selection import Selection
 from bandit_core.rules.served_experiment import NoWeightsError, ServedExperiment
 from bandit_service.api.decisions.events import activation_event, decision_events
 from bandit_service.api.decisions.lookup import ExperimentLookup
@@ -28,7 +28,6 @@ from bandit_service.domain.event import Event
 from bandit_service.domain.own_decision import OwnDecision
 from bandit_service.domain.units import hashed_unit
 from bandit_service.metrics import Metrics
-from bandit_service.serving.uniform_stream import UniformStream
 from bandit_service.spool.answers import Duplicate
 
 
@@ -60,7 +59,6 @@ class Decisions:
         own_ids: OwnIdDecisions,
         request_ids: RequestIds,
         ids: DecisionIds,
-        uniforms: UniformStream,
         arm_selector: ArmSelector,
         clock: Callable[[], float],
         metrics: Metrics,
@@ -71,7 +69,6 @@ class Decisions:
         self._own_ids = own_ids
         self._request_ids = request_ids
         self._ids = ids
-        self._uniforms = uniforms
         self._arm_selector = arm_selector
         self._clock = clock
         self._metrics = metrics
@@ -130,9 +127,7 @@ class Decisions:
 
     def _choose(self, request: SelectRequest, served: ServedExperiment) -> Selection:
         try:
-            if request.is_plain and served.draws_from_published:
-                return served.choose(request.unit_id, self._uniforms.next())
-            return self._arm_selector.choose(served, _selection_request(request), request.unit_id)
+            return self._arm_selector.select(served, request)
         except NoWeightsError:
             raise Unavailable(f"experiment {request.experiment_id!r} has no weights yet", retry_after=1) from None
 
@@ -164,15 +159,6 @@ class Decisions:
 
     def _count(self, begun: Begun) -> None:
         self._metrics.decided(begun.served.experiment.id, begun.choice.arm.id, begun.choice.stratum)
-
-
-def _selection_request(request: SelectRequest) -> SelectionRequest:
-    return SelectionRequest(
-        request.context,
-        request.k,
-        None if request.eligible_arms is None else frozenset(request.eligible_arms),
-        frozenset(request.exclude_arms or ()),
-    )
 
 
 def _events(request: SelectRequest, begun: Begun) -> list[Event]:

@@ -7,11 +7,10 @@ import json
 from collections.abc import Callable
 from typing import NamedTuple
 
-from bandit_core.rules.decisions import check_open, is_late, rewarded_arm
+from bandit_core.rules.decisions import check_not_archived, is_late, rewarded_arm
 from bandit_core.rules.experiment import MICRO, ArmDefinition
-from bandit_core.rules.problems import Expired
 from bandit_core.rules.requests import RewardRequest, RewardResponse, RewardStatus
-from bandit_core.rules.rewards import check_reward, direct_context, known_arm, reward_micro
+from bandit_core.rules.rewards import check_reward, direct_context, known_arm, reward_micro, window_over
 from bandit_core.rules.served_experiment import ServedExperiment
 from bandit_service.api.decisions.events import direct_event, late_event, reward_event
 from bandit_service.api.decisions.lookup import ExperimentLookup
@@ -92,8 +91,7 @@ class Rewards:
         if first is None or first.filled:
             await self._recording.record([late_event(event)])
             self._metrics.rewarded(served.experiment.id, arm.id, "late")
-            window = served.experiment.reward_window
-            raise Expired(f"the reward window of {window:g} s is over; the reward was kept as late")
+            raise window_over(served)
         answers: asyncio.Future[list[Answer]] = asyncio.get_running_loop().create_future()
         answers.set_result([first])
         return answers
@@ -115,7 +113,7 @@ class Rewards:
 
     async def _direct(self, request: RewardRequest, principal: Principal, *, respond_async: bool) -> Begun:
         served = await self._lookup.served(request.experiment_id or "", principal)
-        check_open(served.experiment)
+        check_not_archived(served.experiment)
         arm = known_arm(served, request.arm or "")
         micro = reward_micro(request, served)
         segment, context = direct_context(request, served)

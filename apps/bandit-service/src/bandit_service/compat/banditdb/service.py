@@ -6,13 +6,13 @@ import uuid
 from typing import NamedTuple
 
 from bandit_core.rules.decisions import is_signed
+from bandit_core.rules.experiment_requests import Because
 from bandit_core.rules.problems import Conflict, NotFound
 from bandit_core.rules.requests import RewardRequest, SelectRequest
 from bandit_core.rules.served_experiment import ServedExperiment
 from bandit_service.api.decisions.lookup import ExperimentLookup
 from bandit_service.api.decisions.resolver import DecisionResolver
 from bandit_service.api.decisions.service import Begun, Decisions
-from bandit_service.api.experiments.schemas import Because
 from bandit_service.api.experiments.service import Experiments
 from bandit_service.api.rewards.service import Rewards
 from bandit_service.compat.banditdb import requests, views

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import prod
 
 from bandit_core.guardrails import InfeasibleLimits
-from bandit_core.rules.experiment import Experiment
+from bandit_core.rewards import make_reward_model
+from bandit_core.rules.experiment import DEFAULT_NAMESPACE, Experiment, FeaturesDefinition, SegmentField
+from bandit_core.rules.fields import MOST_FEATURES, MOST_SEGMENTS, POLICIES
+from bandit_core.rules.plain_data import check_plain
 from bandit_core.rules.problems import FieldError, Invalid
-from bandit_core.rules.vectors import guardrails_of, has_only_floors
+from bandit_core.rules.vectors import contextual_policy_of, guardrails_of, has_only_floors, policy_of, stopping_rule
 
 # A covariance is published for every arm, and counts for every segment, again and again.
 _MOST_NUMBERS = 1_000_000
 _MOST_COUNTS = 20_000
+_DEEPEST_METADATA, _LONGEST_METADATA = 16, 65_536
 
 
 def check(experiment: Experiment) -> None:
@@ -26,8 +33,10 @@ def check(experiment: Experiment) -> None:
 
 
 def _violations(experiment: Experiment) -> dict[str, str]:
+    found = dict(_unfit(experiment))
+    if found:
+        return found
     active = {arm.id for arm in experiment.active_arms}
-    found: dict[str, str] = {}
     if experiment.default_arm not in active:
         found["default_arm"] = f"{experiment.default_arm!r} is not an active arm"
     if experiment.control_arm is not None and experiment.control_arm not in active:
@@ -105,5 +114,74 @@ def _strangers(experiment: Experiment) -> str | None:
         if isinstance(value, Mapping):
             for arm in value:
                 if arm not in known:
-                    return arm
+                    return str(arm)
     return None
+
+
+def _unfit(experiment: Experiment) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with single fields beyond their types."""
+    head, dot, name = experiment.id.partition(".")
+    if dot and head == DEFAULT_NAMESPACE:
+        yield "experiment_id", f"write {name!r}: ids in the default namespace go without it"
+    repeated = [name for name, times in Counter(arm.id for arm in experiment.arms).items() if times > 1]
+    if repeated:
+        yield "arms", f"ids of arms must differ; repeated: {', '.join(repeated[:5])}"
+    yield from _policy(experiment)
+    checks: Mapping[str, Callable[[], object]] = {
+        "stopping": lambda: None if experiment.stopping is None else stopping_rule(experiment.stopping),
+        "reward_model": lambda: _check_reward_model(experiment.reward_model),
+        "metadata": lambda: _check_metadata(experiment.metadata),
+        "context": lambda: None if experiment.context is None else _check_context(experiment.context),
+        "segment_by": lambda: _check_segments(experiment.segment_by),
+    }
+    for field, fits in checks.items():
+        try:
+            fits()
+        except ValueError as error:
+            yield field, str(error)
+
+
+def _policy(experiment: Experiment) -> Iterator[tuple[str, str]]:
+    policy = experiment.policy
+    if policy.name not in POLICIES:
+        yield "policy.name", f"unknown policy; known are {', '.join(POLICIES)}"
+        return
+    try:
+        check_plain(policy.params)
+        (contextual_policy_of if experiment.is_contextual else policy_of)(experiment)
+    except ValueError as error:
+        yield "policy.params", str(error)
+
+
+def _check_reward_model(model: Mapping[str, object] | None) -> None:
+    if model is not None:
+        check_plain(model)
+        make_reward_model(model)
+
+
+def _check_metadata(metadata: Mapping[str, object]) -> None:
+    check_plain(metadata, deepest=_DEEPEST_METADATA, longest=_LONGEST_METADATA)
+    if len(json.dumps(metadata).encode()) > _LONGEST_METADATA:
+        raise ValueError(f"must hold at most {_LONGEST_METADATA} bytes as JSON")
+
+
+def _check_context(context: FeaturesDefinition) -> None:
+    features = context.features or ()
+    if (context.features is None) == (context.dimension is None):
+        raise ValueError("give either features, the names, or dimension, how many there are")
+    if len(set(features)) < len(features):
+        raise ValueError("names of features must differ")
+    if (context.dimension or len(features)) + context.intercept > MOST_FEATURES:
+        raise ValueError(f"at most {MOST_FEATURES} features are taken, the intercept included")
+
+
+def _check_segments(fields: Sequence[SegmentField]) -> None:
+    for each in fields:
+        if len(set(each.values)) < len(each.values):
+            raise ValueError("values must differ")
+        if each.default not in each.values:
+            raise ValueError("the default must be one of the values")
+    if len({each.field for each in fields}) < len(fields):
+        raise ValueError("fields must differ")
+    if (segments := prod(len(each.values) for each in fields)) > MOST_SEGMENTS:
+        raise ValueError(f"their values make {segments} segments; at most {MOST_SEGMENTS} are taken")
