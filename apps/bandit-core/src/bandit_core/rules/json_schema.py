@@ -37,7 +37,7 @@ def plain(value: Any) -> Any:  # noqa: ANN401 (a part of a schema)
             return plain({"type": "string", **value})
         case dict():
             return {name: plain(each) for name, each in value.items()}
-        case list():
+        case list() | tuple():
             return [plain(each) for each in value]
         case _:
             return value

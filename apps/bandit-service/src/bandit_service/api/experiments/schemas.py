@@ -31,7 +31,9 @@ class ChangesFilter(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     limit: Annotated[int, Field(ge=1, le=1_000, description="How many a page holds at most")] = 100
-    before: Annotated[int, Field(ge=1, le=2**53, description="Only changes before this revision")] | None = None
+    before: Annotated[
+        Annotated[int, Field(ge=1, le=2**53)] | None, Field(description="Only changes before this revision")
+    ] = None
 
 
 class ApplyReason(BaseModel):
