@@ -23,7 +23,7 @@ MEASURED := $(if $(and $(ARGS),$(if $(CI),,1)),,rm -rf .local/coverage; COVERAGE
 PYTEST := $(BIN)/pytest -n auto --durations=20
 
 .DEFAULT_GOAL := help
-.PHONY: help run pipeline test test-fast lint types check verify simulate simulate-coverage bench manifests dashboards schema wheels lock image-locks setup \
+.PHONY: help run pipeline test test-fast lint types scan audit check verify simulate simulate-coverage bench manifests dashboards schema wheels lock image-locks setup \
 	clean FORCE
 
 help: ## Show this help
@@ -57,6 +57,14 @@ types: $(READY) ## Check types strictly
 	@MYPYPATH=$(MYPYPATH) $(BIN)/mypy --no-warn-unreachable docs/studies
 	@MYPYPATH=$(MYPYPATH):k8s/tests $(BIN)/mypy --no-warn-unreachable k8s
 
+# Low severity is left to ruff, which has the same rules and says where one is broken on purpose.
+scan: $(READY) ## Look for weaknesses in the code
+	@$(BIN)/bandit --quiet --recursive --severity-level medium --confidence-level medium $(SOURCES) grafana/dashboards
+
+audit: $(READY) ## Look for known faults of the dependencies that are locked (asks PyPI)
+	@$(foreach lock,$(wildcard requirements/*.txt),$(BIN)/pip-audit --progress-spinner off --disable-pip --require-hashes \
+		--requirement $(lock) &&) true
+
 check: lint types test ## Everything a change has to pass: lint, types, test
 
 verify: $(READY) ## Run the long simulations and write their tables into docs/
@@ -67,12 +75,13 @@ simulate: $(READY) ## Run the schedule of a seed on the simulated stores (SEED=7
 	@PYTHONPATH=apps/bandit-service/tests $(BIN)/python -m simulation --seed $(or $(SEED),0) --count $(or $(COUNT),1) \
 		--workers $(if $(COUNT),$(shell nproc 2>/dev/null || echo 2),1) $(ARGS)
 
-# Of the parts that the simulation is about, by it alone: which lines and branches are never taken.
+# Of the parts that the simulation is about, by it alone: which lines and branches are never taken; and which situations
+# of an abstract model of the protocol are reached.
 simulate-coverage: $(READY) ## Report which branches of ledger, spool, mirror and outcomes the simulation takes (SEED, COUNT: 200)
 	@rm -f .local/coverage/simulation
 	@PYTHONHASHSEED=0 PYTHONPATH=apps/bandit-service/tests $(BIN)/coverage run --branch --source=bandit_service \
 		--data-file=.local/coverage/simulation --rcfile=/dev/null -m simulation \
-		--seed $(or $(SEED),0) --count $(or $(COUNT),200) --whole
+		--seed $(or $(SEED),0) --count $(or $(COUNT),200) --whole --situations
 	@$(BIN)/coverage report --data-file=.local/coverage/simulation --rcfile=/dev/null --show-missing \
 		--include='*/ledger/*,*/spool/*,*/mirror/*,*/domain/outcome.py,*/allocation/settler.py,*/api/decisions/own_ids.py'
 

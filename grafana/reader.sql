@@ -8,6 +8,17 @@ BEGIN
     END IF;
 END
 $$;
+-- The tables may be in a schema of their own.
+DO $$
+DECLARE
+    place text := (SELECT relnamespace::regnamespace FROM pg_class WHERE oid = 'experiments'::regclass);
+BEGIN
+    EXECUTE format('GRANT USAGE ON SCHEMA %s TO bandit_grafana', place);
+    IF place <> 'public' THEN
+        EXECUTE format('ALTER ROLE bandit_grafana IN DATABASE %I SET search_path = %s', current_database(), place);
+    END IF;
+END
+$$;
 GRANT SELECT (name) ON namespaces TO bandit_grafana;
 GRANT SELECT ON
     experiments, experiment_arms, experiment_changes, bandit_events, exposures, arm_posteriors, posterior_snapshots,

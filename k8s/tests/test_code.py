@@ -22,6 +22,14 @@ APPS: Final = REPOSITORY / "apps"
 ROUTER_SOURCE: Final = (APPS / "bandit-router/src/bandit_router/router.py").read_text()
 # Read by Dagster itself, not by the pipeline.
 DAGSTER: Final = {"DAGSTER_CURRENT_IMAGE", "DAGSTER_CONTAINER_CONTEXT"}
+# What the pipeline does without.
+OPTIONAL: Final = {
+    "BANDIT_GRAFANA_TOKEN",
+    "BANDIT_GRAFANA_URL",
+    "BANDIT_MLFLOW_ARTIFACTS",
+    "BANDIT_S3_ADDRESSING_STYLE",
+    "BANDIT_S3_SESSION_TOKEN",
+}
 # What its run launcher is told where Dagster itself is deployed.
 DAGSTERS_OWN: Final = SimpleNamespace(
     dagster_home="/opt/dagster/dagster_home", instance_config_map="dagster", postgres_password_secret=None
@@ -116,7 +124,7 @@ def known_variables(container: Object) -> tuple[set[str], set[str]]:
             return {str(each.envvar) for each in options}, {str(each.envvar) for each in options if each.required}
         case "bandit-pipeline", _:
             read = _read_by_the_pipeline()
-            return read | DAGSTER, read - {"BANDIT_MLFLOW_ARTIFACTS", "BANDIT_GRAFANA_URL", "BANDIT_GRAFANA_TOKEN"}
+            return read | DAGSTER, read - OPTIONAL
         case "bandit-router", _ if container["name"] == "bandit-router":
             return {name for name in ("BANDIT_API_KEY",) if f'"{name}"' in ROUTER_SOURCE}, {"BANDIT_API_KEY"}
         case _:
@@ -209,3 +217,7 @@ def test_dagster_makes_valid_runs_of_the_code_locations_image_and_environment(na
     assert pod["spec"]["serviceAccountName"] == deployment["spec"]["template"]["spec"]["serviceAccountName"]
     assert run["envFrom"] == container["envFrom"]
     assert pod["spec"]["securityContext"] == deployment["spec"]["template"]["spec"]["securityContext"]
+    assert run["securityContext"] == container["securityContext"]
+    assert {each["mountPath"] for each in run["volumeMounts"]} >= {
+        each["mountPath"] for each in container["volumeMounts"]
+    }

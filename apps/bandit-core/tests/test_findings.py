@@ -27,7 +27,10 @@ def test_entropy_is_1_when_all_get_the_same_and_0_when_one_gets_all(counts: list
 
 def test_an_arm_that_dominates_without_being_better_is_named() -> None:
     found = find([arm("a", recent=6), arm("b", recent=94)], window=7_200.0)
-    assert found.sentences[0] == "Arm b has taken 94% of traffic for 2 hours while its interval still overlaps arm a's."
+    assert (
+        found.sentences[0]
+        == "Arm b has taken 94% of traffic in the last 2 hours while its interval still overlaps arm a's."
+    )
     assert (found.status, found.likely_cause) == ("warning", "recent_collapse")
 
 
@@ -42,7 +45,10 @@ def test_an_arm_that_has_won_may_take_all() -> None:
 def test_an_arm_that_dominates_though_another_is_better_is_an_alarm() -> None:
     better = arm("a", recent=2, earlier=2, mean=0.3, interval=(0.2, 0.4), prob_best=1.0)
     found = find([better, arm("b", recent=98, earlier=98)], window=7_200.0)
-    assert found.sentences[0] == "Arm b has taken 98% of traffic for 2 hours while its interval lies below arm a's."
+    assert (
+        found.sentences[0]
+        == "Arm b has taken 98% of traffic in the last 2 hours while its interval lies below arm a's."
+    )
     assert (found.status, found.converged, found.likely_cause) == ("critical", True, "traffic_to_a_worse_arm")
 
 

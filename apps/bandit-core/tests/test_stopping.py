@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bandit_core.gaussian import GaussianBeliefs
 from bandit_core.policies.base import Beliefs
 from bandit_core.stopping import StoppingRule, Verdict
 
@@ -242,3 +243,14 @@ def test_the_sentence_of_an_open_race_names_what_is_missing() -> None:
 def test_a_rule_that_makes_no_sense_is_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         StoppingRule(**settings)
+
+
+def test_a_loss_of_any_numbers_is_no_percentage() -> None:
+    beliefs = GaussianBeliefs(("a", "b"), np.array([20.0, 21.0]), np.array([0.5, 0.5]), np.array([50.0, 50.0]))
+    verdict = StoppingRule(prob_best=None, expected_loss=2.0).evaluate(beliefs, {"a": 100, "b": 100}, elapsed=0.0)
+    assert (verdict.outcome, verdict.arm) == ("practically_equal", "b")
+    [loss] = [condition for condition in verdict.conditions if condition.name == "expected_loss"]
+    assert loss.value == pytest.approx(float(beliefs.best_arm.expected_loss[1]))
+    assert "(at most 2 allowed)" in verdict.sentence()
+    assert "point" not in verdict.sentence()
+    assert Verdict.from_dict(json.loads(json.dumps(verdict.to_dict()))) == verdict

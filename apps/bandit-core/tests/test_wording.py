@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bandit_core.wording import compared, count, duration, listing, percent, points
+from bandit_core.wording import compared, count, duration, listing, number, percent, points
 
 
 @pytest.mark.parametrize(
@@ -87,3 +87,10 @@ def test_duration(seconds: float, text: str) -> None:
 )
 def test_listing(items: list[str], text: str) -> None:
     assert listing(items) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.0, "0"), (0.5, "0.5"), (12.345, "12.3"), (1234.5, "1,234"), (1e-9, "under 0.0000001")]
+)
+def test_number(value: float, text: str) -> None:
+    assert number(value) == text

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from bandit_local.options import Options
 from bandit_local.servers.local_server import HOST, free_port
 
@@ -39,6 +41,19 @@ def test_a_server_that_does_not_answer_is_one_line_after_the_arms(tmp_path: Path
     result = bandit_local("run", "--port", str(port), "--redis-url", nobody, folder=tmp_path)
     assert_one_line(result, "Redis does not answer")
     assert "item-3   3/201 = 1.49%" in result.stdout
+
+
+@pytest.mark.parametrize("command", ["run", "pipeline"])
+def test_a_folder_that_cannot_be_used_is_one_line(command: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result = bandit_local(command, "--port", str(free_port()), "--data", "file", folder=tmp_path)
+    assert_one_line(result, "file cannot be used")
+
+
+@pytest.mark.parametrize("command", ["run", "pipeline"])
+def test_a_folder_that_may_not_be_made_is_one_line(command: str, tmp_path: Path) -> None:
+    result = bandit_local(command, "--port", str(free_port()), "--data", "/proc/bandit", folder=tmp_path)
+    assert_one_line(result, "--data names another folder")
 
 
 def test_help_names_every_option(tmp_path: Path) -> None:

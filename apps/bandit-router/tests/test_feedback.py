@@ -29,8 +29,8 @@ def test_a_known_prediction_is_rewarded_once(service: Service, client: Client) -
     experiment = service.create()
     rewards = Rewards(experiment, client)
     branch = decide(client, experiment, "p-1")
-    assert rewards.report(Feedback("p-1", 1.0, branch)) == Report("applied", ARMS[branch], Fallback.NONE)
-    assert rewards.report(Feedback("p-1", 1.0, branch)) == Report("duplicate", ARMS[branch], Fallback.NONE)
+    assert rewards.report(Feedback("p-1", 1.0, branch)) == Report("applied", ARMS[branch], Fallback.NONE, 1.0)
+    assert rewards.report(Feedback("p-1", 0.0, branch)) == Report("duplicate", ARMS[branch], Fallback.NONE, 1.0)
     assert rewards.report(Feedback("p-1", 1.0, None)).status == "duplicate"
     assert service.rewards(experiment)[ARMS[branch]] == (1.0, 0.0)
 
@@ -38,7 +38,7 @@ def test_a_known_prediction_is_rewarded_once(service: Service, client: Client) -
 def test_an_unknown_prediction_rewards_the_arm_once(service: Service, client: Client) -> None:
     experiment = service.create()
     rewards = Rewards(experiment, client)
-    assert rewards.report(Feedback("nobody", 0.0, 1)) == Report("applied", "better", Fallback.UNKNOWN_PUID)
+    assert rewards.report(Feedback("nobody", 0.0, 1)) == Report("applied", "better", Fallback.UNKNOWN_PUID, 0.0)
     assert rewards.report(Feedback("nobody", 0.0, 1)).status == "duplicate"
     assert service.rewards(experiment) == {"worse": (0.0, 0.0), "better": (0.0, 1.0)}
 

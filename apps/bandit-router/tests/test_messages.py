@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from bandit_core.rules.decisions import is_signed
 from bandit_core.rules.names import OWN_ID
-from bandit_router.messages import Default, branch_of, context_of, decision_id, select_options
+from bandit_router.messages import Default, branch_of, context_of, decision_id, select_options, unit_of
 from bandit_sdk import Selection
 
 
@@ -33,9 +33,18 @@ def test_a_request_carries_only_what_is_known() -> None:
     }
 
 
-@pytest.mark.parametrize("unit_id", [None, "", 17, "x" * 257])
-def test_a_unit_id_that_the_service_would_refuse_is_left_out(unit_id: object) -> None:
-    assert "unit_id" not in select_options(puid="p", unit_id=unit_id)
+@pytest.mark.parametrize(
+    ("tag", "unit"),
+    [("17", "17"), (17, "17"), (17.0, "17"), (-3.0, "-3"), ("x" * 256, "x" * 256), (None, None), ("", None)],
+)
+def test_a_tag_names_a_unit_as_text_or_whole_number(tag: object, unit: str | None) -> None:
+    assert unit_of(tag) == unit
+
+
+@pytest.mark.parametrize("tag", [True, 1.5, float("nan"), float("inf"), 1e300, ["a"], {"a": 1}, "x" * 257])
+def test_a_tag_that_names_no_unit_is_told(tag: object) -> None:
+    with pytest.raises(ValueError, match="must be text of at most 256 characters or a whole number"):
+        unit_of(tag)
 
 
 @pytest.mark.parametrize(

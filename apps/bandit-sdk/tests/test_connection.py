@@ -7,10 +7,23 @@ from traceback import format_exception
 import pytest
 
 from bandit_sdk import AsyncClient, Client
+from bandit_sdk.connection import key_headers, service_url, without_secrets
 
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
-@pytest.mark.parametrize("url", ["secret", "localhost:8000", "ftp://host", "http://", "http://host:port", ""])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "secret",
+        "localhost:8000",
+        "ftp://host",
+        "http://",
+        "http://host:port",
+        "http://u:secret/x@host",
+        "http://a..b",
+        "",
+    ],
+)
 def test_wrong_url(url: str, kind: type[Client | AsyncClient]) -> None:
     with pytest.raises(ValueError, match="url must name a scheme") as raised:
         kind(url)
@@ -18,8 +31,28 @@ def test_wrong_url(url: str, kind: type[Client | AsyncClient]) -> None:
 
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
-@pytest.mark.parametrize("key", ["secret\n", "secret\r\nx: y", "sec ret", "sécret", "\x00secret", ""])
+@pytest.mark.parametrize("key", ["\n", "secret\r\nx: y", "sec ret", "sécret", "\x00secret", ""])
 def test_key_that_cannot_be_sent(key: str, kind: type[Client | AsyncClient]) -> None:
     with pytest.raises(ValueError, match="api_key must be") as raised:
         kind("http://service", api_key=key)
     assert "cret" not in str(raised.value)
+
+
+def test_the_line_break_of_a_file_is_left_out() -> None:
+    assert key_headers(" secret\r\n") == {"Authorization": "Bearer secret"}
+    assert str(service_url("http://service:8000\n")) == "http://service:8000"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://user:secret@host:8000/path?token=secret", "http://host:8000/path"),
+        ("http://user:12/secret@host", "the URL"),
+        ("http://host/path#@secret", "the URL"),
+        ("http://[secret", "the URL"),
+        ("user:secret@host", "the URL"),
+        ("/home/me/data.zip", "/home/me/data.zip"),
+    ],
+)
+def test_what_messages_show_of_a_url(url: str, shown: str) -> None:
+    assert without_secrets(url) == shown

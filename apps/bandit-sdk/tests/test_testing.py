@@ -85,6 +85,14 @@ class TestEitherService:
             "duplicate",
         ]  # fmt: skip
 
+    def test_a_duplicate_tells_the_reward_that_counts(self, either: tuple[Client, str]) -> None:
+        client, name = either
+        decided = client.select(name)
+        for reward in (1.0, 0.0):
+            assert client.reward(decided, reward=reward).reward == 1.0
+            direct = client.reward(experiment_id=name, arm="a", reward_id="first", reward=reward)
+            assert direct.reward == 1.0
+
     def test_a_request_id_makes_a_repetition_the_same(self, either: tuple[Client, str]) -> None:
         client, name = either
         first = client.select(name, k=2, request_id=f"{name}-first")

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import httpx
+import psycopg
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -113,10 +114,51 @@ def test_missing_migrations_are_one_line(arguments: list[str], run: Run, empty_p
     assert "run `bandit-service migrate` first" in refusal(run(*arguments, BANDIT_POSTGRES_DSN=empty_postgres_dsn))
 
 
+@pytest.mark.parametrize("arguments", [["migrate"], ["serve"], ["wait-for-schema"], ["keys", "list"]])
+def test_an_encoding_that_does_not_do_is_one_line(arguments: list[str], run: Run, odd_database: str) -> None:
+    said = refusal(run(*arguments, BANDIT_POSTGRES_DSN=odd_database))
+    assert "and the service needs UTF8" in said
+    with psycopg.connect(odd_database) as connection:
+        tables = connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone()
+    assert tables == (0,)
+
+
+def test_signing_keys_are_rotated_as_operations_says(run: Run) -> None:
+    said = " ".join(run("keys", "signing", "--help").stdout.split())
+    assert "behind the old ones in every process first, then in front" in said
+
+
 def test_missing_settings_are_one_line(run: Run) -> None:
     reason = refusal(run("serve", BANDIT_REDIS_URL=None, BANDIT_SIGNING_KEYS=None))
     assert "BANDIT_REDIS_URL is not set" in reason
     assert "bandit-service keys signing" in reason
+
+
+def test_a_database_that_is_not_there_is_one_line(run: Run, postgres_dsn: str, redis_url: str) -> None:
+    gone = f"{postgres_dsn}_that_is_not_there"
+    assert "does not exist" in refusal(run("serve", BANDIT_POSTGRES_DSN=gone))
+    elsewhere = f"{redis_url.rpartition('/')[0]}/999999"
+    assert "BANDIT_REDIS_URL: Redis has no database of that number" in refusal(run("serve", BANDIT_REDIS_URL=elsewhere))
+
+
+def test_migrate_waits_as_long_as_it_is_told(run: Run) -> None:
+    began = time.monotonic()
+    refusal(run("migrate", "--patience", "1", BANDIT_POSTGRES_DSN=AWAY))
+    assert time.monotonic() - began >= 1
+
+
+def test_words_of_people_are_shown_as_they_are(run: Run) -> None:
+    name = "the [control] of a [/very] long name of a key, which nobody should cut"
+    run("keys", "create", "--name", name, "--role", "reader")
+    assert name in run("keys", "list").stdout
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_output_in_any_encoding(encoding: str) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    for arguments in (["--help"], ["doctor", "--help"]):
+        done = subprocess.run([*COMMAND, *arguments], env=environment, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
 
 
 def test_a_port_that_is_taken_is_one_line(run: Run) -> None:

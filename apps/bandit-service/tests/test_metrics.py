@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bandit_core.rules.allocation_record import AllocationRecord
-from bandit_service.metrics import ARMS_PER_EXPERIMENT, Metrics
+from bandit_service.metrics import ARMS_PER_EXPERIMENT, EXPERIMENTS, OTHER, Metrics
 from bandit_service.spool.pending import Limits
 
 if TYPE_CHECKING:
@@ -185,6 +185,34 @@ def test_an_arm_that_left_is_shown_no_longer_and_makes_room(gauge: str) -> None:
     metrics.forget("homepage")
     metrics.forget("homepage")
     assert shown_arms(metrics, gauge) == []
+
+
+def test_a_thousand_experiments_stay_within_the_bound() -> None:
+    metrics = Metrics()
+    for number in range(1_000):
+        for arm in "ab":
+            metrics.decided(f"experiment-{number}", arm, "bandit")
+            metrics.rewarded(f"experiment-{number}", arm, "applied")
+        metrics.believed(f"experiment-{number}", record(["a", "b"]), {"a": 0.5, "b": 0.5})
+    rendered = metrics.render()
+    assert len(rendered) < 262_144
+    families = {family.name: family.samples for family in text_string_to_metric_families(rendered.decode())}
+    for counter in ("bandit_decisions", "bandit_rewards"):
+        totals = [sample for sample in families[counter] if sample.name.endswith("_total")]
+        assert len({sample.labels["experiment"] for sample in totals}) == EXPERIMENTS + 1
+        assert sum(sample.value for sample in totals) == 2_000
+    assert len(families["bandit_arm_weight"]) == 2 * EXPERIMENTS
+
+
+def test_of_many_arms_the_rest_is_counted_together() -> None:
+    metrics = Metrics()
+    for number in range(1_000):
+        metrics.decided("homepage", f"arm-{number}", "bandit")
+    samples = text_string_to_metric_families(metrics.render().decode())
+    [decisions] = [family.samples for family in samples if family.name == "bandit_decisions"]
+    counts = {sample.labels["arm"]: sample.value for sample in decisions if sample.name.endswith("_total")}
+    assert len(counts) == ARMS_PER_EXPERIMENT + 1
+    assert counts[OTHER] == 1_000 - ARMS_PER_EXPERIMENT
 
 
 def test_two_services_in_one_process_do_not_share_their_numbers() -> None:

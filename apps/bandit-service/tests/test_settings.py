@@ -58,6 +58,12 @@ def test_other_variables_are_left_alone() -> None:
     check_variables(links | {"BANDIT_S3_BUCKET", "BANDIT_URL", "BANDIT_API_KEY", "PATH"})
 
 
+def test_the_line_break_of_a_file_is_left_out() -> None:
+    read = settings(**{name: f"{value}\n" for name, value in NEEDED.items()})
+    assert read.redis_url.get_secret_value() == NEEDED["redis_url"]
+    assert read.postgres_dsn.get_secret_value() == NEEDED["postgres_dsn"]
+
+
 def test_secrets_are_not_in_the_text_of_settings() -> None:
     text = repr(settings()) + str(settings())
     assert "s3cr3t" not in text
@@ -89,6 +95,13 @@ def test_secrets_are_not_in_errors() -> None:
         ({"signing_keys": "k1:" + base64.b64encode(b"my secret signing key").decode()}, "not random"),
         ({"signing_keys": "k1:" + base64.b64encode(b"\xff" * 32).decode()}, "not random"),
         ({"port": 70_000}, "BANDIT_PORT"),
+        (
+            {"port": "tcp://10.96.0.7:8000"},
+            "BANDIT_PORT holds a URL: Kubernetes sets it so for a Service called 'bandit'",
+        ),
+        ({"keep_alive": 0}, "BANDIT_KEEP_ALIVE"),
+        ({"root_path": "bandit"}, "BANDIT_ROOT_PATH"),
+        ({"redis_url": "redis://localhost/abc"}, "BANDIT_REDIS_URL must end in the number of a database"),
         ({"log_format": "xml"}, "BANDIT_LOG_FORMAT"),
         ({"postgres_pool_min": 9, "postgres_pool_max": 8}, "postgres_pool_min"),
         ({"redis_timeout": 0}, "BANDIT_REDIS_TIMEOUT"),

@@ -153,7 +153,7 @@ def _dominance(arms: Sequence[ArmNumbers], window: float) -> list[str]:
     share = top.recent / total
     if share < DOMINANT:
         return []
-    said = f"Arm {top.arm} has taken {percent(share)} of traffic for {duration(window)}"
+    said = f"Arm {top.arm} has taken {percent(share)} of traffic in the last {duration(window)}"
     if better := [arm.arm for arm in arms if arm.interval[0] > top.interval[1]]:
         return [f"{said} while its interval lies below arm {better[0]}'s{_more(len(better) - 1)}."]
     if rivals := [arm.arm for arm in arms if arm is not top and arm.interval[1] >= top.interval[0]]:

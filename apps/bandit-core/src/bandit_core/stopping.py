@@ -9,10 +9,11 @@ import numpy as np
 from scipy.special import logit
 
 from bandit_core.checks import check_number, check_whole
-from bandit_core.policies.base import ArmBeliefs
-from bandit_core.wording import compared, count, duration, points
+from bandit_core.policies.base import ArmBeliefs, Beliefs
+from bandit_core.wording import compared, count, duration, number, points
 
 type Outcome = Literal["winner", "practically_equal", "better_policy", "undecided"]
+type Scale = Literal["rate", "value"]
 type ConditionName = Literal[
     "min_decisions", "min_decisions_per_arm", "prob_best", "expected_loss", "prob_better", "max_duration"
 ]
@@ -26,6 +27,7 @@ class Condition:
     """One condition of a stopping rule as it stands: `value` is compared with `threshold`.
 
     `arm` is the arm it was measured on, where there is one, and `progress` in [0, 1] reaches 1 exactly when it holds.
+    `scale` says whether rewards are shares, whose differences are percentage points, or any numbers.
     """
 
     name: ConditionName
@@ -34,6 +36,7 @@ class Condition:
     holds: bool
     progress: float
     arm: str | None = None
+    scale: Scale = "rate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +106,7 @@ class StoppingRule:
             if probability is not None:
                 check_number(name, probability, low=0.0, high=1.0, exclusive=True)
         if self.expected_loss is not None:
-            check_number("expected_loss", self.expected_loss, low=0.0, high=1.0, exclusive=True)
+            check_number("expected_loss", self.expected_loss, low=0.0, exclusive=True)
         if self.max_duration is not None:
             check_number("max_duration", self.max_duration, low=0.0, exclusive=True)
         if self.combine not in ("any", "all"):
@@ -153,7 +156,9 @@ class StoppingRule:
         if self.expected_loss is not None:
             loss = max(float(best.expected_loss[candidate]), 0.0)
             progress = _progress_of_loss(loss, self.expected_loss)
-            conditions.append(_condition("expected_loss", loss, self.expected_loss, progress, beliefs.arms[candidate]))
+            scale: Scale = "rate" if isinstance(beliefs, Beliefs) else "value"
+            arm = beliefs.arms[candidate]
+            conditions.append(_condition("expected_loss", loss, self.expected_loss, progress, arm, scale))
         return conditions
 
     def _policy(self, prob_better: float | None) -> list[Condition]:
@@ -174,9 +179,14 @@ class StoppingRule:
 
 
 def _condition(
-    name: ConditionName, value: float, threshold: float, progress: float, arm: str | None = None
+    name: ConditionName,
+    value: float,
+    threshold: float,
+    progress: float,
+    arm: str | None = None,
+    scale: Scale = "rate",
 ) -> Condition:
-    return Condition(name, float(value), float(threshold), progress == 1.0, progress, arm)
+    return Condition(name, float(value), float(threshold), progress == 1.0, progress, arm, scale)
 
 
 def _at_least(name: ConditionName, value: float, threshold: float) -> Condition:
@@ -208,7 +218,8 @@ def _say_prob_best(condition: Condition, whose: str) -> str:
 
 
 def _say_expected_loss(condition: Condition, whose: str) -> str:
-    value, threshold = compared(condition.value, condition.threshold, points)
+    write = points if condition.scale == "rate" else number
+    value, threshold = compared(condition.value, condition.threshold, write)
     against = f"at most {threshold} allowed" if condition.holds else f"above the {threshold} allowed"
     return f"{whose} expected loss is {value} ({against})"
 

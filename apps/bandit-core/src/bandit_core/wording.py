@@ -27,8 +27,13 @@ def points(difference: float, *, digits: int = 2) -> str:
     return f"{text} point{'' if text == '1' else 's'}"
 
 
+def number(value: float, *, digits: int = 3) -> str:
+    """Write a number with that many significant digits: 12.345 as "12.3"."""
+    return "under 0.0000001" if 0.0 < value < 1e-7 else _significant(value, digits)
+
+
 def compared(value: float, threshold: float, write: Callable[..., str] = percent) -> tuple[str, str]:
-    """Write two shares with as many digits as it takes to tell them apart."""
+    """Write two numbers, shares unless told otherwise, with as many digits as it takes to tell them apart."""
     texts = write(value), write(threshold)
     for digits in range(3, 10):
         if texts[0] != texts[1] or value == threshold:

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from bandit_local.errors import local_error
 from bandit_local.options import Options, PipelineOptions
+from bandit_sdk.commands import write_in_any_encoding
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -117,4 +118,5 @@ def _said_in_one_line() -> Iterator[None]:
 
 
 def main() -> None:
+    write_in_any_encoding()
     app()

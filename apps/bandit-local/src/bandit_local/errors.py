@@ -13,6 +13,8 @@ def local_error(error: BaseException) -> LocalError | None:
         return error
     if isinstance(error, BanditError):
         return LocalError(f"The service did not do what was asked: {error}")
+    if isinstance(error, OSError) and error.filename is not None:
+        return LocalError(f"{error.filename} cannot be used ({error.strerror}); --data names another folder.")
     if isinstance(error, BaseExceptionGroup):
         return next((known for inner in error.exceptions if (known := local_error(inner))), None)
     return None

@@ -62,7 +62,10 @@ def settings(data: Path, stack: Stack, s3: S3Server) -> dict[str, str]:
     home = data / "dagster"
     home.mkdir(mode=0o700, exist_ok=True)
     (home / "dagster.yaml").write_text(DAGSTER)
+    spared = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
     return {
+        # Every server is on loopback, which no proxy reaches.
+        "no_proxy": f"{spared},{HOST},localhost".strip(","),
         "PYTHONSAFEPATH": "1",  # a file beside the user must not stand in for a module of the same name
         "DAGSTER_HOME": str(home),
         "BANDIT_S3_ENDPOINT": s3.url,
@@ -133,6 +136,6 @@ def _check(ui: ChildProcess) -> None:
 
 def _answers(port: int) -> bool:
     try:
-        return httpx.get(f"http://{HOST}:{port}/server_info", timeout=2.0).is_success
+        return httpx.get(f"http://{HOST}:{port}/server_info", timeout=2.0, trust_env=False).is_success
     except httpx.TransportError:
         return False

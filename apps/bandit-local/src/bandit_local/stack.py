@@ -25,7 +25,9 @@ from bandit_local.servers import PostgresServer, RedisServer
 from bandit_local.servers.folder import private_secret
 from bandit_local.servers.local_server import HOST, port_is_free
 from bandit_local.servers.process import ChildProcess
+from bandit_service.addresses import check_postgres_dsn, check_redis_url
 from bandit_service.ledger import migrations
+from bandit_service.ledger.errors import PostgresUnavailableError
 
 CHECK_TIMEOUT = 5
 READY_TIMEOUT = 60.0
@@ -71,20 +73,28 @@ def running_stack(options: Options) -> Iterator[Stack]:
 def check_redis(url: str) -> str:
     """Return the address of a server that answers in the Redis protocol; LocalError otherwise."""
     try:
+        check_redis_url(url)
+    except ValueError as error:
+        raise LocalError(f"The URL of Redis {error}.") from None
+    try:
         with redis.Redis.from_url(url, socket_timeout=CHECK_TIMEOUT, retry=Retry(NoBackoff(), 0)) as client:
             client.ping()
             arguments = client.connection_pool.connection_kwargs
             return f"{arguments.get('host', 'localhost')}:{arguments.get('port', 6379)}"
-    except (redis.RedisError, ValueError) as error:
+    except redis.RedisError as error:
         raise LocalError(f"Redis does not answer: {error}") from None
 
 
 def check_postgres(dsn: str) -> str:
     """Return the address of a Postgres that answers; LocalError otherwise."""
     try:
+        check_postgres_dsn(dsn)
+    except ValueError as error:
+        raise LocalError(f"The connection string of Postgres {error}.") from None
+    try:
         with psycopg.connect(dsn, connect_timeout=CHECK_TIMEOUT) as connection:
             return f"{connection.info.host}:{connection.info.port}"
-    except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
+    except psycopg.Error as error:
         raise LocalError(f"Postgres does not answer: {' '.join(str(error).split())}") from None
 
 
@@ -92,7 +102,7 @@ def migrate(dsn: str) -> None:
     """Bring the schema up to date; LocalError says why that is not possible."""
     try:
         migrations.upgrade(dsn)
-    except (psycopg.Error, SQLAlchemyError, CommandError) as error:
+    except (psycopg.Error, SQLAlchemyError, CommandError, PostgresUnavailableError) as error:
         reason = str(error).partition("\n")[0]
         raise LocalError(f"The schema in Postgres cannot be brought up to date: {reason}") from None
 
@@ -123,7 +133,8 @@ def signing_key(folder: Path) -> str:
 def wait_until_ready(service: ChildProcess, url: str) -> None:
     """Wait until the service says it can serve; LocalError when it ends or takes longer than a minute."""
     deadline = time.monotonic() + READY_TIMEOUT
-    with httpx.Client(base_url=url, timeout=2.0) as client:
+    # Loopback is asked without a proxy, whatever the environment says.
+    with httpx.Client(base_url=url, timeout=2.0, trust_env=False) as client:
         while not _is_ready(client):
             if not service.running:
                 raise LocalError(f"bandit-service did not start: {last_event(service)}")

@@ -36,15 +36,6 @@ def local_path(given: str) -> Path:
         raise PipelineError(f"{given} cannot be found: {error}.") from error
 
 
-def without_secrets(source: str) -> str:
-    """Return a URL as messages may show it: without user, password and query, where keys are."""
-    try:
-        parts = urlsplit(source)
-    except ValueError:
-        return "the URL"
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.netloc else source
-
-
 def check_file(path: Path, setting: str) -> None:
     """Raise PipelineError, naming the setting, unless the path is a file that can be read and holds something."""
     if path.is_dir():

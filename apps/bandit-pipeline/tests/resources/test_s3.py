@@ -77,3 +77,29 @@ def test_an_unreachable_port_is_no_wrong_key() -> None:
     endpoint = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(PipelineError, match=f"S3 does not answer at {endpoint}"):
         Bucket(endpoint=endpoint, access_key="key", secret_key="secret").put("object", b"")
+
+
+def request_of(**fields: str) -> str:
+    """Return the URL of a signed request."""
+    bucket = Bucket(**{"endpoint": "http://storage.test", "access_key": "key", "secret_key": "word"} | fields)
+    with bucket._explained("x") as client:
+        url: str = client.generate_presigned_url("get_object", Params={"Bucket": "bandit", "Key": "x"})
+    return url
+
+
+def test_temporary_keys_come_with_their_token() -> None:
+    assert "token" not in request_of()
+    assert "security-token=a-token" in request_of(session_token="a-token\n").lower()
+
+
+def test_a_bucket_may_be_part_of_the_hosts_name() -> None:
+    assert request_of().startswith("http://storage.test/bandit/x?")
+    assert request_of(addressing_style="virtual").startswith("http://bandit.storage.test/x?")
+    with pytest.raises(PipelineError, match="BANDIT_S3_ADDRESSING_STYLE must be one of path, virtual, auto"):
+        request_of(addressing_style="host")
+
+
+def test_loopback_is_asked_without_a_proxy(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    bucket.put("object", b"content")
+    assert bucket.get("object") == b"content"

@@ -6,7 +6,7 @@ from bandit_sdk import Client, Retries
 
 
 def open_client(url: str, *, timeout: float, api_key: str | None = None) -> Client:
-    """Return a client that threads may share, but not processes: make it after the fork.
+    """Return a client that threads may share; a process that is forked later opens connections of its own.
 
     A connection that breaks is tried once more: a server may close it in the moment it is used again. `timeout` is the
     budget of both attempts. It covers connecting and every wait for bytes, not the look-up of a host's name.

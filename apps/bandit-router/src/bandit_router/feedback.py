@@ -33,12 +33,14 @@ class Fallback(StrEnum):
 class Report:
     """What became of a reward: the service's word for it (`applied`, `duplicate`, `queued`, `ignored`), or `late`.
 
-    A queued reward is kept by the service, which decides later whether it counts.
+    A queued reward is kept by the service, which decides later whether it counts. `reward` is the number that counts,
+    of a duplicate that of the first report.
     """
 
     status: str
     arm: str | None
     fallback: Fallback
+    reward: float | None = None
 
 
 class FeedbackError(Exception):
@@ -102,4 +104,4 @@ class Rewards:
 
 
 def _report(result: RewardResult, fallback: Fallback) -> Report:
-    return Report(result.status, result.arm, fallback)
+    return Report(result.status, result.arm, fallback, result.reward)

@@ -14,6 +14,8 @@ from bandit_sdk.requests import SelectOptions
 # A caller's own ids, and the prefix that the service keeps for the ids it signs.
 _OWN_ID = re.compile(r"(?!d1\.)[A-Za-z0-9._:-]{1,128}")
 _LONGEST_UNIT_ID = 256
+# Above this a float stands for several whole numbers.
+_WHOLE = 2.0**53
 
 
 class Default(StrEnum):
@@ -31,16 +33,33 @@ def decision_id(puid: str) -> str:
     return f"puid-{blake2b(puid.encode(errors='surrogatepass'), digest_size=16).hexdigest()}"
 
 
-def select_options(*, puid: str | None, unit_id: object = None, context: dict[str, Any] | None = None) -> SelectOptions:
+def select_options(
+    *, puid: str | None, unit_id: str | None = None, context: dict[str, Any] | None = None
+) -> SelectOptions:
     """Return what is said about a selection. Without a prediction's id the service makes up the decision's id."""
     options: SelectOptions = {}
     if puid is not None:
         options["decision_id"] = decision_id(puid)
-    if isinstance(unit_id, str) and 0 < len(unit_id) <= _LONGEST_UNIT_ID:
+    if unit_id is not None:
         options["unit_id"] = unit_id
     if context is not None:
         options["context"] = context
     return options
+
+
+def unit_of(tag: object) -> str | None:
+    """Return the unit that a tag names, which arrives as a float where it is a whole number; None without one.
+
+    Raises:
+        ValueError: the tag is something else.
+    """
+    if tag is None or tag == "":
+        return None
+    if isinstance(tag, int | float) and not isinstance(tag, bool) and abs(tag) < _WHOLE and tag == int(tag):
+        return str(int(tag))
+    if not isinstance(tag, str) or len(tag) > _LONGEST_UNIT_ID:
+        raise ValueError(f"must be text of at most {_LONGEST_UNIT_ID} characters or a whole number, got {tag!r:.100}")
+    return tag
 
 
 def branch_of(selection: Selection, branches: int) -> int | Default:

@@ -16,7 +16,7 @@ from seldon_core.user_model import SeldonResponse
 from bandit_router import metrics
 from bandit_router.client import open_client
 from bandit_router.feedback import Feedback, FeedbackError, Report, Rewards
-from bandit_router.messages import Default, branch_of, context_of, select_options
+from bandit_router.messages import Default, branch_of, context_of, select_options, unit_of
 from bandit_router.parameters import Parameters
 from bandit_sdk import AwayError, BanditError, Client, RefusedError
 from bandit_sdk.requests import SelectOptions
@@ -51,7 +51,7 @@ class BanditRouter:
         meta = meta or {}
         options = select_options(
             puid=_puid(meta.get("puid")),
-            unit_id=(meta.get("tags") or {}).get(UNIT_ID_TAG),
+            unit_id=_unit_id(meta.get("tags") or {}),
             context=self._context(features, names),
         )
         found = self._select(options)
@@ -104,6 +104,15 @@ class BanditRouter:
         return branch
 
 
+def _unit_id(tags: Mapping[str, Any]) -> str | None:
+    """Return the unit that the tags name. A tag that names none is logged; the service says whether it is needed."""
+    try:
+        return unit_of(tags.get(UNIT_ID_TAG))
+    except ValueError as error:
+        log.warning("tag %s is left out: it %s", UNIT_ID_TAG, error)
+        return None
+
+
 def _puid(in_message: object) -> str | None:
     """Return the prediction's id: what its caller wrote into the message, else the header that Seldon adds (REST)."""
     if isinstance(in_message, str) and in_message:
@@ -118,6 +127,8 @@ def _message(report: Report, reward: float) -> prediction_pb2.SeldonMessage:
     outcome["fallback"].string_value = report.fallback.value
     if report.arm is not None:
         outcome["arm"].string_value = report.arm
+    if report.reward is not None:
+        outcome["reward"].number_value = report.reward
     for increment in metrics.rewarded(report, reward):
         message.meta.metrics.add(key=increment["key"], value=increment["value"], tags=increment["tags"])
     return message

@@ -14,9 +14,18 @@ from typing import Any, Self, Unpack
 import httpx
 
 from bandit_sdk import requests
-from bandit_sdk.connection import key_headers, service_url
+from bandit_sdk.connection import (
+    async_transport_to,
+    key_headers,
+    service_url,
+    transport_to,
+    without_secrets,
+)
 from bandit_sdk.errors import BanditError
 from bandit_sdk.experiments import AsyncExperiments, Experiments
+from bandit_sdk.plain import Id
+from bandit_sdk.processes import PerProcess
+from bandit_sdk.proxies import proxy_of
 from bandit_sdk.requests import Call, NewId, RewardItem, RewardOptions, SelectItem, SelectOptions
 from bandit_sdk.results import (
     Activation,
@@ -41,6 +50,12 @@ def _headers(api_key: str | None) -> dict[str, str]:
     return {"Accept": "application/json", **key_headers(api_key)}
 
 
+def _proxy_in_between(url: httpx.URL, transport: object) -> str:
+    """Return the proxy that requests go through, empty without one."""
+    proxy = None if transport is not None else proxy_of(url)
+    return "" if proxy is None else without_secrets(str(proxy.url))
+
+
 def _default(experiment_id: str, arm: str, error: BanditError) -> Selection:
     """Return the caller's own arm in place of an answer, and log why."""
     selection = requests.default_selection(experiment_id, arm, error)
@@ -51,19 +66,23 @@ def _default(experiment_id: str, arm: str, error: BanditError) -> Selection:
 class Client:
     """A client that waits for its answers. It keeps connections open, and threads may share it.
 
+    A process that was forked after the client was made opens connections of its own.
+
     Args:
         url: Where bandit-service is, e.g. "http://127.0.0.1:8000"; a path in front is kept.
         api_key: A reader's key reads, a writer's also selects and rewards, an admin's does everything.
         timeout: Seconds one attempt may wait, for a connection and for each part of the answer.
         retries: How often a request that can be sent again is, and how long that may take in all.
-        transport: Where requests go instead of the network: `bandit_sdk.testing.InMemoryService` in tests.
+        transport: Where requests go instead of the network: `bandit_sdk.testing.InMemoryService` in tests. Forked
+            processes share it.
         clock: Seconds of a clock that never jumps.
         sleep: Waits that many seconds.
         rng: Draws the pauses between attempts.
         new_id: Makes the ids by which the service recognises what is sent again.
 
     Raises:
-        ValueError: `url` is not http or https with a host, or `api_key` cannot be sent in a header.
+        ValueError: `url` is not http or https with a host, `api_key` cannot be sent in a header, or the environment
+            names a proxy or certificates that cannot be used.
 
     Every method raises a BanditError for what is no success: AwayError where asking later may help, RefusedError where
     the request is the reason (see `bandit_sdk.errors`).
@@ -82,8 +101,12 @@ class Client:
         rng: Random | None = None,
         new_id: NewId = new_id,
     ) -> None:
-        self._http = httpx.Client(base_url=service_url(url), headers=_headers(api_key), transport=transport)
-        self._patience = Patience(retries, timeout, clock, rng or SystemRandom())
+        base, headers = service_url(url), _headers(api_key)
+        self._http = PerProcess(
+            lambda: httpx.Client(base_url=base, headers=headers, transport=transport or transport_to(base))
+        )
+        proxy = _proxy_in_between(base, transport)
+        self._patience = Patience(retries, timeout, clock, rng or SystemRandom(), proxy)
         self._sleep = sleep
         self._new_id = new_id
         self.experiments = Experiments(self.send)
@@ -105,7 +128,7 @@ class Client:
         """Ask up to 1,000 times at once; one item that is refused does not touch the others."""
         return self.send(requests.select_batch(items, self._new_id))
 
-    def reward(self, decision: Selection | str | None = None, **options: Unpack[RewardOptions]) -> RewardResult:
+    def reward(self, decision: Selection | Id | None = None, **options: Unpack[RewardOptions]) -> RewardResult:
         """Say what came of a decision: `reward=1.0`, or `outcome="click"` where the experiment has a reward model.
 
         It counts once, however often it is sent. A direct reward names `experiment_id` and `arm` instead of a decision.
@@ -119,7 +142,7 @@ class Client:
         """Send up to 1,000 rewards at once; one item that is refused does not touch the others."""
         return self._answered(requests.reward_batch(items, self._new_id))
 
-    def activate(self, decision: Selection | str | None, *, experiment_id: str | None = None) -> Activation:
+    def activate(self, decision: Selection | Id | None, *, experiment_id: str | None = None) -> Activation:
         """Say that a decision asked for with `defer_activation` was shown."""
         return self._answered(requests.activate(decision, experiment_id))
 
@@ -141,7 +164,7 @@ class Client:
 
     def close(self) -> None:
         """Close the connections."""
-        self._http.close()
+        self._http.get().close()
 
     def __enter__(self) -> Self:
         return self
@@ -159,7 +182,7 @@ class Client:
         exchange = Exchange(call, self._patience)
         while True:
             try:
-                response = self._http.request(**exchange.attempt())
+                response = self._http.get().request(**exchange.attempt())
             except httpx.RequestError as error:
                 pause: float | None = exchange.failed(error)
             else:
@@ -185,8 +208,12 @@ class AsyncClient:
         rng: Random | None = None,
         new_id: NewId = new_id,
     ) -> None:
-        self._http = httpx.AsyncClient(base_url=service_url(url), headers=_headers(api_key), transport=transport)
-        self._patience = Patience(retries, timeout, clock, rng or SystemRandom())
+        base, headers = service_url(url), _headers(api_key)
+        self._http = PerProcess(
+            lambda: httpx.AsyncClient(base_url=base, headers=headers, transport=transport or async_transport_to(base))
+        )
+        proxy = _proxy_in_between(base, transport)
+        self._patience = Patience(retries, timeout, clock, rng or SystemRandom(), proxy)
         self._sleep = sleep
         self._new_id = new_id
         self.experiments = AsyncExperiments(self.send)
@@ -206,7 +233,7 @@ class AsyncClient:
         """As `Client.select_batch`."""
         return await self.send(requests.select_batch(items, self._new_id))
 
-    async def reward(self, decision: Selection | str | None = None, **options: Unpack[RewardOptions]) -> RewardResult:
+    async def reward(self, decision: Selection | Id | None = None, **options: Unpack[RewardOptions]) -> RewardResult:
         """As `Client.reward`."""
         return await self._answered(requests.reward(decision, options, self._new_id))
 
@@ -214,7 +241,7 @@ class AsyncClient:
         """As `Client.reward_batch`."""
         return await self._answered(requests.reward_batch(items, self._new_id))
 
-    async def activate(self, decision: Selection | str | None, *, experiment_id: str | None = None) -> Activation:
+    async def activate(self, decision: Selection | Id | None, *, experiment_id: str | None = None) -> Activation:
         """As `Client.activate`."""
         return await self._answered(requests.activate(decision, experiment_id))
 
@@ -236,7 +263,7 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        await self._http.get().aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -254,7 +281,7 @@ class AsyncClient:
         exchange = Exchange(call, self._patience)
         while True:
             try:
-                response = await self._http.request(**exchange.attempt())
+                response = await self._http.get().request(**exchange.attempt())
             except httpx.RequestError as error:
                 pause: float | None = exchange.failed(error)
             else:

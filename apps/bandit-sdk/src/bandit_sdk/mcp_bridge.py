@@ -28,7 +28,7 @@ from mcp.types import (
     Tool,
 )
 
-from bandit_sdk.connection import key_headers, service_url
+from bandit_sdk.connection import async_transport_to, key_headers, service_url, without_secrets
 
 _TIMEOUT: Final = 30.0
 
@@ -41,9 +41,13 @@ class Upstream:
     """The service's MCP endpoint."""
 
     def __init__(self, url: str, api_key: str | None, *, timeout: float = _TIMEOUT) -> None:
-        self._url = f"{str(service_url(url)).rstrip('/')}/mcp"
+        service = service_url(url)
+        self._url = f"{str(service).rstrip('/')}/mcp"
         self._http = httpx.AsyncClient(
-            headers=key_headers(api_key), timeout=timeout, event_hooks={"response": [self._check]}
+            headers=key_headers(api_key),
+            timeout=timeout,
+            event_hooks={"response": [self._check]},
+            transport=async_transport_to(service),
         )
         self._refused: str | None = None
 
@@ -94,7 +98,8 @@ class Upstream:
         error: BaseException = errors
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
-        return self._refused or f"{self._url} does not answer ({str(error) or type(error).__name__}): check BANDIT_URL"
+        where, why = without_secrets(self._url), str(error) or type(error).__name__
+        return self._refused or f"{where} does not answer ({why}): check BANDIT_URL"
 
 
 def bridge(upstream: Upstream, instructions: str | None) -> Server[object, Any]:

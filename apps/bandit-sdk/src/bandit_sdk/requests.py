@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Required, TypedDict
 from urllib.parse import quote
 
-from bandit_sdk.responses import batch_decoder, decoder
+from bandit_sdk.plain import Id, as_text
+from bandit_sdk.responses import answer_to, batch_decoder, decoder
 from bandit_sdk.results import (
     Activation,
     Allocation,
@@ -28,6 +29,7 @@ type NewId = Callable[[], str]
 type Context = Mapping[str, float | str] | Sequence[float]
 type Outcome = str | bool | float | Mapping[str, str | bool | float]
 
+_IDS = frozenset({"unit_id", "decision_id", "request_id", "reward_id"})
 _NO_DECISION = "there is no decision to count it for: the default arm was served"
 
 
@@ -49,17 +51,18 @@ class SelectOptions(TypedDict, total=False):
     unit_id: whom it is for. context: features by name, or in order. k: how many arms, 1 to 20. eligible_arms and
     exclude_arms: those the arm may, or must not, be one of. decision_id: an id of one's own, for one arm.
     defer_activation: count the decision only once `activate` says it was shown. request_id: what makes a repetition of
-    the request the same decision, for some minutes; the client makes one up.
+    the request the same decision, for some minutes; the client makes one up. Ids are texts, whole numbers, UUIDs or
+    dates, and are sent as text.
     """
 
-    unit_id: str
+    unit_id: Id
     context: Context
     k: int
     eligible_arms: Sequence[str]
     exclude_arms: Sequence[str]
-    decision_id: str
+    decision_id: Id
     defer_activation: bool
-    request_id: str
+    request_id: Id
 
 
 class SelectItem(SelectOptions, total=False):
@@ -82,24 +85,24 @@ class RewardOptions(TypedDict, total=False):
     position: int
     experiment_id: str
     arm: str
-    reward_id: str
+    reward_id: Id
     context: Context
 
 
 class RewardItem(RewardOptions, total=False):
     """One reward of a batch; without a decision it is a direct one."""
 
-    decision: Selection | str | None
+    decision: Selection | Id | None
 
 
 def select(experiment_id: str, options: SelectOptions, new_id: NewId) -> Call[Selection]:
     body = _select_body({"experiment_id": experiment_id, **options}, new_id)
-    return Call("POST", "/select", decoder(Selection), body, repeatable=True)
+    return Call("POST", "/select", answer_to(body, decoder(Selection)), body, repeatable=True)
 
 
 def select_batch(items: Sequence[SelectItem], new_id: NewId) -> Call[list[BatchItem[Selection]]]:
     bodies = [_select_body(item, new_id) for item in items]
-    return Call("POST", "/select/batch", batch_decoder(Selection, len(bodies)), {"items": bodies}, repeatable=True)
+    return Call("POST", "/select/batch", batch_decoder(Selection, bodies), {"items": bodies}, repeatable=True)
 
 
 def default_selection(experiment_id: str, arm: str, reason: Exception) -> Selection:
@@ -108,13 +111,12 @@ def default_selection(experiment_id: str, arm: str, reason: Exception) -> Select
     return Selection(experiment_id=experiment_id, arm=arm, stratum="default", is_default=True, reason=why)
 
 
-def reward(
-    decision: Selection | str | None, options: RewardOptions, new_id: NewId
-) -> Call[RewardResult] | RewardResult:
+def reward(decision: Selection | Id | None, options: RewardOptions, new_id: NewId) -> Call[RewardResult] | RewardResult:
     """Return the request, or the answer itself where nothing is to be sent."""
     if (not_sent := _not_sent(decision, options)) is not None:
         return not_sent
-    return Call("POST", "/reward", decoder(RewardResult), _reward_body(decision, options, new_id), repeatable=True)
+    body = _reward_body(decision, options, new_id)
+    return Call("POST", "/reward", answer_to(body, decoder(RewardResult)), body, repeatable=True)
 
 
 def reward_batch(
@@ -131,7 +133,7 @@ def reward_batch(
         else:
             answers.append(None)
             bodies.append(_reward_body(decision, options, new_id))
-    parse = batch_decoder(RewardResult, len(bodies))
+    parse = batch_decoder(RewardResult, bodies)
 
     def merged(received: Sequence[BatchItem[RewardResult]]) -> list[BatchItem[RewardResult]]:
         rest = iter(received)
@@ -142,14 +144,14 @@ def reward_batch(
     return Call("POST", "/reward/batch", lambda content: merged(parse(content)), {"items": bodies}, repeatable=True)
 
 
-def activate(decision: Selection | str | None, experiment_id: str | None) -> Call[Activation] | Activation:
+def activate(decision: Selection | Id | None, experiment_id: str | None) -> Call[Activation] | Activation:
     """Return the request, or the answer itself where nothing is to be sent."""
     if isinstance(decision, Selection):
         experiment_id, decision = decision.experiment_id, decision.decision_id
     if decision is None:
         return Activation(status="not_sent", experiment_id=experiment_id, reason=_NO_DECISION)
-    body = {"decision_id": decision} | ({} if experiment_id is None else {"experiment_id": experiment_id})
-    return Call("POST", "/activate", decoder(Activation), body, repeatable=True)
+    body = {"decision_id": as_text(decision)} | ({} if experiment_id is None else {"experiment_id": experiment_id})
+    return Call("POST", "/activate", answer_to(body, decoder(Activation)), body, repeatable=True)
 
 
 def posterior(experiment_id: str) -> Call[Posterior]:
@@ -201,7 +203,8 @@ def archive_experiment(experiment_id: str, reason: str) -> Call[Experiment]:
 
 
 def _read[T](experiment_id: str, parse: Callable[[bytes], T], view: str = "") -> Call[T]:
-    return Call("GET", _path(experiment_id, view), parse, repeatable=True)
+    checked = answer_to({"experiment_id": experiment_id}, parse)
+    return Call("GET", _path(experiment_id, view), checked, repeatable=True)
 
 
 def _path(experiment_id: str, rest: str = "") -> str:
@@ -209,26 +212,31 @@ def _path(experiment_id: str, rest: str = "") -> str:
 
 
 def _select_body(item: SelectItem, new_id: NewId) -> dict[str, Any]:
-    body: dict[str, Any] = dict(item)
+    body = _with_ids(item)
     if "decision_id" not in body:  # an id of the caller's own makes a repetition the same decision, too
         body.setdefault("request_id", new_id())
     return body
 
 
-def _reward_body(decision: Selection | str | None, options: RewardOptions, new_id: NewId) -> dict[str, Any]:
+def _reward_body(decision: Selection | Id | None, options: RewardOptions, new_id: NewId) -> dict[str, Any]:
     if decision is None:
-        return {"reward_id": new_id(), **options}
-    return {**_naming(decision), **options}
+        return {"reward_id": new_id(), **_with_ids(options)}
+    return {**_naming(decision), **_with_ids(options)}
 
 
-def _naming(decision: Selection | str) -> dict[str, Any]:
+def _with_ids(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options with their ids as text."""
+    return {name: as_text(value) if name in _IDS else value for name, value in options.items()}
+
+
+def _naming(decision: Selection | Id) -> dict[str, Any]:
     """Return what names a decision; the experiment as well where it is known, since own ids need it."""
-    if isinstance(decision, str):
-        return {"decision_id": decision}
-    return {"decision_id": decision.decision_id, "experiment_id": decision.experiment_id}
+    if isinstance(decision, Selection):
+        return {"decision_id": decision.decision_id, "experiment_id": decision.experiment_id}
+    return {"decision_id": as_text(decision)}
 
 
-def _not_sent(decision: Selection | str | None, options: RewardOptions) -> RewardResult | None:
+def _not_sent(decision: Selection | Id | None, options: RewardOptions) -> RewardResult | None:
     """Return the answer to a reward for a default arm; None for every reward that is sent.
 
     A default arm is given as its selection, or as its decision id, which is None; a direct reward names its arm.

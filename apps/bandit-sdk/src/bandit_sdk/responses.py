@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 import httpx
 import msgspec
 
 from bandit_sdk.errors import BanditError, Problem, UnexpectedAnswerError, error_for
+from bandit_sdk.plain import as_text
 from bandit_sdk.results import BatchItem
 
+_NAMES: Final = ("experiment_id", "decision_id")
 _decode_problem = msgspec.json.Decoder(Problem).decode
 
 
@@ -57,19 +60,36 @@ def decoder[T](kind: type[T]) -> Callable[[bytes], T]:
     return parse
 
 
-def batch_decoder[T](kind: type[T], number: int) -> Callable[[bytes], list[BatchItem[T]]]:
-    """Return a function that decodes the answer to a batch of that many items, item by item."""
+def answer_to[T](asked: Mapping[str, Any], parse: Callable[[bytes], T]) -> Callable[[bytes], T]:
+    """Return a function that decodes the answer to a request, and refuses what names another experiment or decision.
+
+    Such an answer comes where connections or caches are shared by mistake: it must not be taken for one's own.
+    """
+
+    def checked(content: bytes) -> T:
+        result = parse(content)
+        for name in _NAMES:
+            sent, named = asked.get(name), getattr(result, name, None)
+            if sent is not None and named is not None and as_text(sent) != named:
+                raise UnexpectedAnswerError(f"the answer has another {name} than the request: it is somebody else's")
+        return result
+
+    return checked
+
+
+def batch_decoder[T](kind: type[T], asked: Sequence[Mapping[str, Any]]) -> Callable[[bytes], list[BatchItem[T]]]:
+    """Return a function that decodes the answer to a batch of these items, item by item."""
     parse, parse_item = decoder(_RawBatch), decoder(kind)
 
-    def item(raw: _RawItem) -> BatchItem[T]:
+    def item(raw: _RawItem, of: Mapping[str, Any]) -> BatchItem[T]:
         if content := bytes(raw.result):
-            return BatchItem(result=parse_item(content))
+            return BatchItem(result=answer_to(of, parse_item)(content))
         return BatchItem(error=error_for(raw.problem or Problem(status=raw.status)))
 
     def parse_all(content: bytes) -> list[BatchItem[T]]:
         items = parse(content).items
-        if len(items) != number:
-            raise UnexpectedAnswerError(f"{number} items were sent, and {len(items)} answered")
-        return [item(raw) for raw in items]
+        if len(items) != len(asked):
+            raise UnexpectedAnswerError(f"{len(asked)} items were sent, and {len(items)} answered")
+        return [item(raw, of) for raw, of in zip(items, asked, strict=True)]
 
     return parse_all

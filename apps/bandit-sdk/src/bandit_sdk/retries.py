@@ -9,9 +9,8 @@ Architecture Blog), and are never shorter than what `Retry-After` asks for.
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -20,7 +19,8 @@ from typing import Any, Final
 
 import httpx
 
-from bandit_sdk.errors import AwayError, BanditError, InvalidError, UnavailableError, UnreachableError
+from bandit_sdk.errors import AwayError, BanditError, UnavailableError, UnreachableError
+from bandit_sdk.plain import encoded
 from bandit_sdk.requests import Call
 from bandit_sdk.responses import error_in, is_success
 
@@ -59,23 +59,27 @@ class Retries:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """What every request of a client shares: its retries, the seconds for one attempt, time and chance."""
+    """What every request of a client shares: its retries, the seconds for one attempt, time and chance.
+
+    `proxy`: what requests go through, for messages; empty without one.
+    """
 
     retries: Retries
     timeout: float
     clock: Callable[[], float]
     rng: Random
+    proxy: str = ""
 
 
 class Exchange[T]:
     """One request through all its attempts. The caller sends and sleeps; this says what to do next.
 
-    Raises InvalidError if the body cannot be written as JSON.
+    Raises InvalidError if a field of the body holds what JSON does not.
     """
 
     def __init__(self, call: Call[T], patience: Patience) -> None:
         self._call = call
-        self._content = None if call.body is None else _encoded(call.body)
+        self._content = None if call.body is None else encoded(call.body)
         self._patience = patience
         self._deadline = patience.clock() + patience.retries.budget
         self._attempt = 0
@@ -98,7 +102,7 @@ class Exchange[T]:
         Raises:
             UnreachableError: there is no next attempt.
         """
-        gone = UnreachableError(_no_answer(error, self._attempt))
+        gone = UnreachableError(_no_answer(error, self._attempt, self._patience.proxy))
         return self._pause(gone, may_repeat=self._call.repeatable or isinstance(error, _NOT_SENT))
 
     def refused(self, response: httpx.Response) -> float | None:
@@ -146,14 +150,8 @@ def _date(text: str) -> datetime | None:
     return date if date.tzinfo is not None else None
 
 
-def _encoded(body: Mapping[str, Any]) -> bytes:
-    try:
-        return json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
-    except (TypeError, ValueError) as error:  # not a number, infinite, or of a type that JSON does not have
-        raise InvalidError(f"the request cannot be written as JSON: {error}") from None
-
-
-def _no_answer(error: httpx.RequestError, attempts: int) -> str:
-    tried = f" after {attempts} attempts" if attempts > 1 else ""
+def _no_answer(error: httpx.RequestError, attempts: int, proxy: str) -> str:
+    tried = f" through the proxy {proxy}" if proxy else ""
+    tried += f" after {attempts} attempts" if attempts > 1 else ""
     what = str(error) or "it took too long"
     return f"bandit-service did not answer{tried}: {what} ({type(error).__name__})"

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sysconfig
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -58,7 +63,8 @@ def test_an_experiment_from_its_file_to_its_end(ctl: Ctl, created: str) -> None:
     assert created in {each["experiment_id"] for each in ctl.json("experiments", "list", "--status", "running")}
     decision = ctl.json("select", created)
     assert ctl("reward", created, decision["decision_id"], "1").output.startswith("applied")
-    assert ctl("reward", created, decision["decision_id"], "1").output.startswith("duplicate")
+    repeated = ctl("reward", created, decision["decision_id"], "0").output
+    assert repeated.strip() == f"duplicate: arm {decision['arm']}, reward 1 counts"
     shown = ctl("experiments", "show", created).output
     assert "control" in shown
     assert "P(best)" in shown
@@ -108,12 +114,13 @@ def test_errors_are_one_sentence_and_a_status(service: Service, ctl: Ctl) -> Non
     assert "BANDIT_URL" in away.output
 
 
-@pytest.mark.parametrize(("option", "value"), [("--url", "secret"), ("--api-key", "secret\n")])
+@pytest.mark.parametrize(("option", "value"), [("--url", "secret"), ("--api-key", "sec ret\n")])
 def test_what_can_never_work_is_refused_unseen(option: str, value: str) -> None:
     done = CliRunner().invoke(app, [option, value, "select", "x"])
     assert done.exit_code == 2
     assert "BANDIT_URL" in done.output
     assert "secret" not in done.output
+    assert "sec ret" not in done.output
 
 
 def test_an_export_says_where_the_files_are(ctl: Ctl) -> None:
@@ -130,3 +137,72 @@ def test_a_file_that_is_no_experiment_is_refused(ctl: Ctl, tmp_path: Path, text:
 
 def test_rebuilding_is_the_services_own_work(ctl: Ctl) -> None:
     assert "docs/operations.md" in ctl("rebuild").output
+
+
+COMMAND = Path(sysconfig.get_path("scripts")) / "banditctl"
+
+
+def run(service: Service, *arguments: str, given: str = "", **environment: str) -> str:
+    """Return what the command writes into a pipe."""
+    done = subprocess.run(
+        [COMMAND, "--url", service.url, "--api-key", service.keys["admin"], *arguments],
+        input=given.encode(),
+        env=os.environ | environment,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout.decode(environment.get("PYTHONIOENCODING", "utf-8"))
+
+
+class TestPipes:
+    """What comes through a pipe is read by programs."""
+
+    def test_words_of_people_are_shown_as_they_are(self, service: Service) -> None:
+        with service.client() as client:
+            client.experiments.create("words", arms=["a", "b"], description="[control] [/x] against :smile: [bold]")
+        assert "[control] [/x] against :smile: [bold]" in run(service, "experiments", "list")
+
+    def test_nothing_is_cut(self, service: Service) -> None:
+        name = "a-long-experiment-id-for-the-checkout-page-2026-q4-germany-" + "x" * 60
+        with service.client() as client:
+            client.experiments.create(name, arms=["a" * 128, "b"])
+        assert name in run(service, "experiments", "list", COLUMNS="40")
+        assert "a" * 128 in run(service, "experiments", "show", name)
+
+    @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+    def test_any_encoding(self, service: Service, encoding: str) -> None:
+        with service.client() as client:
+            client.experiments.create(f"in-{encoding}", arms=["a", "b"], description="Straße → 東京")
+        listed = run(service, "experiments", "list", PYTHONIOENCODING=encoding)
+        assert "\\u2192 \\u6771\\u4eac" in listed
+
+    def test_a_file_may_come_through_one(self, service: Service) -> None:
+        run(service, "experiments", "create", "-f", "-", given=YAML.format(name="piped"))
+        assert "piped" in run(service, "experiments", "list")
+
+
+def test_a_file_in_another_encoding(ctl: Ctl, tmp_path: Path) -> None:
+    file = tmp_path / "experiment.yaml"
+    file.write_bytes('experiment_id: x\narms: [a, b]\ndescription: "Straße"\n'.encode("latin-1"))
+    assert "cannot be read" in " ".join(ctl("experiments", "create", "--file", str(file), status=2).output.split())
+
+
+@pytest.mark.parametrize("answer", [b"<h1>hello</h1>", b"{}", b"[]", b"\xff"])
+def test_the_doctor_knows_what_is_no_service(answer: bytes) -> None:
+    class Other(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Other) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        done = CliRunner().invoke(app, ["--url", f"http://127.0.0.1:{server.server_port}", "doctor"])
+        server.shutdown()
+    assert (done.exit_code, "is not bandit-service" in done.output) == (1, True)

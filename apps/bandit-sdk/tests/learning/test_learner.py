@@ -14,6 +14,7 @@ from bandit_sdk.learning import (
     LearnerConfig,
     LearningStore,
     MemoryLearningStore,
+    Observed,
     TernaryReward,
 )
 
@@ -79,7 +80,7 @@ async def test_a_reward_model_may_ignore_an_outcome() -> None:
 async def test_an_outcome_with_an_id_counts_once() -> None:
     learning = await learner()
     first, again = [await learning.observe(ArmOutcome("a", "accepted", id="request-1")) for _ in range(2)]
-    assert (first.status, again.status) == ("applied", "duplicate")
+    assert (first, again) == (Observed("applied", 1.0), Observed("duplicate", None))
     assert (await learning.metrics()).observations == 1
 
 

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from psycopg_pool import AsyncConnectionPool
 
-from bandit_sdk.learning import LearningStore
+from bandit_local.testing.cancellation import Moment, cancelled_at_each_wait
+from bandit_sdk.learning import LearningStore, SqliteLearningStore
+from bandit_sdk.learning.postgres import PostgresLearningStore
 from bandit_sdk.learning.store import ArmCounts, ArmKey, Change
 
 if TYPE_CHECKING:
@@ -16,6 +22,13 @@ if TYPE_CHECKING:
 A, B = ArmKey("", "a"), ArmKey("", "b")
 ELSEWHERE = ArmKey("evening", "a")
 ONE = ArmCounts(selections=1, observations=1, successes=700_000, failures=300_000)
+STEPS: dict[str, Callable[[LearningStore], Awaitable[object]]] = {
+    "initialize": lambda store: store.initialize(),
+    "add": lambda store: store.add("prompts", [Change(A, ONE), Change(B, ONE)]),
+    "counts": lambda store: store.counts("prompts"),
+    "decay": lambda store: store.decay("prompts", 0.5),
+    "reset": lambda store: store.reset("prompts"),
+}
 
 
 class TestEveryStore:
@@ -123,3 +136,40 @@ class TestEveryStore:
             *(store.reset("prompts", "nobody") for store in stores for _ in range(5)),
         )
         assert await stores[0].counts("prompts") == dict.fromkeys(keys, ArmCounts(10, 10, 7_000_000, 3_000_000))
+
+    @pytest.mark.parametrize("moment", ["while it waits", "when it gets its answer"])
+    @pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
+    async def test_a_cancelled_step_is_done_as_a_whole_or_not_at_all(
+        self, open_store: OpenStore, step: Callable[[LearningStore], Awaitable[object]], moment: Moment
+    ) -> None:
+        store, other = open_store(), open_store()
+        await store.initialize()
+        await other.initialize()
+        async for number in cancelled_at_each_wait(lambda: step(store), moment):
+            added = [Change(A, ONE, f"{number} a"), Change(B, ONE, f"{number} b")]
+            # Neither this store nor the file or the database is locked.
+            assert await other.add("once", added) == [True, True]
+            assert await store.add("once", added) == [False, False]
+            counts = await store.counts("prompts")
+            assert counts.get(A) == counts.get(B)
+
+
+async def test_a_call_that_is_cancelled_while_another_process_writes(tmp_path: Path) -> None:
+    store = SqliteLearningStore(tmp_path / "learners.db")
+    await store.initialize()
+    other = sqlite3.connect(tmp_path / "learners.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(store.add("prompts", [Change(A, ONE, "x")]), 0.1)
+    other.execute("COMMIT")
+    await store.add("prompts", [Change(A, ONE, "x")])
+    assert await store.counts("prompts") == {A: ONE}
+    other.execute("BEGIN IMMEDIATE")
+    other.close()
+    await store.close()
+
+
+async def test_a_database_that_cannot_hold_every_text_is_refused(odd_database: str) -> None:
+    async with AsyncConnectionPool(odd_database, min_size=1, open=False) as pool:
+        with pytest.raises(RuntimeError, match="use one in UTF8"):
+            await PostgresLearningStore(pool).initialize()

@@ -23,7 +23,7 @@ from bandit_service.compat.banditdb import endpoints as banditdb_endpoints
 from bandit_service.compat.mcp.application import PATH as MCP_PATH
 from bandit_service.compat.mcp.application import McpApplication
 from bandit_service.compat.mcp.tools import tools as mcp_tools
-from bandit_service.http import openapi, problems
+from bandit_service.http import documentation_page, openapi, problems
 from bandit_service.http.fast_path import FastPath
 from bandit_service.http.health import router as health_router
 from bandit_service.http.logs import RequestMiddleware
@@ -69,7 +69,7 @@ def create_app(
     replica = Replica(settings, clock=clock, rng=rng or np.random.default_rng())
 
     admission = Admission(replica.keyring, Rate.of(settings), metrics=replica.metrics, monotonic=time.monotonic)
-    mcp_application = McpApplication(mcp_tools(replica.banditdb), admission, only_loopback=not settings.authenticates)
+    mcp_application = McpApplication(mcp_tools(replica.banditdb), admission)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -84,8 +84,11 @@ def create_app(
         lifespan=lifespan,
         # A redirect would name the host that the request names, and leave https behind a proxy.
         redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
+    app.root_path = settings.root_path
     app.metrics = replica.metrics
     fast_path = FastPath(admission, replica.metrics)
     routes = [
@@ -104,12 +107,16 @@ def create_app(
     app.include_router(
         allocator_endpoints.router(replica.reports, replica.experiment_reports, replica.lookup, admission)
     )
-    app.include_router(health_router(replica.metrics, replica.readiness))
+    token = settings.metrics_token
+    app.include_router(
+        health_router(replica.metrics, replica.readiness, None if token is None else token.get_secret_value())
+    )
     if settings.banditdb:
         app.router.routes.append(banditdb_endpoints.mount(replica.banditdb, replica.readiness, admission))
     if settings.mcp:
         app.router.routes.append(Route(MCP_PATH, mcp_application, methods=["POST"]))
     app.add_middleware(watched)
+    documentation_page.install(app)
     problems.install(app)
     _document(app, fast_path)
     return app

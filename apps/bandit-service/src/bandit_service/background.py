@@ -25,6 +25,7 @@ from bandit_service.spool.recorder import Recorder
 
 TICK_EVERY: Final = 0.05
 SECOND: Final = 1.0
+CLAIM_EVERY: Final = 2.0
 CHECK_EVERY: Final = 5.0
 SNAPSHOTS_DUE_EVERY: Final = 20.0
 SNAPSHOT_EVERY: Final = 60.0
@@ -73,7 +74,7 @@ class Background:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._every(TICK_EVERY, self._tick_when_due))
-                tasks.create_task(self._every(SECOND, self._allocator.claim))
+                tasks.create_task(self._every(CLAIM_EVERY, self._allocator.claim))
                 tasks.create_task(self._every(SECOND, self._allocator.judge))
                 tasks.create_task(self._every(SECOND, self._sweep))
                 tasks.create_task(self._every(SECOND, self._show))

@@ -17,7 +17,6 @@ from typing import Annotated, cast
 
 import psycopg
 import typer
-from rich.console import Console
 from rich.table import Table
 from sqlalchemy.exc import DBAPIError
 
@@ -26,6 +25,9 @@ from bandit_service.domain.api_key import ALL_NAMESPACES, Role, new_key
 from bandit_service.http import logs
 from bandit_service.ledger import migrations
 from bandit_service.ledger.api_keys import ApiKeysRepository
+from bandit_service.ledger.encoding import WrongEncodingError
+from bandit_service.ledger.errors import PostgresUnavailableError
+from bandit_service.mirror.inspection import never_works
 from bandit_service.operations.commands import app as maintenance
 from bandit_service.operations.terminal import (
     Dsn,
@@ -33,15 +35,19 @@ from bandit_service.operations.terminal import (
     fail,
     first_line,
     is_new_enough,
+    output,
     require_schema,
     schema_state,
     settings_or_exit,
     with_pool,
+    write_in_any_encoding,
 )
 
 # Requests make many objects and hardly any cycles.
 COLLECTION_THRESHOLDS = (100_000, 50, 100)
 _CHECK_EVERY = 2.0
+# What Postgres, PgBouncer and libpq say where waiting does not help. A refused connection has no error code.
+_NEVER_WORKS = re.compile(r'database "[^"]*" does not exist|no such database|certificate verify failed')
 
 app = typer.Typer(help="Decisions and rewards over HTTP.", no_args_is_help=True, pretty_exceptions_enable=False)
 keys = typer.Typer(help="API keys, and the keys that sign decision ids.", no_args_is_help=True)
@@ -51,6 +57,7 @@ app.add_typer(maintenance)
 
 def main() -> None:
     """Run the command."""
+    write_in_any_encoding()
     app()
 
 
@@ -62,6 +69,8 @@ def serve(
     """Answer requests until SIGTERM or Ctrl-C; settings come from BANDIT_… variables."""
     settings = settings_or_exit({"host": host, "port": port})
     _check_schema(settings.postgres_dsn.get_secret_value())
+    if (reason := never_works(settings.redis_url.get_secret_value())) is not None:
+        fail(f"BANDIT_REDIS_URL: {reason}")
     bound = _bound(settings.host, settings.port)
     logs.configure(settings.log_format, settings.log_level)
     # Imported late: it is most of the start-up time, and no other command needs it.
@@ -85,11 +94,24 @@ def _freeze_loaded_objects() -> None:
 
 
 @app.command()
-def migrate(dsn: Dsn) -> None:
+def migrate(
+    dsn: Dsn,
+    patience: Annotated[float, typer.Option(min=0, help="Seconds to wait for a Postgres that is away or busy.")] = 0.0,
+) -> None:
     """Bring the database's schema to the newest revision."""
+    deadline = time.monotonic() + patience
     with explained():
-        before = migrations.current_revision(dsn)
-        after = migrations.upgrade(dsn)
+        while True:
+            try:
+                before = migrations.current_revision(dsn)
+                after = migrations.upgrade(dsn)
+                break
+            except WrongEncodingError:
+                raise
+            except (psycopg.OperationalError, DBAPIError, PostgresUnavailableError):
+                if time.monotonic() >= deadline:
+                    raise
+            time.sleep(min(_CHECK_EVERY, max(0.0, deadline - time.monotonic())))
     typer.echo(f"the schema is at revision {after}" + (", as before" if before == after else ""))
 
 
@@ -100,6 +122,8 @@ def wait_for_schema(dsn: Dsn, seconds: Annotated[float, typer.Option(min=0, help
     while True:
         try:
             current, reason = migrations.current_revision(dsn), ""
+        except WrongEncodingError as error:
+            fail(str(error))
         except (psycopg.OperationalError, DBAPIError) as error:
             current, reason = None, first_line(error)
         if is_new_enough(current):
@@ -152,7 +176,7 @@ def list_keys(dsn: Dsn) -> None:
     for key in _with_keys(dsn, lambda repository: repository.all()):
         revoked = "" if key.revoked_at is None else f"{key.revoked_at:%Y-%m-%d %H:%M}"
         table.add_row(key.id, key.name, key.role, key.namespace, f"{key.created_at:%Y-%m-%d %H:%M}", revoked)
-    Console().print(table)
+    output().print(table)
 
 
 @keys.command()
@@ -165,7 +189,10 @@ def revoke(dsn: Dsn, key_id: Annotated[str, typer.Argument(help="As `keys list` 
 
 @keys.command()
 def signing(number: Annotated[int, typer.Option(min=0, max=255, help="Its number; raise it to rotate.")] = 1) -> None:
-    """Print a new key for BANDIT_SIGNING_KEYS; put it in front of the old ones, which stay valid."""
+    """Print a new key for BANDIT_SIGNING_KEYS.
+
+    To rotate, put it behind the old ones in every process first, then in front of them: see docs/operations.md.
+    """
     typer.echo(_new_signing_key(number))
 
 
@@ -177,7 +204,11 @@ def _check_schema(dsn: str) -> None:
     """Refuse to run on an older schema. An unreachable Postgres is no reason: serving goes on without it."""
     try:
         current = migrations.current_revision(dsn)
-    except (psycopg.OperationalError, DBAPIError):
+    except WrongEncodingError as error:
+        fail(str(error))
+    except (psycopg.OperationalError, DBAPIError) as error:
+        if _NEVER_WORKS.search(str(error)):
+            fail(f"BANDIT_POSTGRES_DSN: {first_line(error)}")
         return
     require_schema(current)
 

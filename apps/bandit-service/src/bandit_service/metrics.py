@@ -10,7 +10,10 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 
 from bandit_core.rules.allocation_record import AllocationRecord
 
+# Each series costs memory here and in Prometheus. What is beyond these bounds is counted together, as OTHER.
+EXPERIMENTS = 200
 ARMS_PER_EXPERIMENT = 20
+OTHER = "(other)"
 # Names here are plain, so the older format, which every Prometheus reads, says everything.
 MEDIA_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -50,6 +53,7 @@ class Metrics:
         self.kept = self._gauge("bandit_events_kept", "Events kept for a minute after Postgres took them", ())
         self.degraded = self._gauge("bandit_degraded", "1 while the part named does not do its work", ("part",))
         self._children: dict[tuple[str, ...], Counter] = {}
+        self._counted: dict[str, set[str]] = {}
         self._arms: dict[str, dict[str, None]] = {}
 
     def decided(self, experiment: str, arm: str, stratum: str) -> None:
@@ -61,8 +65,10 @@ class Metrics:
     def believed(self, experiment: str, record: AllocationRecord, means: Mapping[str, float]) -> None:
         """Show an allocation and the posterior means, of an experiment whose lease this process holds.
 
-        At most 20 of its arms are shown: the first ones.
+        At most 20 of its arms are shown, the first ones, and at most 200 experiments.
         """
+        if experiment not in self._arms and len(self._arms) >= EXPERIMENTS:
+            return
         shown = dict.fromkeys(islice(record.weights, ARMS_PER_EXPERIMENT))
         for arm in self._arms.get(experiment, {}).keys() - shown.keys():
             self._forget_arm(experiment, arm)
@@ -88,8 +94,19 @@ class Metrics:
     def _child(self, counter: Counter, *key: str) -> Counter:
         child = self._children.get(key)
         if child is None:
-            child = self._children[key] = counter.labels(*key[1:])
+            _, experiment, arm, kind = key
+            child = self._children[key] = counter.labels(*self._bounded(experiment, arm), kind)
         return child
+
+    def _bounded(self, experiment: str, arm: str) -> tuple[str, str]:
+        """Return the labels that an arm is counted under."""
+        if experiment not in self._counted and len(self._counted) >= EXPERIMENTS:
+            return OTHER, OTHER
+        arms = self._counted.setdefault(experiment, set())
+        if arm not in arms and len(arms) >= ARMS_PER_EXPERIMENT:
+            return experiment, OTHER
+        arms.add(arm)
+        return experiment, arm
 
     def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Counter:
         return Counter(name, text, labels, registry=self.registry)

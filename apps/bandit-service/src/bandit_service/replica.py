@@ -106,10 +106,11 @@ class Replica:
             prepare=settings.postgres_prepare,
         )
         self._redis = make_redis(redis_url, timeout=timeout)
-        self._subscription = Subscription(redis_url, timeout=timeout)
+        sender = uuid.uuid4().hex
+        self._subscription = Subscription(redis_url, timeout=timeout, own=sender)
         self._streams = Streams(redis_url, timeout=timeout)
         self._mirror = Mirror(self._redis)
-        self._announcer = Announcer(self._redis)
+        self._announcer = Announcer(self._redis, sender)
         self._producers = Producers(self._pool)
         self.keyring = KeyRing(
             ApiKeysRepository(self._pool),

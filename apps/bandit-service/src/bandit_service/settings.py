@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from bandit_service.addresses import check_postgres_dsn, check_redis_url
 
 PREFIX = "BANDIT_"
 _PLACEHOLDER = re.compile(
@@ -50,8 +51,18 @@ class Settings(BaseSettings):
         default=None, description="Whether requests need an API key; None: unless the host is loopback"
     )
 
+    metrics_token: SecretStr | None = Field(
+        default=None, min_length=16, description="What /metrics takes as a bearer token; None: it needs no token"
+    )
+
     host_names: str = Field(
         default="", description="Names besides localhost that requests without a key may call this host, with commas"
+    )
+
+    root_path: str = Field(
+        default="",
+        pattern=r"^(/[A-Za-z0-9._~-]+)*$",
+        description="The path under which a proxy offers the service, as /docs has to name it",
     )
 
     max_body_bytes: int = Field(
@@ -60,6 +71,10 @@ class Settings(BaseSettings):
     max_connections: int = Field(default=1_000, ge=1, le=100_000, description="Clients of this process at once")
     client_timeout: Seconds = Field(
         default=10.0, description="Seconds for sending a request, and for taking in an answer"
+    )
+    keep_alive: Seconds = Field(
+        default=75.0,
+        description="Seconds for a connection without a request; longer than balancers keep theirs, which is 60",
     )
     rate_limit: float = Field(
         default=10_000, ge=0, le=1e6, description="Items a second of one API key in this process; 0: no limit"
@@ -119,26 +134,35 @@ class Settings(BaseSettings):
         """The signing keys by their number, the one that signs first."""
         return parse_signing_keys(self.signing_keys.get_secret_value())
 
+    @field_validator("redis_url", "postgres_dsn", "signing_keys", "metrics_token")
+    @classmethod
+    def _strip(cls, secret: SecretStr | None) -> SecretStr | None:
+        """Leave out blanks and line breaks around it: what is read from a file often ends in one."""
+        return None if secret is None else SecretStr(secret.get_secret_value().strip())
+
     @field_validator("redis_url")
     @classmethod
     def _check_redis_url(cls, url: SecretStr) -> SecretStr:
-        parts = urlsplit(url.get_secret_value())
-        if parts.scheme not in ("redis", "rediss", "unix") or parts.port == 0:  # reading the port also checks it
-            raise ValueError("must be a URL such as redis://localhost:6379/0 (or rediss://, unix://)")
-        _refuse_placeholder(parts.password or "")
+        check_redis_url(url.get_secret_value())
+        _refuse_placeholder(urlsplit(url.get_secret_value()).password or "")
         return url
 
     @field_validator("postgres_dsn")
     @classmethod
     def _check_postgres_dsn(cls, dsn: SecretStr) -> SecretStr:
-        try:
-            parts = conninfo_to_dict(dsn.get_secret_value())
-        except ProgrammingError:
-            raise ValueError("must be a connection string such as postgresql://user@localhost:5432/bandit") from None
-        if not parts:
-            raise ValueError("must not be empty")
-        _refuse_placeholder(str(parts.get("password", "")))
+        check_postgres_dsn(dsn.get_secret_value())
+        _refuse_placeholder(str(conninfo_to_dict(dsn.get_secret_value()).get("password", "")))
         return dsn
+
+    @field_validator("port", mode="before")
+    @classmethod
+    def _check_port(cls, port: object) -> object:
+        if isinstance(port, str) and "://" in port:
+            raise ValueError(
+                "holds a URL: Kubernetes sets it so for a Service called 'bandit' (service links). Give the pod"
+                " `enableServiceLinks: false`, or the Service another name"
+            )
+        return port
 
     @field_validator("signing_keys")
     @classmethod

@@ -47,8 +47,8 @@ class Process:
         self.pool = pool
         self.redis = make_redis(redis_url, timeout=0.5)
         self.mirror = Mirror(self.redis)
-        self.announcer = Announcer(self.redis)
-        self.subscription = Subscription(redis_url, timeout=0.5)
+        self.announcer = Announcer(self.redis, name)
+        self.subscription = Subscription(redis_url, timeout=0.5, own=name)
         repository = LeasesRepository(pool, holder=name)
         self.leases = Leases(repository, life=LIFE)
         linear = LinearModels(LinearOutcomes(pool), clock=clock)

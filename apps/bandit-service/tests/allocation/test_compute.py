@@ -85,6 +85,40 @@ def test_posteriors_of_gaussian_rewards_are_sums_in_units() -> None:
     assert first.parameters(gaussian) == (0, 0.0, 0.0)
 
 
+@given(unit=st.floats(1e-3, 1e6), tolerance=st.floats(0.01, 5.0))
+@settings(deadline=None, max_examples=25)
+def test_the_unit_of_gaussian_rewards_changes_the_scale_and_nothing_else(unit: float, tolerance: float) -> None:
+    totals = Totals(
+        decisions={0: 40, 1: 40},
+        rewards={0: 40, 1: 40},
+        reward_micro={0: 80_000_000, 1: 84_000_000},
+        square_micro={0: 200_000_000, 1: 230_000_000},
+    )
+
+    def with_unit(size: float) -> Experiment:
+        return experiment(
+            "a",
+            "b",
+            rewards=RewardsDefinition(distribution="gaussian", unit=size),
+            stopping=StoppingDefinition(prob_best=None, expected_loss=tolerance * size, min_decisions_per_arm=0),
+        )
+
+    (plain, first), (scaled, second) = (compute(with_unit(size), totals, None, 1_000.0) for size in (1.0, unit))
+    assert scaled.weights == pytest.approx(plain.weights)
+    assert scaled.expected_loss == pytest.approx({arm: loss * unit for arm, loss in plain.expected_loss.items()})
+    means = [[arm.mean for arm in each.explanation.arms] for each in (first, second)]
+    assert means[1] == pytest.approx([mean * unit for mean in means[0]])
+    one, other = (judge(with_unit(size), totals, 1_000.0) for size in (1.0, unit))
+    assert one is not None
+    assert other is not None
+    [(loss, threshold), (scaled_loss, scaled_threshold)] = [
+        (each.value, each.threshold) for verdict in (one, other) for each in verdict.conditions
+    ]
+    assert (scaled_loss, scaled_threshold) == pytest.approx((loss * unit, threshold * unit))
+    assert scaled_loss == pytest.approx(min(scaled.expected_loss.values()))
+    assert one.stop is other.stop
+
+
 def test_an_arm_without_events_is_at_its_prior() -> None:
     joined = ArmDefinition(index=1, id="b", prior_alpha_micro=2 * MICRO, prior_beta_micro=20 * MICRO)
     [_, posterior] = posteriors(experiment("a", joined), counts(micro(3, 4)))

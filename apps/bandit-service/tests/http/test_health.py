@@ -30,6 +30,32 @@ async def test_probes_and_metrics_need_no_key(start_api: StartApi) -> None:
         assert (await api.http.get("/ready")).status_code in (200, 503)
 
 
+async def test_metrics_with_a_token_are_for_those_who_send_it(start_api: StartApi) -> None:
+    async with start_api(metrics_token=SecretStr("of-prometheus-alone")) as api:
+        for headers in ({}, {"Authorization": "Bearer other"}, {"Authorization": "Bearer "}):
+            assert (await api.http.get("/metrics", headers=headers)).status_code == 401
+        assert (
+            await api.http.get("/metrics", headers={"Authorization": "Bearer of-prometheus-alone"})
+        ).status_code == 200
+        assert (await api.http.get("/health")).status_code == 200
+
+
+async def test_head_gets_the_status_of_get(api: Api) -> None:
+    for path in ("/health", "/ready", "/metrics"):
+        answer = await api.http.head(path)
+        assert answer.status_code == (await api.http.get(path)).status_code
+        assert answer.content == b""
+
+
+async def test_a_path_in_front(start_api: StartApi) -> None:
+    async with start_api(root_path="/bandit") as api:
+        document = await api.get("/openapi.json")
+        assert document["servers"] == [{"url": "/bandit"}]
+        # Whether or not the proxy takes the path away.
+        assert (await api.http.get("/bandit/health")).status_code == 200
+        assert (await api.http.get("/bandit/docs")).status_code == 200
+
+
 async def test_without_redis_a_process_that_can_ask_postgres_is_ready_and_says_what_is_away(
     start_api: StartApi,
 ) -> None:

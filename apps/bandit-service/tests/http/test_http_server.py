@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -195,6 +197,54 @@ async def test_a_head_without_end_is_refused(port: int) -> None:
         assert_problem(await client.rest(), 431)
 
 
+BODY = b'{"experiment_id":"absent"}'
+# As Java's HttpClient sends it.
+H2C = b"Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUA\r\nUpgrade: h2c\r\n"
+LENGTH = b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
+LAST = b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize("upgrade", [H2C, b"Upgrade: websocket\r\nConnection: keep-alive\r\nConnection: upgrade\r\n"])
+@pytest.mark.parametrize("body", [LENGTH, CHUNKED])
+@pytest.mark.parametrize("piece", [1, 100, 10_000])
+async def test_an_upgrade_is_ignored_and_the_request_is_not(port: int, upgrade: bytes, body: bytes, piece: int) -> None:
+    request = HEAD + upgrade + body
+    stream = request + GET + request + LAST
+    async with connected(port) as client:
+        for start in range(0, len(stream), piece):
+            await client.send(stream[start : start + piece])
+            await asyncio.sleep(0)
+        received = await client.rest()
+    statuses = re.findall(rb"HTTP/1.1 (\d+)", received)
+    assert statuses == [b"404", b"200", b"404", b"200"]
+    assert received.count(b"there is no experiment 'absent'") == 2
+
+
+@pytest.mark.needs("java")
+async def test_the_default_client_of_java_is_answered(serve: Serve, module_settings: Settings) -> None:
+    with serve(module_settings) as url:
+        command = ["java", str(Path(__file__).with_name("Select.java")), f"{url}/select", BODY.decode()]
+        java = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+        printed, _ = await java.communicate()
+    answers = printed.decode().splitlines()
+    assert len(answers) == 3
+    assert all(each.startswith("404 ") and "there is no experiment 'absent'" in each for each in answers)
+
+
+async def test_an_upgrade_without_a_body_is_a_plain_request(port: int) -> None:
+    async with connected(port) as client:
+        await client.send(GET[:-2] + H2C + b"\r\n" + LAST)
+        assert (await client.rest()).count(b'{"status":"alive"}') == 2
+
+
+@pytest.mark.parametrize("target", [b"/health", b"example.org:443"])
+async def test_it_is_no_proxy(port: int, target: bytes) -> None:
+    async with connected(port) as client:
+        await client.send(b"CONNECT %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % target)
+        assert_problem(await client.rest(), 400)
+
+
 async def test_what_is_no_http_is_a_problem(port: int) -> None:
     async with connected(port) as client, asyncio.timeout(10):
         await client.send(b"\x16\x03\x01\x02\x00 hello\r\n\r\n")
@@ -233,3 +283,19 @@ async def test_far_past_the_bound_connections_are_closed_without_a_word(port: in
         assert await clients[-1].rest() == b""
         await clients[MOST].send(SELECT)
         assert_problem(await clients[MOST].rest(), 503)
+
+
+async def test_an_idle_connection_stays_open_as_long_as_it_is_told(serve: Serve, module_settings: Settings) -> None:
+    assert module_settings.keep_alive == 75.0, "longer than balancers keep theirs"
+    for seconds, is_open in ((1.0, False), (60.0, True)):
+        with serve(module_settings.model_copy(update={"keep_alive": seconds})) as url:
+            reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(url).port)
+            writer.write(GET)
+            await reader.readuntil(b"}")
+            with suppress(TimeoutError):
+                assert await asyncio.wait_for(reader.read(), 8.0) == b""
+                assert not is_open
+            writer.write(GET)
+            with suppress(ConnectionError):
+                assert (await reader.read(8) == b"HTTP/1.1") == is_open
+            writer.close()

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from bandit_service.http.log_repetitions import Repetitions
+from bandit_service.http.log_repetitions import MOST_OF_AN_EVENT, Repetitions
 
 
 @pytest.fixture
@@ -65,4 +65,23 @@ def test_a_clock_that_was_set_back_keeps_nothing_out(repetitions: Repetitions) -
 def test_kinds_without_number_do_not_fill_the_memory(repetitions: Repetitions) -> None:
     for number in range(2_500):
         repetitions.filter(away(0.0, experiment_id=f"e{number}"))
-    assert len(repetitions._written) <= 1_000
+    assert len(repetitions._whiles) <= 1_000
+
+
+@pytest.mark.parametrize(("level", "status"), [(logging.INFO, 404), (logging.INFO, 401), (logging.WARNING, 503)])
+def test_requests_that_fail_at_many_paths_do_not_fill_the_log(
+    repetitions: Repetitions, level: int, status: int
+) -> None:
+    def request(at: float, number: int) -> logging.LogRecord:
+        return line(at, {"event": "request", "path": f"/{number}", "status": status}, level)
+
+    written = [repetitions.filter(request(number / 1_000, number)) for number in range(1_000)]
+    assert sum(written) == MOST_OF_AN_EVENT
+    last = request(11.0, -1)
+    assert repetitions.filter(last)
+    assert last.msg["left_out"] == 1_000 - MOST_OF_AN_EVENT  # type: ignore[index]
+
+
+def test_requests_that_succeed_are_all_written(repetitions: Repetitions) -> None:
+    lines = [line(0.0, {"event": "request", "path": "/experiments", "status": 201}, logging.INFO) for _ in range(100)]
+    assert all(repetitions.filter(each) for each in lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, cast
@@ -71,7 +72,7 @@ def test_every_path_is_described(app: FastAPI, document: dict[str, Any]) -> None
     served = {
         (method, route.path) for route in app.routes if isinstance(route, Route) for method in route.methods or ()
     }
-    own = {(method, path) for method, path in served if method != "HEAD" and not path.startswith(("/docs", "/redoc"))}
+    own = {(method, path) for method, path in served if method != "HEAD" and not path.startswith("/docs")}
     described = {tuple(name.split(" ", 1)) for name, _ in operations(document)}
     # A protocol of its own; so is everything below /banditdb.
     assert own - {("GET", "/openapi.json"), ("POST", "/mcp")} <= described
@@ -120,6 +121,17 @@ def test_the_examples_are_valid(endpoint: FastEndpoint) -> None:
             decode_item(endpoint.item, raw)
     if endpoint.response_example is not None:
         assert isinstance(msgspec.convert(endpoint.response_example, endpoint.response), endpoint.response)
+
+
+async def test_the_page_needs_no_other_server(api: Api) -> None:
+    page = (await api.http.get("/docs")).text
+    addresses = re.findall(r"""(?:src|href|url)(?:=|: )["']([^"']+)""", page)
+    assert len(addresses) == 4
+    for address in addresses:
+        assert "//" not in address
+        answer = await api.http.get(f"/{address}")
+        assert answer.status_code == 200, address
+        assert b"@import" not in answer.content or not address.endswith(".css")
 
 
 async def test_the_service_gives_it_out(api: Api, document: dict[str, Any]) -> None:

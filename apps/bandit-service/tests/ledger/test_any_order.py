@@ -103,7 +103,7 @@ async def test_any_order_repetition_and_batching_adds_up_to_the_same(
     assert await world.left() == (0, 0)
     assert [turn.outcomes for turn in [*await world.settle(), *await world.close(END_MS)]] == [(), ()]
     await _check_models(world, models, found)
-    read = (await TotalsRepository(pool).read([experiment.id]))[experiment.id]
+    read = (await TotalsRepository(pool).read([experiment.id])).totals[experiment.id]
     assert sum(read.rewards.values()) == sum(
         len(rewards) for (_, stratum, *_), rewards in found.rewards.items() if stratum in ("bandit", "direct")
     )

@@ -42,7 +42,7 @@ async def fail_over(pool: Pool, timeline: str) -> None:
 
 
 async def held(repository: LeasesRepository) -> dict[str, int]:
-    return {name: lease.token for name, lease in (await repository.claim(LIFE)).held.items()}
+    return {name: lease.token for name, lease in (await repository.claim(LIFE)).items()}
 
 
 async def test_the_first_to_claim_holds_until_it_is_silent(pool: Pool, new_experiment: NewExperiment) -> None:
@@ -89,9 +89,9 @@ async def test_a_call_takes_a_bounded_number(pool: Pool, new_experiment: NewExpe
     for number in range(5):
         await new_experiment(f"x{number}")
     first = await producer(pool, "one")
-    assert len((await first.claim(LIFE, most=2)).held) == 2
-    assert len((await first.claim(LIFE, most=2)).held) == 4
-    assert len((await first.claim(LIFE, most=2)).held) == 5
+    assert len(await first.claim(LIFE, most=2)) == 2
+    assert len(await first.claim(LIFE, most=2)) == 4
+    assert len(await first.claim(LIFE, most=2)) == 5
 
 
 async def test_on_another_timeline_every_lease_is_taken_anew(pool: Pool, new_experiment: NewExperiment) -> None:
@@ -109,7 +109,7 @@ async def test_on_another_timeline_every_lease_is_taken_anew(pool: Pool, new_exp
 async def test_a_former_holder_cannot_lock(pool: Pool, new_experiment: NewExperiment) -> None:
     await new_experiment("x")
     first, second = await producer(pool, "one"), await producer(pool, "two")
-    lease = (await first.claim(LIFE)).held["x"]
+    lease = (await first.claim(LIFE))["x"]
     async with connected(pool) as connection:
         assert await leases.lock(connection, lease) == 0
     await silence(pool, "one")
@@ -125,7 +125,7 @@ async def test_a_takeover_waits_for_nobody_and_spares_a_transaction_of_the_holde
     await new_experiment("x")
     await new_experiment("y")
     first, second = await producer(pool, "one"), await producer(pool, "two")
-    lease = (await first.claim(LIFE)).held["x"]
+    lease = (await first.claim(LIFE))["x"]
     await silence(pool, "one")
     async with connected(pool) as connection:
         await leases.lock(connection, lease)
@@ -144,7 +144,7 @@ async def test_rivals_never_hold_the_same_lease(pool: Pool, new_experiment: NewE
         for lost in rng.sample(range(6), 2):
             await silence(pool, f"rival-{lost}")
         found = await asyncio.gather(*(rival.claim(LIFE) for rival in rivals))
-        seen |= {(lease.experiment_id, lease.token, lease.holder) for each in found for lease in each.held.values()}
+        seen |= {(lease.experiment_id, lease.token, lease.holder) for each in found for lease in each.values()}
         async with pool.connection() as connection:
             await connection.execute("UPDATE producers SET heartbeat_at = clock_timestamp()")
             cursor = await connection.execute("SELECT count(*) FROM leases WHERE holder IS NOT NULL")

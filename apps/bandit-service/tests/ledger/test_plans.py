@@ -27,7 +27,7 @@ from bandit_service.ledger.served import ServedRepository
 from bandit_service.ledger.snapshots import SnapshotsRepository
 from bandit_service.ledger.totals import TotalsRepository
 from bandit_service.ledger.traffic import TrafficRepository
-from bandit_service.ledger.weights import WeightsRepository
+from bandit_service.ledger.weights import NewWeights, WeightsRepository
 
 from .decisions import START_MS
 from .history import Present, new_experiments, present_events, write_past
@@ -100,9 +100,7 @@ class Load:
 
     async def _look_after(self) -> None:
         leases, producers = LeasesRepository(self.pool, holder="me"), Producers(self.pool)
-        await producers.heartbeat(
-            "me", drained_to_ms=round(time.time() * 1_000), timeline=self.present.timeline, dead_after=5.0
-        )
+        await self._beat()
         await producers.all()
         await producers.have_written(START_MS, self.names[0])
         await leases.claim(5.0)
@@ -114,10 +112,15 @@ class Load:
         await totals.read(self.names, dict.fromkeys(self.names, 1_000))
         record, allocation = _weights()
         weights = WeightsRepository(self.pool)
-        await weights.publish(self.present.lease(self.experiments[0]), record, allocation.explanation)
+        new = NewWeights.of(self.present.lease(self.experiments[0]), record, allocation.explanation)
+        await weights.publish([new])
         await ServedRepository(self.pool).changes(time.time() - 10.0)
         await ServedRepository(self.pool).read(self.names)
         await SnapshotsRepository(self.pool).take_due(self.names, 60.0)
+
+    async def _beat(self) -> None:
+        now_ms = round(time.time() * 1_000)
+        await Producers(self.pool).heartbeat("me", drained_to_ms=now_ms, timeline=self.present.timeline, dead_after=5.0)
 
     async def _report(self) -> None:
         await TotalsRepository(self.pool).read(self.names[:1])
@@ -127,6 +130,8 @@ class Load:
         await traffic.unit_counts(self.names[0])
         await ExperimentsRepository(self.pool).search(Page(limit=10))
         await ExperimentsRepository(self.pool).changes(self.names[0], limit=10)
+        # Posteriors are those of processes that were heard of in the last seconds.
+        await self._beat()
         async with connected(self.pool) as connection:
             await connection.execute(statement("held_posteriors"))
             await connection.execute(statement("waiting"))

@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib.resources import files
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 import bandit_service
+from bandit_local.testing.cancellation import Moment, cancelled_at_each_wait
 from bandit_service.ledger.errors import MissingSchemaError, PostgresUnavailableError
 from bandit_service.ledger.pool import NumberedStatement, Pool, connected, in_one_trip, make_pool, ping, statement
 
@@ -72,6 +73,34 @@ async def test_an_exception_rolls_everything_back_and_passes(pool: Pool) -> None
     with pytest.raises(ZeroDivisionError):
         await fail()
     assert await count(pool) == 0
+
+
+PAIR = """
+INSERT INTO namespaces (name, unit_salt)
+SELECT 'n' || (SELECT count(*) FROM namespaces) + each, ''::bytea FROM generate_series(1, 2) each RETURNING name
+"""
+HALF = "INSERT INTO namespaces (name, unit_salt) SELECT 'h' || count(*), ''::bytea FROM namespaces"
+STEPS: dict[str, Callable[[Pool], Awaitable[object]]] = {
+    "in two statements": lambda pool: execute(pool, HALF, HALF),
+    "in one trip": lambda pool: in_one(pool, PAIR),
+}
+
+
+@pytest.mark.parametrize("moment", ["while it waits", "when it gets its answer"])
+@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
+async def test_a_cancelled_transaction_is_whole_or_undone(
+    postgres_dsn: str, step: Callable[[Pool], Awaitable[object]], moment: Moment
+) -> None:
+    async with make_pool(postgres_dsn, max_size=1) as pool:
+        await pool.wait()
+        waits = 0
+        async for _ in cancelled_at_each_wait(lambda: step(pool), moment):
+            waits += 1
+            # The only session works, and holds no lock.
+            await execute(pool, "LOCK TABLE namespaces")
+            assert await count(pool) % 2 == 0
+        assert waits > 0
+        assert await count(pool) >= 2
 
 
 async def test_an_error_of_the_statement_itself_is_no_outage(pool: Pool) -> None:

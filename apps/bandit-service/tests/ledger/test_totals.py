@@ -30,7 +30,7 @@ async def test_slots_and_versions_are_added_up_for_each_experiment(pool: Pool) -
     await first.write(Decision(1, stratum="holdout", reward=250_000).events(first.experiment))
     await second.write(Decision(1, stratum="paused").events(second.experiment))
     ids = [first.experiment.id, second.experiment.id, "without events"]
-    found = await TotalsRepository(pool).read(ids)
+    found = (await TotalsRepository(pool).read(ids)).totals
     assert list(found) == ids
     totals = found[first.experiment.id]
     assert (totals.decisions, totals.rewards, totals.reward_micro) == ({1: 3}, {1: 3}, {1: 1_500_000})
@@ -46,7 +46,7 @@ async def test_slots_and_versions_are_added_up_for_each_experiment(pool: Pool) -
 async def test_the_square_of_a_reward_of_any_size_is_exact(pool: Pool, micro: int) -> None:
     world = await World.of(pool, new_experiment())
     await world.write(Decision(1, reward=micro).events(world.experiment))
-    totals = (await TotalsRepository(pool).read([world.experiment.id]))[world.experiment.id]
+    totals = (await TotalsRepository(pool).read([world.experiment.id])).totals[world.experiment.id]
     assert totals.square_micro == {0: (micro * micro + 500_000) // 1_000_000}
 
 
@@ -61,7 +61,7 @@ async def test_a_change_of_any_stratum_shows(pool: Pool) -> None:
 
 async def test_of_no_experiment_nothing_is_read(pool: Pool) -> None:
     totals = TotalsRepository(pool)
-    assert await totals.read([]) == {}
+    assert (await totals.read([])).totals == {}
     assert await totals.changed([]) == {}
     assert await totals.merge([], 9) == set()
 
@@ -73,11 +73,11 @@ async def test_older_slots_are_merged_and_the_sums_stay(pool: Pool) -> None:
         await world.write(told.events(world.experiment), slot=slot_at(number % 2, number * 5_000))
     await other.write(Decision(1).events(other.experiment), slot=5)
     totals, name = TotalsRepository(pool), world.experiment.id
-    before = await totals.read([name])
+    before = (await totals.read([name])).totals
     assert await totals.merge([name], slot_at(0, 11 * 5_000)) == {name}
     found = await world.execute("SELECT slot, count(*) FROM arm_totals WHERE experiment_id = %s GROUP BY 1", name)
     assert sorted(found) == [(0, 6), (11_001, 1)]
-    assert replace((await totals.read([name]))[name], as_of=0) == replace(before[name], as_of=0)
+    assert replace((await totals.read([name])).totals[name], as_of=0) == replace(before[name], as_of=0)
     assert await totals.merge([name], slot_at(0, 11 * 5_000)) == set()
     assert await other.execute("SELECT slot FROM arm_totals WHERE experiment_id = %s", other.experiment.id) == [(5,)]
 
@@ -89,11 +89,11 @@ async def test_what_comes_late_into_an_older_slot_is_read_once_it_is_merged(pool
     await totals.merge([name], floor)
     await world.write(Decision(2, arm=1).events(world.experiment), slot=5_001)
     await world.write(Decision(3, arm=1).events(world.experiment), slot=9_001)
-    assert (await totals.read([name], {name: floor}))[name].decisions == {1: 2}
-    assert (await totals.read([name]))[name].decisions == {1: 3}
+    assert (await totals.read([name], {name: floor})).totals[name].decisions == {1: 2}
+    assert (await totals.read([name])).totals[name].decisions == {1: 3}
     assert await totals.changed([name]) == {name: (3, 0)}
     assert await totals.merge([name], floor) == {name}
-    assert (await totals.read([name], {name: floor}))[name].decisions == {1: 3}
+    assert (await totals.read([name], {name: floor})).totals[name].decisions == {1: 3}
 
 
 async def test_merging_beside_batches_loses_nothing_and_does_not_deadlock(pool: Pool) -> None:
@@ -116,7 +116,7 @@ async def test_merging_beside_batches_loses_nothing_and_does_not_deadlock(pool: 
 
     await asyncio.gather(*[write(slot) for slot in (1, 2)], merge(), merge())
     await merge()
-    found = (await totals.read([name], {name: 100}))[name]
+    found = (await totals.read([name], {name: 100})).totals[name]
     assert (sum(found.decisions.values()), sum(found.rewards.values())) == (480, 480)
     assert await world.execute("SELECT DISTINCT slot FROM arm_totals WHERE experiment_id = %s", name) == [(0,)]
     assert await world.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()") == [(0,)]

@@ -12,10 +12,10 @@ from bandit_core.allocation import Allocation, ArmState, allocate
 from bandit_core.guardrails import Guardrails
 from bandit_core.policies import make_policy
 from bandit_core.rules.allocation_record import AllocationRecord
-from bandit_service.ledger.leases import FencedError, Lease, LeasesRepository
+from bandit_service.ledger.leases import Lease, LeasesRepository
 from bandit_service.ledger.pool import Pool
 from bandit_service.ledger.served import ServedRepository
-from bandit_service.ledger.weights import WeightsRepository
+from bandit_service.ledger.weights import NewWeights, WeightsRepository
 
 if TYPE_CHECKING:
     from conftest import NewExperiment
@@ -54,6 +54,11 @@ async def lease_of(pool: Pool, experiment_id: str, holder: str = "one") -> Lease
     return lease
 
 
+async def publish(pool: Pool, lease: Lease, allocation: Allocation, **fields: Any) -> AllocationRecord:
+    new = NewWeights.of(lease, record(allocation, **fields), allocation.explanation)
+    return (await WeightsRepository(pool).publish([new]))[lease.experiment_id]
+
+
 async def rows(pool: Pool, query: str) -> list[Any]:
     async with pool.connection() as connection:
         return await (await connection.execute(query)).fetchall()
@@ -64,8 +69,8 @@ async def test_weights_get_the_next_version_and_are_kept_with_their_explanation(
 ) -> None:
     await new_experiment("x")
     lease, weights = await lease_of(pool, "x"), WeightsRepository(pool)
-    first = await weights.publish(lease, record(allocation), allocation.explanation)
-    second = await weights.publish(lease, record(allocation, revision=2), allocation.explanation)
+    first = await publish(pool, lease, allocation)
+    second = await publish(pool, lease, allocation, revision=2)
     assert [(each.version, each.token) for each in (first, second)] == [(1, 1), (2, 1)]
     explanation = allocation.explanation
     found = await weights.explained(["x", "unknown"])
@@ -80,14 +85,16 @@ async def test_weights_get_the_next_version_and_are_kept_with_their_explanation(
 async def test_a_former_holder_publishes_nothing(
     pool: Pool, new_experiment: NewExperiment, allocation: Allocation
 ) -> None:
-    await new_experiment("x")
-    weights = WeightsRepository(pool)
-    former = await lease_of(pool, "x", "one")
+    for name in ("x", "y"):
+        await new_experiment(name)
+    former, own = await lease_of(pool, "x", "one"), await lease_of(pool, "y", "one")
     holder = await lease_of(pool, "x", "two")
-    with pytest.raises(FencedError):
-        await weights.publish(former, record(allocation), allocation.explanation)
-    assert await rows(pool, "SELECT 1 FROM weights UNION ALL SELECT 1 FROM allocations") == []
-    assert (await weights.publish(holder, record(allocation), allocation.explanation)).version == 1
+    new = [NewWeights.of(lease, record(allocation), allocation.explanation) for lease in (former, own)]
+    published = await WeightsRepository(pool).publish(new)
+    assert {name: each.version for name, each in published.items()} == {"y": 1}
+    found = await rows(pool, "SELECT experiment_id FROM weights UNION ALL SELECT experiment_id FROM allocations")
+    assert found == [("y",), ("y",)]
+    assert (await publish(pool, holder, allocation)).version == 1
 
 
 async def test_versions_of_a_later_timeline_are_higher_than_any_before(
@@ -95,13 +102,13 @@ async def test_versions_of_a_later_timeline_are_higher_than_any_before(
 ) -> None:
     """The numbers that a failover has lost are not used again: decisions may carry them."""
     await new_experiment("x")
-    lease, weights = await lease_of(pool, "x"), WeightsRepository(pool)
-    await weights.publish(lease, record(allocation), allocation.explanation)
+    lease = await lease_of(pool, "x")
+    await publish(pool, lease, allocation)
     async with pool.connection() as connection:
         await connection.execute(
             "CREATE OR REPLACE FUNCTION ledger_timeline() RETURNS text LANGUAGE sql STABLE RETURN '00000002'"
         )
-    versions = [(await weights.publish(lease, record(allocation), allocation.explanation)).version for _ in range(2)]
+    versions = [(await publish(pool, lease, allocation)).version for _ in range(2)]
     assert versions == [1_000_000_001, 1_000_000_002]
 
 
@@ -109,10 +116,8 @@ async def test_publications_at_the_same_time_have_versions_of_their_own(
     pool: Pool, new_experiment: NewExperiment, allocation: Allocation
 ) -> None:
     await new_experiment("x")
-    lease, weights = await lease_of(pool, "x"), WeightsRepository(pool)
-    published = await asyncio.gather(
-        *(weights.publish(lease, record(allocation), allocation.explanation) for _ in range(5))
-    )
+    lease = await lease_of(pool, "x")
+    published = await asyncio.gather(*(publish(pool, lease, allocation) for _ in range(5)))
     assert sorted(each.version for each in published) == [1, 2, 3, 4, 5]
 
 
@@ -121,10 +126,10 @@ async def test_what_processes_serve_is_read_by_pages_and_by_what_has_changed(
 ) -> None:
     made = [await new_experiment(f"x{number:03d}") for number in range(5)]
     await new_experiment("gone", status="archived")
-    served, weights = ServedRepository(pool), WeightsRepository(pool)
+    served = ServedRepository(pool)
     before = await served.changes(float("inf"))
     assert (before.timeline, before.versions) == ("00000001", {})
-    published = await weights.publish(await lease_of(pool, "x002"), record(allocation), allocation.explanation)
+    published = await publish(pool, await lease_of(pool, "x002"), allocation)
     pages = [page async for page in served.pages()]
     assert [(each.experiment, each.allocation) for page in pages for each in page] == [
         (experiment, published if experiment.id == "x002" else None) for experiment in made

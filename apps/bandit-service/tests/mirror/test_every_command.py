@@ -105,7 +105,7 @@ async def mirror(client: Redis, url: str) -> None:
     assert [await copies.mark("p", "first"), await copies.mark("p", "second")] == [None, "first"]
     for anew in (False, True):
         await copies.define([EXPERIMENT], anew=anew)
-        await copies.publish(1, [Publish(ID, WEIGHTS, b"{}")])
+        await copies.publish([(1, Publish(ID, WEIGHTS, b"{}"))])
         await copies.totals([(1, EXPERIMENT, Totals(rewards={0: 1}, reward_micro={0: 250_000}, as_of=1.0))])
     [served] = await copies.served([ID])
     assert (served.experiment, served.allocation) == (EXPERIMENT, WEIGHTS)

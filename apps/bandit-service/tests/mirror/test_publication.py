@@ -94,7 +94,7 @@ async def test_totals_that_were_read_earlier_or_by_a_former_holder_are_refused(m
 
 async def test_weights_of_a_former_holder_or_of_an_earlier_version_are_refused(mirror: Mirror) -> None:
     for token, version, holds in ((2, 5, 5), (2, 6, 6), (2, 5, 6), (1, 9, 6), (3, 7, 7), (3, 7, 7)):
-        await mirror.publish(token, [Publish(ID, record(version), b'{"v": %d}' % version)])
+        await mirror.publish([(token, Publish(ID, record(version), b'{"v": %d}' % version))])
         explained = await mirror.explained(ID)
         assert explained == (record(holds), {"v": holds})
 
@@ -122,7 +122,7 @@ async def test_whatever_is_deleted_can_be_written_again(mirror: Mirror, redis_cl
     async def write() -> None:
         await mirror.define([experiment()])
         await mirror.totals([(4, experiment(), totals(3, 5.0))])
-        await mirror.publish(4, [Publish(ID, record(9), b"{}")])
+        await mirror.publish([(4, Publish(ID, record(9), b"{}"))])
 
     async def read() -> tuple[object, ...]:
         return await served(mirror), await mirror.beliefs(ID), await mirror.explained(ID)

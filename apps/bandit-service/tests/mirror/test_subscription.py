@@ -13,6 +13,8 @@ from redis.asyncio import Redis
 from bandit_service.mirror.keys import CHANGED
 from bandit_service.mirror.subscription import Announcer, Subscription
 
+NAMES = ("one", "two")
+
 
 class Ear:
     """What a process heard."""
@@ -40,7 +42,7 @@ async def until(holds: Callable[[], bool], seconds: float = 8.0) -> None:
 @pytest.fixture
 async def ears(redis_url: str) -> AsyncIterator[list[Ear]]:
     """Two processes that listen."""
-    subscriptions = [Subscription(redis_url, timeout=0.5) for _ in range(2)]
+    subscriptions = [Subscription(redis_url, timeout=0.5, own=name) for name in NAMES]
     heard = [Ear() for _ in subscriptions]
     tasks = [
         asyncio.create_task(subscription.run(ear.on_changed, ear.on_touched))
@@ -64,6 +66,13 @@ async def test_every_process_hears_of_what_changed_and_of_what_was_touched(
     await announcer.announce_touched({"y"})
     await announcer.announce_touched([])
     await until(lambda: all(ear.changed == ["x", "name.space"] and ear.touched == ["y"] for ear in ears))
+
+
+async def test_a_process_passes_over_its_own_messages(ears: list[Ear], redis_client: Redis) -> None:
+    for name in NAMES:
+        await Announcer(redis_client, name).announce_changed([f"of {name}"])
+    await Announcer(redis_client).announce_changed(["last"])
+    await until(lambda: [ear.changed for ear in ears] == [["of two", "last"], ["of one", "last"]])
 
 
 async def test_one_message_that_cannot_be_handled_does_not_end_the_listening(

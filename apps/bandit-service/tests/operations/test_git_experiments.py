@@ -58,7 +58,17 @@ def test_a_file_that_is_refused_keeps_no_other_from_being_applied(url: str, tmp_
     assert done.stderr.endswith("bandit-service: 1 of 2 files were refused\n")
 
 
-@pytest.mark.parametrize(("content", "said"), [("{", "is not JSON"), ("[]", "experiment_id"), ("{}", "experiment_id")])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{", "is not JSON"),
+        ("[]", "experiment_id"),
+        ("{}", "experiment_id"),
+        ('{"experiment_id": 7}', "must be text"),
+        ('{"experiment_id": "x", "arms": ["a"], "arms": ["b"]}', "the key arms is there twice"),
+        ('{"experiment_id": "x", "metadata": {"a": NaN}}', "NaN is no number"),
+    ],
+)
 def test_a_file_that_is_no_experiment_is_named(url: str, tmp_path: Path, content: str, said: str) -> None:
     path = tmp_path / "broken.json"
     path.write_text(content)

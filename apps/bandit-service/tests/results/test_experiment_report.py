@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from conftest import Api, LiveExperiment
+    from conftest import Api, Clock, LiveExperiment, StartApi
 
 
 async def reported(live: LiveExperiment, decisions: int) -> dict[str, Any]:
@@ -34,6 +34,22 @@ async def test_an_arm_that_takes_nearly_all_traffic_without_being_better_is_poin
     assert "still overlaps arm a's" in report["findings"][0]
     assert report["entropy_status"] in ("warning", "critical")
     assert report["suggested_action"]
+
+
+async def test_the_time_of_dominance_is_what_a_clock_says(start_api: StartApi, clock: Clock) -> None:
+    async with start_api() as api:
+        live = await api.create(policy={"name": "fixed", "params": {"weights": {"a": 1, "b": 99}}})
+        await live.select_many(100)
+        await reported(live, 100)
+        for minutes, said in ((1, "1 minute"), (30, "30 minutes"), (119, "2 hours")):
+            clock.ahead = 60.0 * minutes
+            report = await live.read("report")
+            assert report["window"] == pytest.approx(60.0 * minutes, abs=50.0)
+            assert f"of traffic in the last {said}" in report["findings"][0]
+        clock.ahead = 3 * 3_600.0
+        report = await live.read("report")
+        assert report["window"] == 7_200.0
+        assert "traffic in the last" not in report["findings"][0]
 
 
 async def test_an_experiment_without_traffic_has_a_report_too(api: Api) -> None:

@@ -20,7 +20,7 @@ from bandit_service.domain.totals import Totals
 from bandit_service.ledger.leases import LeasesRepository
 from bandit_service.ledger.pool import Pool, make_pool
 from bandit_service.ledger.totals import TotalsRepository
-from bandit_service.ledger.weights import WeightsRepository
+from bandit_service.ledger.weights import NewWeights, WeightsRepository
 from bandit_service.mirror.publication import Mirror, Publish
 from bandit_service.results.report import Reports
 
@@ -68,7 +68,8 @@ async def test_the_ledger_is_read_while_it_answers(pool: Pool, mirror: Mirror, n
     experiment = await new_experiment("x", stopping=StoppingDefinition())
     lease = await LeasesRepository(pool, holder="one").take("x", 5.0)
     assert lease is not None
-    published = await WeightsRepository(pool).publish(lease, RECORD, ALLOCATION.explanation)
+    new = NewWeights.of(lease, RECORD, ALLOCATION.explanation)
+    published = (await WeightsRepository(pool).publish([new]))["x"]
     await mirror.totals([(1, experiment, Totals(rewards={0: 50}, reward_micro={0: 50_000_000}, as_of=50.0))])
     served = ServedExperiment(experiment, published)
     found = reports(pool, mirror)
@@ -89,7 +90,7 @@ async def test_while_postgres_is_away_the_mirrors_copy_is_shown_with_its_age(
         with pytest.raises(Unavailable):
             await ask(served)
     await mirror.totals([(1, experiment, Totals(rewards={0: 50}, reward_micro={0: 50_000_000}, as_of=50.0))])
-    await mirror.publish(1, [Publish("x", RECORD, b'{"weights": {}}')])
+    await mirror.publish([(1, Publish("x", RECORD, b'{"weights": {}}'))])
     posterior = await found.posterior(served)
     assert (posterior.as_of, posterior.arms[0].alpha, posterior.arms[0].beta) == (50.0, 51.0, 1.0)
     assert (await found.conclusion(served)).as_of == 50.0

@@ -109,7 +109,7 @@ def cache(mirror: Mirror, postgres: Postgres, hand: Clock) -> ExperimentCache:
 async def define(mirror: Mirror, definition: Experiment, allocation: AllocationRecord | None = None) -> None:
     await mirror.define([definition], anew=True)
     if allocation is not None:
-        await mirror.publish(1, [Publish(definition.id, allocation, b"{}")])
+        await mirror.publish([(1, Publish(definition.id, allocation, b"{}"))])
 
 
 async def test_the_mirror_is_asked_first_and_only_once(
@@ -266,7 +266,7 @@ async def test_models_come_from_postgres_where_the_mirror_has_none(
     assert found is not None
     assert found.linear == msgspec.structs.replace(computed, version=6)
     published = msgspec.structs.replace(computed, version=7, turn=9)
-    await mirror.publish(1, [Publish(ID, record(7), b"{}", published)])
+    await mirror.publish([(1, Publish(ID, record(7), b"{}", published))])
     postgres.allocation = record(7)
     await cache.sweep()
     found = cache.get(ID)

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 # Sets and dictionaries of the product are looked through in an order that hangs on the hashes of texts.
@@ -31,6 +32,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--stop", action="store_true", help="stop at the first seed that goes wrong")
     parser.add_argument("--whole", action="store_true", help="do not shorten what goes wrong")
     parser.add_argument("--digest", action="store_true", help="print what is the same wherever a seed is run")
+    parser.add_argument("--situations", action="store_true", help="print in how many schedules each is reached")
     parser.add_argument("--only", default="", help="count a seed only if it goes wrong in this way")
     return parser.parse_args()
 
@@ -42,7 +44,7 @@ def _again(arguments: list[str]) -> list[str]:
 def _spread(options: argparse.Namespace) -> int:
     """Give each worker every so-manieth seed."""
     share = -(-options.count // options.workers)
-    rest = [flag for flag in ("--stop", "--whole", "--digest") if getattr(options, flag[2:])]
+    rest = [flag for flag in ("--stop", "--whole", "--digest", "--situations") if getattr(options, flag[2:])]
     workers = [
         subprocess.Popen(
             _again(
@@ -63,20 +65,24 @@ def _spread(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace) -> int:
     from .planning import make_schedule
     from .run import failures, kinds, run, shortened
+    from .situations import SITUATIONS
     from .world import Outcome
 
     begun, used = time.perf_counter(), time.process_time()
     lasted = 0.0
+    situations = Counter[str]()
 
     def note(seed: int, outcome: Outcome) -> None:
         nonlocal lasted
         lasted += outcome.lasted
+        situations.update(outcome.situations)
         if options.digest:
             _say(seed, outcome.digest, len(outcome.told))
 
     found = 0
     done = 0
-    for failure in failures(range(options.seed, options.seed + options.count), note):
+    seeds = range(options.seed, options.seed + options.count)
+    for failure in failures(seeds, note, with_history=options.situations):
         if options.only and options.only not in kinds(failure.wrong):
             continue
         found += 1
@@ -89,6 +95,10 @@ def _run(options: argparse.Namespace) -> int:
             break
     else:
         done = options.count
+    if options.situations:
+        _say(
+            "", "schedules that reach a situation:", *(f"{situations[each]:7,} {each}" for each in SITUATIONS), sep="\n"
+        )
     _say(
         f"{done} schedules of {lasted / max(1, done):.1f} s from seed {options.seed}: {found} went wrong; "
         f"{time.perf_counter() - begun:.1f} s, {(time.process_time() - used) / max(1, done) * 1_000:.0f} ms of "

@@ -9,11 +9,12 @@ from typing import Any, Final
 
 from bandit_core.rules.experiment import MICRO
 from bandit_core.rules.problems import Conflict, Expired, NotFound, Problem, TooMany, Unavailable
-from bandit_core.rules.requests import ActivateRequest, RewardRequest, SelectRequest, SelectResponse
+from bandit_core.rules.requests import ActivateRequest, RewardRequest, RewardResponse, SelectRequest, SelectResponse
 from bandit_service.domain.api_key import ANONYMOUS
 
+from .experiments import arm_id
 from .replica import Replica
-from .schedule import Activate, Reward, Select
+from .schedule import Activate, Direct, Reward, Select
 from .told import Result, Shown, Told
 
 _PATIENCE: Final = 4.0
@@ -73,11 +74,23 @@ class Clients:
 
         async def attempt(replica: Replica) -> Outcome:
             answer = await replica.call(lambda: replica.rewards.reward(request, ANONYMOUS, respond_async=asked.queued))
-            micro = None if answer.reward is None else round(answer.reward * MICRO)
-            assert answer.status != "ignored"
-            return answer.status, shown, micro
+            return _rewarded(answer, shown)
 
         await self._send(asked, select.experiment, attempt, _ATTEMPTS)
+
+    async def reward_arm(self, asked: Direct) -> None:
+        request = RewardRequest(
+            experiment_id=asked.experiment,
+            arm=arm_id(asked.arm),
+            reward_id=asked.reward_id,
+            reward=asked.micro / MICRO,
+        )
+
+        async def attempt(replica: Replica) -> Outcome:
+            answer = await replica.call(lambda: replica.rewards.reward(request, ANONYMOUS, respond_async=asked.queued))
+            return _rewarded(answer, None)
+
+        await self._send(asked, asked.experiment, attempt, _ATTEMPTS)
 
     async def activate(self, asked: Activate) -> None:
         known = self._decisions.get(asked.label)
@@ -94,7 +107,7 @@ class Clients:
 
     async def _send(
         self,
-        asked: Select | Reward | Activate,
+        asked: Select | Reward | Direct | Activate,
         experiment: str,
         attempt: Callable[[Replica], Coroutine[Any, Any, Outcome]],
         attempts: int,
@@ -107,7 +120,8 @@ class Clients:
             self.told.append(Told(asked, replica.name, sent_at, self._now(), result, experiment, shown, micro))
             if result not in ("silent", "unavailable") or number + 1 == attempts:
                 return
-            await asyncio.sleep(self._rng.expovariate(2.0))
+            # Rounded, because logarithms differ by a last digit from machine to machine.
+            await asyncio.sleep(round(self._rng.expovariate(2.0), 6))
             place += self._rng.randrange(2)
 
     async def _outcome(self, asked: object, answering: Coroutine[Any, Any, Outcome]) -> Outcome:
@@ -130,6 +144,11 @@ class Clients:
         except Exception as error:  # noqa: BLE001 (whatever it is, no client should see it)
             self.surprises.append(f"{asked}: {error!r}")
             return "silent", None, None
+
+
+def _rewarded(answer: RewardResponse, shown: Shown | None) -> Outcome:
+    assert answer.status != "ignored"
+    return answer.status, shown, None if answer.reward is None else round(answer.reward * MICRO)
 
 
 def _shown(answer: SelectResponse) -> Shown:

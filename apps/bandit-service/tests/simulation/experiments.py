@@ -14,6 +14,10 @@ ARMS: Final = 3
 SALT: Final = bytes(range(16))
 
 
+def arm_id(index: int) -> str:
+    return f"arm-{index}"
+
+
 def definition(name: str, created_at: float) -> Experiment:
     """Return an experiment: `plain` counts rewards as they come, `zero` when the window of their decision ends."""
     return Experiment(
@@ -21,8 +25,8 @@ def definition(name: str, created_at: float) -> Experiment:
         namespace="default",
         status="running",
         revision=1,
-        arms=tuple(ArmDefinition(index=index, id=f"arm-{index}") for index in range(ARMS)),
-        default_arm="arm-0",
+        arms=tuple(ArmDefinition(index=index, id=arm_id(index)) for index in range(ARMS)),
+        default_arm=arm_id(0),
         created_at=created_at,
         reward_window=WINDOW,
         missing_reward="zero" if name == "zero" else "ignore",

@@ -19,8 +19,11 @@ class Link(Protocol):
             ConnectionLostError: it never arrives.
         """
 
-    async def reply(self) -> None:
+    async def reply(self, *, commits: bool = False) -> None:
         """Carry the answer back; what the message did stays done.
+
+        Args:
+            commits: It says that something is committed.
 
         Raises:
             ConnectionLostError: the answer never arrives.
@@ -36,7 +39,7 @@ class DirectLink:
     async def request(self) -> None:
         return
 
-    async def reply(self) -> None:
+    async def reply(self, *, commits: bool = False) -> None:  # noqa: ARG002
         return
 
     def passes(self) -> bool:

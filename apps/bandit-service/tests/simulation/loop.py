@@ -26,6 +26,31 @@ class EndlessError(Exception):
     """The schedule runs for ever, or waits for what never comes."""
 
 
+class Handle:
+    """A callback that is to run, as asyncio's handles are, but without what nobody here asks of one."""
+
+    __slots__ = ("_at", "args", "callback", "context", "is_cancelled", "owner")
+
+    def __init__(
+        self, owner: Owner, callback: Callable[..., object], args: tuple[Any, ...], context: Context, at: float
+    ) -> None:
+        self.owner = owner
+        self.callback = callback
+        self.args = args
+        self.context = context
+        self.is_cancelled = False
+        self._at = at
+
+    def when(self) -> float:
+        return self._at
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+
+    def cancelled(self) -> bool:
+        return self.is_cancelled
+
+
 class Owner:
     """A process, as the owner of callbacks: frozen, they are held back; killed, they never run."""
 
@@ -36,7 +61,7 @@ class Owner:
         self.number = number
         self.is_frozen = False
         self.is_dead = False
-        self.ready: deque[asyncio.Handle] = deque()
+        self.ready: deque[Handle] = deque()
         # Kept alive when the process is killed: a coroutine that is collected would clean up.
         self.tasks: list[asyncio.Task[Any]] = []
 
@@ -54,7 +79,7 @@ class SimulatedLoop:
         self._now = 0.0
         self._number = 0
         self._callbacks = 0
-        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._timers: list[tuple[float, int, Handle]] = []
         self.world = Owner("world")
         self.owners = [self.world]
         self._killed: list[Owner] = []
@@ -70,29 +95,33 @@ class SimulatedLoop:
     def get_debug(self) -> bool:
         return False
 
-    def call_soon(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> asyncio.Handle:
+    def call_soon(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> Handle:
         if context is None:
             context = copy_context()
-        handle = asyncio.Handle(callback, args, self._as_loop, context)
-        context.get(OWNER, self.world).ready.append(handle)
+        owner = context.get(OWNER, self.world)
+        handle = Handle(owner, callback, args, context, self._now)
+        owner.ready.append(handle)
         return handle
 
     def call_soon_threadsafe(
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> asyncio.Handle:
+    ) -> Handle:
         return self.call_soon(callback, *args, context=context)
 
     def call_later(
         self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> asyncio.TimerHandle:
+    ) -> Handle:
         return self.call_at(self._now + delay, callback, *args, context=context)
 
     def call_at(
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> asyncio.TimerHandle:
-        handle = asyncio.TimerHandle(when, callback, args, self._as_loop, context or copy_context())
+    ) -> Handle:
+        if context is None:
+            context = copy_context()
+        handle = Handle(context.get(OWNER, self.world), callback, args, context, when)
         self._number += 1
-        heapq.heappush(self._timers, (max(when, self._now) + _LATE * self._random(), self._number, handle))
+        due = (max(self._now, when)) + _LATE * self._random()
+        heapq.heappush(self._timers, (due, self._number, handle))
         return handle
 
     def create_future(self) -> asyncio.Future[Any]:
@@ -128,9 +157,6 @@ class SimulatedLoop:
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         error = context.get("exception")
         self.failures.append(f"{context.get('message')}: {error!r}")
-
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """Cancelled timers are skipped when their time comes."""
 
     # -- what the simulation does with it
 
@@ -181,25 +207,28 @@ class SimulatedLoop:
             return
         owner = runnable[0] if len(runnable) == 1 else runnable[int(self._random() * len(runnable))]
         handle = owner.ready.popleft()
-        if handle._cancelled:
+        if handle.is_cancelled:
             return
         self._callbacks += 1
         if self._callbacks > MOST_CALLBACKS:
             raise EndlessError(f"more than {MOST_CALLBACKS:,} callbacks by {self._now:.1f} s")
         self.digest = hash((self.digest, self._now, owner.number))
-        handle._run()
+        try:
+            handle.context.run(handle.callback, *handle.args)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # noqa: BLE001 (whatever it is, nobody else hears of it)
+            self.call_exception_handler({"message": f"in {handle.callback!r}", "exception": error})
 
     def _jump(self) -> None:
         """Go on to the next timer, and make everything ready that is due then."""
         timers = self._timers
-        while timers and timers[0][2].cancelled():
+        while timers and timers[0][2].is_cancelled:
             heapq.heappop(timers)
         if not timers:
             raise EndlessError("everybody waits, and no timer is set")
-        self._now = timers[0][0]
-        while timers and timers[0][0] <= self._now:
-            _, _, handle = heapq.heappop(timers)
-            if handle.cancelled():
-                continue
-            owner = handle._context.get(OWNER, self.world)  # type: ignore[attr-defined]
-            owner.ready.append(handle)
+        now = self._now = timers[0][0]
+        while timers and timers[0][0] <= now:
+            handle = heapq.heappop(timers)[2]
+            if not handle.is_cancelled:
+                handle.owner.ready.append(handle)

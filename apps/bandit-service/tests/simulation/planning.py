@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from random import Random
 from typing import Final
 
+from .experiments import ARMS
+from .races import draw_race
 from .scale import DEAD_AFTER, WINDOW
-from .schedule import Activate, Erase, ExperimentName, Fault, FaultName, Reward, Schedule, Select, Step
+from .schedule import HOLDER, Activate, Direct, Erase, ExperimentName, Fault, FaultName, Reward, Schedule, Select, Step
 
 # Requests come, and faults begin, within so many seconds.
-ACTIVE: Final = 12.0
-_DECISIONS: Final = (14, 26)
+ACTIVE: Final = 10.0
+_DECISIONS: Final = (12, 24)
+# So many schedules have a race in place of some decisions.
+_RACES: Final = 0.5
+_IN_PLACE: Final = 4
 _UNITS: Final = 8
 _EXPERIMENTS: Final[tuple[ExperimentName, ...]] = ("plain", "zero")
 
@@ -25,6 +31,8 @@ _FAULTS: Final[dict[FaultName, tuple[float, float, float]]] = {
     "cut_postgres": (0.3, 6.0, 0.0),
     "lossy_redis": (1.0, 6.0, 0.0),
     "lossy_postgres": (1.0, 6.0, 0.0),
+    "lossy_commits": (0.5, 5.0, 0.0),
+    "stalled_commit": (0.3, 3.0, 0.0),
     "redis_away": (0.2, 6.0, 0.0),
     "redis_emptied": (0.0, 0.0, 0.0),
     "redis_rolled_back": (0.0, 1.0, 4.0),
@@ -37,6 +45,7 @@ _FAULTS: Final[dict[FaultName, tuple[float, float, float]]] = {
     "postgres_read_only": (0.5, 5.0, 0.0),
     "postgres_fails_over": (0.0, 3.0, 3.0),
     "postgres_holds_commits": (0.3, 5.0, 0.0),
+    "postgres_slow": (0.5, 3.0, 0.0),
     "sessions_ended": (0.0, 0.0, 0.0),
     "postgres_clock": (0.0, 0.0, 0.0),
 }
@@ -51,12 +60,28 @@ _WEIGHTS: Final[dict[FaultName, int]] = {
     "postgres_frozen": 2,
     "sessions_ended": 2,
 }
+_SHARES: Final[dict[FaultName, tuple[float, float]]] = {
+    "lossy_redis": (0.02, 0.15),
+    "lossy_postgres": (0.02, 0.15),
+    "lossy_commits": (0.1, 0.6),
+}
+# What may happen to a process in the middle of its work.
+_STRUCK: Final = frozenset({"kill", "freeze", "lossy_redis", "lossy_postgres"})
+# What is worth most where it happens to whoever settles and publishes.
+_OF_HOLDERS: Final = _STRUCK | {"lossy_commits", "stalled_commit"}
 # What a process alone holds is lost with it, or is taken for lost.
 _LOSES_MEMORY: Final = frozenset({"kill", "stop"})
-_ISOLATES: Final = frozenset({"freeze", "cut_postgres", "lossy_postgres"})
+_ISOLATES: Final = frozenset({"freeze", "cut_postgres", "lossy_postgres", "lossy_commits", "stalled_commit"})
 _LOSES_STORE: Final = frozenset({"redis_emptied", "redis_rolled_back", "redis_fails_over", "postgres_fails_over"})
 # Without Postgres a claim on an own id in Redis is enough, if Redis has not lost others.
-_SILENCES_POSTGRES: Final = frozenset(name for name in _FAULTS if "postgres" in name)
+_SILENCES_POSTGRES: Final = frozenset(name for name in _FAULTS if "postgres" in name or "commit" in name)
+_SILENCES_REDIS: Final = frozenset(
+    {"cut_redis", "lossy_redis", "redis_away", "redis_frozen", "redis_full", "redis_read_only"}
+)
+_LOSES_CLAIMS: Final = frozenset({"redis_emptied", "redis_rolled_back", "redis_fails_over"})
+# How long a request waits for both stores, and an event in a queue after Postgres is back.
+_ASKED: Final = 2.0
+_QUEUED: Final = 2 * DEAD_AFTER
 # A beat, and what its statement may take.
 _LOOKS_EVERY: Final = 1.8
 
@@ -65,26 +90,34 @@ def make_schedule(seed: int) -> Schedule:
     """Return the schedule of a seed, the same on every machine."""
     rng = Random(f"schedule {seed}")
     replicas = rng.choice((2, 2, 3))
-    faults = _faults(rng, replicas)
-    steps: list[Step] = [*faults, *_requests(rng, replicas, [fault.at for fault in faults])]
+    race = draw_race(rng, replicas) if rng.random() < _RACES else []
+    by_race = [step for step in race if isinstance(step, Fault)]
+    faults = _faults(rng, replicas, list(by_race))
+    if any(isinstance(step, Select) and step.own_id for step in race) and _may_forget_claims(faults, by_race):
+        faults = by_race
+    requests = _requests(rng, replicas, [fault.at for fault in faults], fewer=_IN_PLACE if race else 0)
+    if _may_forget_claims(faults):
+        requests = [replace(step, own_id=None) if isinstance(step, Select) else step for step in requests]
+    steps = [*faults, *requests, *(step for step in race if not isinstance(step, Fault))]
     return Schedule(seed, replicas, tuple(sorted(steps, key=lambda step: step.at)))
 
 
-def _faults(rng: Random, replicas: int) -> list[Fault]:
+def _faults(rng: Random, replicas: int, found: list[Fault]) -> list[Fault]:
+    """Return faults, also those that there are already."""
     names = list(_FAULTS)
     weights = [_WEIGHTS.get(name, 1) for name in names]
-    count = rng.choices((0, 1, 2, 3), (1, 6, 8, 5))[0]
-    found: list[Fault] = []
+    count = rng.choices((0, 1, 2, 3), (1, 6, 8, 5) if not found else (8, 8, 3, 1))[0]
     at = rng.uniform(0.0, ACTIVE - 2.0)
     for name in rng.choices(names, weights, k=count):
         shortest, longest, lag = _FAULTS[name]
         fault = Fault(
             round(at, 3),
             name,
-            replica=rng.randrange(replicas),
+            replica=HOLDER if name in _OF_HOLDERS and rng.random() < 0.3 else rng.randrange(replicas),
             lasts=round(shortest + (longest - shortest) * rng.random() ** 2, 3),
             lag=round(lag * rng.random(), 3),
-            share=round(rng.uniform(0.02, 0.15), 3) if name.startswith("lossy") else 0.0,
+            share=round(rng.uniform(*_SHARES[name]), 3) if name in _SHARES else 0.0,
+            messages=rng.randrange(1, 20) if name in _STRUCK and rng.random() < 0.5 else 0,
         )
         if _may_meet(fault, found):
             found.append(fault)
@@ -93,14 +126,15 @@ def _faults(rng: Random, replicas: int) -> list[Fault]:
     return found
 
 
-def _may_meet(fault: Fault, others: Iterable[Fault]) -> bool:
+def _may_meet(fault: Fault, others: Sequence[Fault]) -> bool:
     """Whether nothing acknowledged may be lost: it may if a process and a store lose what they hold."""
-    return not any(
-        (_is_losing(one) and other.what in _LOSES_STORE)
-        or (_is_unseen(one) and other.what in _SILENCES_POSTGRES)
-        or (one.what == other.what and one.replica == other.replica)
-        for each in others
-        for one, other in ((fault, each), (each, fault))
+    faults = [fault, *others]
+    loses_store = any(each.what in _LOSES_STORE for each in faults)
+    silences_postgres = any(each.what in _SILENCES_POSTGRES for each in faults)
+    return not (
+        (loses_store and any(_is_losing(each, faults) for each in faults))
+        or (silences_postgres and any(_is_unseen(each) for each in faults))
+        or any(each.what == fault.what and each.replica == fault.replica for each in others)
     )
 
 
@@ -109,11 +143,35 @@ def _is_unseen(fault: Fault) -> bool:
     return fault.what in ("redis_rolled_back", "redis_fails_over") and min(fault.lag, fault.at) < _LOOKS_EVERY
 
 
-def _is_losing(fault: Fault) -> bool:
-    return fault.what in _LOSES_MEMORY or (fault.what in _ISOLATES and fault.lasts > DEAD_AFTER * 0.6)
+def _may_forget_claims(faults: Sequence[Fault], but: Sequence[Fault] = ()) -> bool:
+    """Whether an own id may be given that neither store has confirmed, so that others may give it again.
+
+    It may if Redis is away, or loses claims, while Postgres is silent or has not got what was queued meanwhile. Two
+    faults of `but` are not looked at together.
+    """
+    return any(
+        other.what in _SILENCES_POSTGRES
+        and one.what in _SILENCES_REDIS | _LOSES_CLAIMS
+        and other.at < one.at + one.lasts + _ASKED
+        and one.at < other.at + other.lasts + (_QUEUED if one.what in _LOSES_CLAIMS else _ASKED)
+        and not (one in but and other in but)
+        for one in faults
+        for other in faults
+    )
 
 
-def _requests(rng: Random, replicas: int, hot: list[float]) -> list[Step]:
+def _is_losing(fault: Fault, faults: Iterable[Fault]) -> bool:
+    """Whether a process is gone, or is away for so long, all in all, that others take it for dead."""
+    isolated = [each for each in faults if each.what in _ISOLATES and _may_be_one(each, fault)]
+    is_isolated = fault.what in _ISOLATES and sum(each.lasts for each in isolated) > DEAD_AFTER * 0.6
+    return fault.what in _LOSES_MEMORY or is_isolated
+
+
+def _may_be_one(one: Fault, other: Fault) -> bool:
+    return one.replica == other.replica or HOLDER in (one.replica, other.replica)
+
+
+def _requests(rng: Random, replicas: int, hot: list[float], *, fewer: int) -> list[Step]:
     steps: list[Step] = []
     micro = 0
     own_ids = [f"own-{number}" for number in range(3)]
@@ -121,7 +179,7 @@ def _requests(rng: Random, replicas: int, hot: list[float]) -> list[Step]:
     def anywhere() -> int:
         return rng.randrange(replicas)
 
-    for number in range(rng.randint(*_DECISIONS)):
+    for number in range(rng.randint(*_DECISIONS) - fewer):
         select = _select(rng, number, anywhere, own_ids, _moment(rng, hot))
         steps.append(select)
         if select.request_id or (select.own_id and rng.random() < 0.5):
@@ -145,6 +203,8 @@ def _requests(rng: Random, replicas: int, hot: list[float]) -> list[Step]:
                     queued=rng.random() < 0.15,
                 )
             )
+    for number in range(rng.choice((0, 1, 2))):
+        steps += _direct(rng, number, anywhere, hot)
     if rng.random() < 0.25:
         steps.append(Erase(round(_moment(rng, hot), 3), f"unit-{rng.randrange(_UNITS)}"))
     return steps
@@ -163,6 +223,15 @@ def _select(rng: Random, number: int, anywhere: Callable[[], int], own_ids: list
         deferred=rng.random() < 0.25 if kind < 0.85 else False,
         places=2 if kind >= 0.85 else 1,
     )
+
+
+def _direct(rng: Random, number: int, anywhere: Callable[[], int], hot: list[float]) -> Iterator[Direct]:
+    """Yield rewards for an arm under one id, each with another value."""
+    experiment, at = rng.choice(_EXPERIMENTS), _moment(rng, hot)
+    for attempt in range(rng.choice((1, 2, 3))):
+        micro = 800_000 + 10 * number + attempt
+        at_ = round(at + attempt * rng.choice((0.002, 0.2, 2.0)) * rng.random(), 3)
+        yield Direct(at_, anywhere(), f"direct-{number}", experiment, rng.randrange(ARMS), micro, rng.random() < 0.2)
 
 
 def _again(rng: Random, select: Select, replica: int) -> Select:

@@ -21,6 +21,7 @@ from bandit_service.ledger.experiments import Page, Reason
 from bandit_service.ledger.leases import Lease
 from bandit_service.ledger.linear_outcomes import Checkpoint
 from bandit_service.ledger.pool import connected, statement
+from bandit_service.ledger.weights import NewWeights
 
 from .ledgers import TIMELINE, Ledger, without
 from .random_events import ARMS, END_MS, EXPERIMENTS, START_MS, UNITS, any_experiment, events_of
@@ -105,10 +106,10 @@ def _read(draw: st.DrawFn) -> Call:
 
     async def run(ledger: Ledger) -> Any:
         return (
-            {name: without(totals, as_of=0) for name, totals in (await ledger.totals.read(ids)).items()},
+            {name: without(totals, as_of=0) for name, totals in (await ledger.totals.read(ids)).totals.items()},
             {
                 name: without(totals, as_of=0)
-                for name, totals in (await ledger.totals.read(ids, dict.fromkeys(ids, 5_000))).items()
+                for name, totals in (await ledger.totals.read(ids, dict.fromkeys(ids, 5_000))).totals.items()
             },
             await ledger.totals.changed(ids),
             await ledger.agreement.differences(),
@@ -188,7 +189,7 @@ def _lease(draw: st.DrawFn) -> Call:
         leases = ledger.leases[holder]
         match action:
             case "claim":
-                return (await leases.claim(life, most=most)).held
+                return await leases.claim(life, most=most)
             case "take":
                 return await leases.take(experiment.id, life)
             case _:
@@ -207,8 +208,11 @@ def _publish(draw: st.DrawFn) -> Call:
     )
 
     async def run(ledger: Ledger) -> Any:
+        leases = [Lease(each.id, "p0", lease.token) for each in EXPERIMENTS]
+        published = await ledger.weights.publish(
+            [NewWeights.of(each, record, ALLOCATION.explanation) for each in leases]
+        )
         await ledger.linear.save(lease, Checkpoint(turn, b"\x00\x01"))
-        published = await ledger.weights.publish(lease, record, ALLOCATION.explanation)
         return published, await ledger.linear.turn(lease), await ledger.linear.last_turn(lease.experiment_id)
 
     return Call(f"publish {lease}", run)

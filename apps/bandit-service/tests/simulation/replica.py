@@ -53,7 +53,7 @@ from bandit_service.spool.stream import Streams
 
 from .aside import Aside, shared_metrics
 from .loop import OWNER, Owner, SimulatedLoop
-from .network import NetworkLink
+from .network import NetworkLink, Strike
 from .postgres.pool import SimulatedPool
 from .postgres.server import SimulatedPostgres
 from .redis.client import SimulatedClient
@@ -97,7 +97,7 @@ class Replica:
         self._epoch = around.epoch + clock_ahead
         self._running: list[asyncio.Task[None]] = []
         self._calls: dict[asyncio.Task[Any], asyncio.Future[Any]] = {}
-        self.pool: SimulatedPool = around.postgres.pool(self.to_postgres)
+        self.pool: SimulatedPool = around.postgres.pool(self.to_postgres, client=name)
         self._wire(SimulatedClient(around.redis, self.to_redis, timeout=REDIS_TIMEOUT))
 
     # -- what happens to it
@@ -120,6 +120,10 @@ class Replica:
     def thaw(self) -> None:
         self.owner.is_frozen = False
 
+    def strike(self, messages: int, happen: Callable[[], None]) -> None:
+        """Let something happen to this process in the middle of its work: see `Strike`."""
+        self.to_postgres.strike = self.to_redis.strike = Strike(messages, happen)
+
     async def stop(self) -> None:
         """End in order, as SIGTERM makes a process do, unless it is killed before it has."""
         with suppress(ConnectionRefusedError, ConnectionResetError):
@@ -130,6 +134,10 @@ class Replica:
     @property
     def is_there(self) -> bool:
         return not self.owner.is_dead
+
+    @property
+    def holds_leases(self) -> bool:
+        return bool(self._leases.held)
 
     @property
     def parts_away(self) -> list[str]:
@@ -212,9 +220,10 @@ class Replica:
         redis: Any = client
         pool: Any = self.pool
         self._clock = AnchoredClock(self._monotonic, now=self._epoch + self._loop.time())
-        streams, subscription = Streams(_NOWHERE, timeout=1.0), Subscription(_NOWHERE, timeout=1.0)
+        sender = self._new_name()
+        streams, subscription = Streams(_NOWHERE, timeout=1.0), Subscription(_NOWHERE, timeout=1.0, own=sender)
         streams._redis = subscription._redis = redis
-        mirror, announcer = Mirror(redis), Announcer(redis)
+        mirror, announcer = Mirror(redis), Announcer(redis, sender)
         self._wire_recording(streams, pool)
         self._wire_learning(mirror, announcer, subscription, pool)
         self._wire_requests(redis, pool)
@@ -254,7 +263,7 @@ class Replica:
         clock = self._clock
         linear = LinearModels(LinearOutcomes(pool), clock=clock)
         self.cache = ExperimentCache(mirror, ServedRepository(pool), linear=linear.record, clock=clock)
-        leases = Leases(self._leases_repository, life=DEAD_AFTER)
+        leases = self._leases = Leases(self._leases_repository, life=DEAD_AFTER)
         weights = WeightsRepository(pool)
         allocator = Allocator(
             leases=leases,

@@ -6,6 +6,7 @@ import gc
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from .history import History
 from .planning import make_schedule
 from .scale import shorten
 from .schedule import Schedule
@@ -23,20 +24,22 @@ class Failure:
     wrong: tuple[str, ...]
 
 
-def run(schedule: Schedule) -> Outcome:
+def run(schedule: Schedule, history: History | None = None) -> Outcome:
     """Run one schedule from its beginning to its end."""
     shorten()
-    return World(schedule).run()
+    return World(schedule, history).run()
 
 
-def failures(seeds: Iterable[int], note: Callable[[int, Outcome], None] = lambda _, __: None) -> Iterator[Failure]:
+def failures(
+    seeds: Iterable[int], note: Callable[[int, Outcome], None] = lambda _, __: None, *, with_history: bool = False
+) -> Iterator[Failure]:
     """Run the schedules of seeds, and yield those that went wrong."""
     gc.collect()
     gc.freeze()
     gc.disable()
     try:
         for number, seed in enumerate(seeds, 1):
-            outcome = run(make_schedule(seed))
+            outcome = run(make_schedule(seed), History() if with_history else None)
             note(seed, outcome)
             if outcome.wrong:
                 yield Failure(seed, outcome.wrong)

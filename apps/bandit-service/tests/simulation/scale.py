@@ -15,7 +15,7 @@ from bandit_service.spool import backlog, keeper, kept, recorder
 # Seconds. What stands behind is the production value.
 KEPT: Final = 9.0  # 60
 DEAD_AFTER: Final = 3.0  # 5
-WINDOW: Final = 8.0  # 86,400
+WINDOW: Final = 6.0  # 86,400
 REDIS_TIMEOUT: Final = 0.5  # 0.5
 PATIENCE: Final = 1.0  # 1
 
@@ -26,7 +26,7 @@ _SHORTER: Final[tuple[tuple[ModuleType, str, float], ...]] = (
     (background, "SECOND", 1.5),  # 1
     (background, "CHECK_EVERY", 3.0),  # 5
     (keeper, "BEAT_EVERY", 0.75),  # 0.5
-    (keeper, "PICK_UP_EVERY", 1.0),  # 2
+    (keeper, "PICK_UP_EVERY", 1.5),  # 2
     (keeper, "_PROBE_EVERY", 0.3),  # 0.1
     (producers, "_BEAT_TIMEOUT", 1.0),  # 2
     # So that a backlog is written by several statements, and what is kept is packed.

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
+
+# In place of a process's number: whoever has a lease at that time.
+HOLDER: Final = -1
 
 type ExperimentName = Literal["plain", "zero"]
 # What can happen, and to what. `lasts` is how long, in seconds; `lag` how much a copy lacks.
@@ -16,6 +19,8 @@ type FaultName = Literal[
     "cut_postgres",
     "lossy_redis",
     "lossy_postgres",
+    "lossy_commits",
+    "stalled_commit",
     "redis_away",
     "redis_emptied",
     "redis_rolled_back",
@@ -28,6 +33,7 @@ type FaultName = Literal[
     "postgres_read_only",
     "postgres_fails_over",
     "postgres_holds_commits",
+    "postgres_slow",
     "sessions_ended",
     "postgres_clock",
 ]
@@ -76,6 +82,25 @@ class Reward:
 
 
 @dataclass(frozen=True, slots=True)
+class Direct:
+    """Reward an arm directly, under an id of the caller's own: it counts once, with the value that came first."""
+
+    at: float
+    replica: int
+    reward_id: str
+    experiment: ExperimentName
+    arm: int
+    micro: int
+    queued: bool = False
+
+    def __str__(self) -> str:
+        how = ", to be queued" if self.queued else ""
+        return (
+            f"reward arm {self.arm} of {self.experiment} as {self.reward_id} with {self.micro} at {self.replica}{how}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Activate:
     """Say that a deferred decision was shown."""
 
@@ -100,7 +125,11 @@ class Erase:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something fails, and is mended again."""
+    """Something fails, and is mended again.
+
+    `replica` is a process by its place, or HOLDER. With `messages` it is struck in the middle of its work: at so many
+    messages that it sends or gets after that time.
+    """
 
     at: float
     what: FaultName
@@ -108,14 +137,17 @@ class Fault:
     lasts: float = 0.0
     lag: float = 0.0
     share: float = 0.0
+    messages: int = 0
 
     def __str__(self) -> str:
-        details = [f"{name} {value:g}" for name, value in (("lag", self.lag), ("share", self.share)) if value]
+        values = (("lag", self.lag), ("share", self.share), ("at message", self.messages))
+        details = [f"{name} {value:g}" for name, value in values if value]
         lasts = f" for {self.lasts:.3f} s" if self.lasts else ""
-        return f"FAULT {self.what} (process {self.replica}){lasts} {' '.join(details)}".rstrip()
+        replica = "holder" if self.replica == HOLDER else self.replica
+        return f"FAULT {self.what} (process {replica}){lasts} {' '.join(details)}".rstrip()
 
 
-type Step = Select | Reward | Activate | Erase | Fault
+type Step = Select | Reward | Direct | Activate | Erase | Fault
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import pytest
 
 from .checker import Found, Health, check
 from .run import kinds
-from .schedule import Activate, Reward, Select
+from .schedule import Activate, Direct, Reward, Select
 from .told import Result, Shown, Told
 
 SECOND = 1_000_000
@@ -35,12 +35,13 @@ def event(kind: str, decision: str = "d", **fields: Any) -> dict[str, Any]:
     return row | fields
 
 
-def told(asked: Select | Reward | Activate, result: Result, at: float = 2.0, micro: int | None = None) -> Told:
+def told(asked: Select | Reward | Direct | Activate, result: Result, at: float = 2.0, micro: int | None = None) -> Told:
     return Told(asked, "a", at, at, result, "plain", Shown("d", ((0, 0.5),), 1), micro)
 
 
 SELECT = Select(1.0, 0, "d1", "plain", "unit-1")
 REWARD = Reward(2.0, 0, "d1", 7)
+DIRECT = Direct(2.0, 0, "r1", "plain", 0, 7)
 SUMS = {"experiment_id": "plain", "arm_index": 0, "decisions": 1, "rewards": 1, "reward_micro": 7}
 
 
@@ -71,6 +72,7 @@ def found(**changes: Any) -> Found:
         epoch=0.0,
         units={"unit-1": UNIT},
         erased=frozenset(),
+        erasing=frozenset(),
         tables=tables,
         mirror=mirror,
         keeps_request_ids=True,
@@ -130,6 +132,16 @@ def test_an_own_id_that_was_given_twice_is_found() -> None:
     assert "OWN ID" in kinds(check(found(told=[told(own, "recorded"), other])))
 
 
+def test_a_reward_for_an_arm_counts_once() -> None:
+    rows = [event("reward", "direct/r1", stratum="direct")]
+    sums = [SUMS | {"decisions": 0}]
+    answers = [told(DIRECT, "applied", micro=7), told(replace(DIRECT, micro=9), "duplicate", micro=7)]
+    assert check(found(tables={"bandit_events": rows, "arm_totals": sums}, told=answers)) == []
+    assert kinds(check(found(tables={"bandit_events": [], "arm_totals": []}, told=answers))) >= {"LOST"}
+    twice = [*rows, event("reward", "direct/r1", decision_time=2 * SECOND)]
+    assert "TWICE" in kinds(check(found(tables=events(*twice), told=answers)))
+
+
 def test_a_reward_that_counts_before_its_decision_was_shown_is_found() -> None:
     rows = [event("decision", deferred=True, counted=False), event("reward", deferred=True), event("outcome")]
     assert "COUNTED BEFORE ACTIVATION" in kinds(check(found(tables=events(*rows))))
@@ -145,4 +157,4 @@ def test_what_nobody_was_promised_is_not_missed() -> None:
 def test_an_erased_unit_may_be_missing_and_nowhere_else() -> None:
     rows = [event("decision", unit_hash=None), event("reward")]
     gone = {"bandit_events": rows, "exposures": []}
-    assert check(found(tables=gone, erased=frozenset({"unit-1"}))) == []
+    assert check(found(tables=gone, erased=frozenset({"unit-1"}), erasing=frozenset({"unit-1"}))) == []

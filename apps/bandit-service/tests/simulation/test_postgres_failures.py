@@ -44,7 +44,7 @@ class Wire:
     async def request(self) -> None:
         self._carry("request")
 
-    async def reply(self) -> None:
+    async def reply(self, *, commits: bool = False) -> None:  # noqa: ARG002
         self._carry("reply")
 
     def passes(self) -> bool:
@@ -107,7 +107,7 @@ class _LosesTheAnswerToCommit(Wire):
         self._server = server
         self._is_done = False
 
-    async def reply(self) -> None:
+    async def reply(self, *, commits: bool = False) -> None:  # noqa: ARG002
         if not self._is_done and self._server.rows("bandit_events"):
             self._is_done = True
             raise ConnectionLostError

@@ -131,9 +131,9 @@ async def test_claims_pass_over_what_is_locked(ledger: Ledger) -> None:
     async with begun(ledger) as first:
         await first.do("lock_lease", **HELD)
         claimed = await ledger.leases["p1"].claim(-1_000.0)
-        assert set(claimed.held) == {EXPERIMENTS[1].id}
+        assert set(claimed) == {EXPERIMENTS[1].id}
         await first.roll_back()
-    assert set((await ledger.leases["p1"].claim(-1_000.0)).held) == {EXPERIMENT.id, EXPERIMENTS[1].id}
+    assert set(await ledger.leases["p1"].claim(-1_000.0)) == {EXPERIMENT.id, EXPERIMENTS[1].id}
 
 
 async def test_taking_a_lease_waits_for_who_has_it_locked(ledger: Ledger) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from .schedule import Activate, Erase, Reward, Select
+from .schedule import Activate, Direct, Erase, Reward, Select
 
 # `silent`: no answer came, so nothing is promised. `unavailable`: the same, said with 503. `unknown`: there is no such
 # decision. `late`: refused with 410. `refused`: with 409, because it does not fit.
@@ -38,7 +38,7 @@ class Shown:
 class Told:
     """One attempt of a client, and its answer. Times are true seconds; `micro` is the value that a duplicate names."""
 
-    asked: Select | Reward | Activate | Erase
+    asked: Select | Reward | Direct | Activate | Erase
     replica: str
     sent_at: float
     answered_at: float

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Final, cast
 
@@ -17,6 +17,7 @@ from .checker import Found, Health, check
 from .clients import Clients
 from .disturbances import Disturbances
 from .experiments import ARMS, NAMES, SALT, definition, stored_unit
+from .history import History
 from .log import Log
 from .loop import EndlessError, SimulatedLoop
 from .monitor import MirrorMonitor
@@ -25,14 +26,15 @@ from .postgres.server import SimulatedPostgres
 from .redis.server import SimulatedRedis
 from .replica import Replica, Surroundings
 from .scale import DEAD_AFTER, KEPT, WINDOW
-from .schedule import Activate, Erase, Fault, Reward, Schedule, Select, Step
+from .schedule import HOLDER, Activate, Direct, Erase, Fault, Reward, Schedule, Select, Step
+from .situations import Seen, reached
 from .told import Told
 
 EPOCH: Final = 1_800_000_000.0
 _STARTED_BY: Final = 5.0
 # When the faults are over, everything has to be in order within so many seconds, windows included.
 _MENDED_BY: Final = WINDOW + KEPT + 6 * DEAD_AFTER
-_LOOK_EVERY: Final = 1.0
+_LOOK_EVERY: Final = 0.25
 # Half a round trip of the slowest message that still sets a clock, and what the product allows itself.
 _CLOCKS_DIFFER: Final = 0.7
 # After any other fault a process may do without Redis for a while.
@@ -48,12 +50,19 @@ class Outcome:
     digest: int
     lasted: float
     told: tuple[Told, ...]
+    situations: tuple[str, ...]
 
 
 class World:
-    """Everything there is in one schedule."""
+    """Everything there is in one schedule.
 
-    def __init__(self, schedule: Schedule) -> None:
+    Args:
+        schedule: What is asked, and what fails.
+        history: Where to note what happens, for one who wants to know which situations are reached.
+    """
+
+    def __init__(self, schedule: Schedule, history: History | None = None) -> None:
+        self._history = history
         self._schedule = schedule
         self._rng = Random(f"world {schedule.seed}")
         self._loop = SimulatedLoop(self._rng)
@@ -65,10 +74,13 @@ class World:
         self.replicas: list[Replica] = []
         self._clients = Clients(self.replicas, self._rng, now=self._loop.time)
         self._disturbances = Disturbances(self, self._rng)
+        self.postgres.moment = self._disturbances.moment
         self._erased: set[str] = set()
         self._clock_moved = 0.0
         self.created_at = 0.0
         self._log = Log()
+        if history is not None:
+            history.note(self.postgres, self.redis)
 
     def run(self) -> Outcome:
         """Run the schedule to its end."""
@@ -78,8 +90,9 @@ class World:
             except EndlessError as error:
                 wrong = [f"ENDLESS: {error}"]
             lasted, digest = self._loop.time(), self._loop.digest
+            situations = tuple(self._situations())
             self._end()
-        return Outcome(tuple(wrong), digest, lasted, tuple(self._clients.told))
+        return Outcome(tuple(wrong), digest, lasted, tuple(self._clients.told), situations)
 
     def start_replica(self, place: int | None = None) -> None:
         """Start a process: one more, or one in the place of a former one."""
@@ -92,6 +105,13 @@ class World:
         else:
             self.replicas[place] = replica
         replica.start()
+
+    def place_of(self, replica: int) -> int:
+        """Return the place of a process that a fault names: by its place, or because it has a lease."""
+        if replica != HOLDER:
+            return replica % len(self.replicas)
+        holders = (place for place, each in enumerate(self.replicas) if each.is_there and each.holds_leases)
+        return next(holders, 0)
 
     @property
     def postgres_answers(self) -> bool:
@@ -138,6 +158,8 @@ class World:
                 await self._clients.select(step)
             case Reward():
                 await self._clients.reward(step)
+            case Direct():
+                await self._clients.reward_arm(step)
             case Activate():
                 await self._clients.activate(step)
             case Erase():
@@ -168,7 +190,7 @@ class World:
 
     async def _mended(self) -> list[str]:
         """Wait until nothing is wrong any more; return what still is when that takes too long."""
-        deadline = self._loop.time() + _MENDED_BY
+        deadline = self._loop.time() + _MENDED_BY + self._clock_moved
         # What has been answered wrongly stays wrong.
         while self._loop.time() < deadline:
             await asyncio.sleep(_LOOK_EVERY)
@@ -191,6 +213,7 @@ class World:
             epoch=EPOCH,
             units={unit: stored_unit(unit) for unit in sorted(self._units())},
             erased=frozenset(self._erased),
+            erasing=frozenset(step.unit for step in self._schedule.steps if isinstance(step, Erase)),
             tables={name: self.postgres.rows(name) for name in _TABLES},
             mirror=self.redis.contents("experiment:"),
             streams=self.redis.members("bandit:spools"),
@@ -200,6 +223,15 @@ class World:
             keeps_request_ids=self._keeps_request_ids(),
             notes=[*self._clients.surprises, *self._log.failures, *self._loop.failures, *self._monitor.wrong],
         )
+
+    def _situations(self) -> list[str]:
+        if self._history is None:
+            return []
+        told = [
+            replace(each, sent_at=EPOCH + each.sent_at, answered_at=EPOCH + each.answered_at)
+            for each in self._clients.told
+        ]
+        return reached(Seen(self._history, told, frozenset(each.name for each in self.replicas if each.is_there)))
 
     def _keeps_request_ids(self) -> bool:
         faults = {step.what for step in self._schedule.steps if isinstance(step, Fault)}

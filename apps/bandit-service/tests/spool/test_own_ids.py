@@ -41,6 +41,10 @@ class Asked:
         found = await self._decisions.decide(event(own_id, decision_ms=claims.decision_ms, arm_index=arm), claims)
         return found.arm_index if isinstance(found, OwnDecision) else arm
 
+    def reach(self, claims: OwnIds) -> None:
+        """Go on with claims in another store."""
+        self._decisions._claims = claims
+
     async def close(self) -> None:
         await self._redis.aclose()
 
@@ -96,6 +100,28 @@ async def test_a_claim_that_redis_did_not_take_goes_there_later(asked: list[Aske
     await away.close()
     decisions._claims = a.claims
     await until(lambda: any(b"unheard" in key for key in store.keys()))  # noqa: SIM118
+
+
+async def test_a_claim_that_neither_store_answered_goes_to_redis_later(
+    asked: list[Asked], store: redis.Redis, postgres_gate: Gate
+) -> None:
+    """The ledger may have given the id. So no other process gives it while the ledger is away."""
+    a, b = asked
+    away = Asked(a.process, "redis://127.0.0.1:1")
+    assert a.process.recorder.health.ledger
+    postgres_gate.freeze()
+    with pytest.raises(Unavailable):
+        await away.decide("unheard", 0)
+    away.reach(a.claims)
+    await until(lambda: any(b"unheard" in key for key in store.keys()))  # noqa: SIM118 (not a dictionary)
+    await until(lambda: not b.process.recorder.health.beats)
+    with pytest.raises(Unavailable):
+        await b.decide("unheard", 1)
+    postgres_gate.open()
+    await until(lambda: b.process.recorder.health.beats)
+    given = await b.decide("unheard", 1)
+    assert await a.decide("unheard", 2) == given
+    await away.close()
 
 
 async def test_while_heartbeats_fail_the_claim_is_enough(asked: list[Asked], postgres_gate: Gate, pool: Pool) -> None:

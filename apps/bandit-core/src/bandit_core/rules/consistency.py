@@ -9,7 +9,13 @@ from math import prod
 
 from bandit_core.guardrails import InfeasibleLimits
 from bandit_core.rewards import make_reward_model
-from bandit_core.rules.experiment import DEFAULT_NAMESPACE, Experiment, FeaturesDefinition, SegmentField
+from bandit_core.rules.experiment import (
+    DEFAULT_NAMESPACE,
+    Experiment,
+    FeaturesDefinition,
+    SegmentField,
+    StoppingDefinition,
+)
 from bandit_core.rules.fields import MOST_FEATURES, MOST_SEGMENTS, POLICIES
 from bandit_core.rules.plain_data import check_plain
 from bandit_core.rules.problems import FieldError, Invalid
@@ -43,13 +49,9 @@ def _violations(experiment: Experiment) -> dict[str, str]:
         found["control_arm"] = f"{experiment.control_arm!r} is not an active arm"
     if experiment.holdout > 0.0 and experiment.control_arm is None:
         found["control_arm"] = "is required with a holdout: it is what the holdout is served"
-    if experiment.stopping is not None and experiment.stopping.prob_better is not None:
-        if experiment.is_gaussian:
-            found["stopping.prob_better"] = "is for rewards between 0 and 1"
-        elif experiment.holdout == 0.0:
-            found["stopping.prob_better"] = "needs a holdout: it is the holdout that the policy is compared with"
     if (strangers := _strangers(experiment)) is not None:
         found["policy.params"] = f"there is no arm {strangers!r}"
+    found |= _stopping(experiment, experiment.stopping) if experiment.stopping is not None else {}
     found |= _contextual(experiment) if experiment.is_contextual else {}
     found |= _segmented(experiment) if experiment.segment_by else {}
     found |= _gaussian(experiment) if experiment.is_gaussian else {}
@@ -57,6 +59,18 @@ def _violations(experiment: Experiment) -> dict[str, str]:
         guardrails_of(experiment.guardrails, len(active)).check_feasible(len(active))
     except InfeasibleLimits as error:
         found["guardrails.min_weight"] = str(error)
+    return found
+
+
+def _stopping(experiment: Experiment, stopping: StoppingDefinition) -> dict[str, str]:
+    found: dict[str, str] = {}
+    if stopping.prob_better is not None:
+        if experiment.is_gaussian:
+            found["stopping.prob_better"] = "is for rewards between 0 and 1"
+        elif experiment.holdout == 0.0:
+            found["stopping.prob_better"] = "needs a holdout: it is the holdout that the policy is compared with"
+    if stopping.expected_loss is not None and stopping.expected_loss > 1.0 and not experiment.is_gaussian:
+        found["stopping.expected_loss"] = "must be at most 1, as rewards are"
     return found
 
 

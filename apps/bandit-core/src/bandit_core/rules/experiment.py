@@ -125,7 +125,10 @@ class StoppingDefinition(Value, frozen=True):
         Annotated[float, Meta(gt=0, le=1, description="P(best) that an arm must reach; null: not a condition")] | None
     ) = 0.95
     expected_loss: (
-        Annotated[float, Meta(gt=0, le=1, description="Expected loss to fall below, in rewards; null: no condition")]
+        Annotated[
+            float,
+            Meta(gt=0, le=1e12, description="Loss to fall below, in rewards: at most 1 for shares; null: no condition"),
+        ]
         | None
     ) = None
     prob_better: (

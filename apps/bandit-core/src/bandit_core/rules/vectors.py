@@ -74,10 +74,14 @@ def beliefs_about(experiment: Experiment, arms: Collection[str], parameters: NDA
 
 
 def gaussian_beliefs(experiment: Experiment, arms: Collection[str], parameters: NDArray[np.float64]) -> GaussianBeliefs:
-    """Return beliefs in units from the count, sum and sum of squares of each arm's rewards (K, 3)."""
+    """Return beliefs from the count, sum and sum of squares of each arm's rewards (K, 3).
+
+    The sums and the prior are in units, the beliefs in what rewards are sent in: so is all that follows from them.
+    """
     rewards = experiment.rewards
     prior = GaussianPrior(rewards.mean, rewards.strength, rewards.shape, rewards.scale)
-    return GaussianBeliefs.of(tuple(arms), prior, *parameters.T)
+    beliefs = GaussianBeliefs.of(tuple(arms), prior, *parameters.T)
+    return replace(beliefs, mean=beliefs.mean * rewards.unit, scale=beliefs.scale * rewards.unit)
 
 
 def subset_weights(

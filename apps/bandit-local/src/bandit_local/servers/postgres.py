@@ -48,10 +48,10 @@ class PostgresServer(LocalServer):
         address = f"{HOST}:{self.port}"
         return f"postgresql://{USER}:{self._password}@{address}/{database}"
 
-    def create_database(self, name: str, template: str = "template1") -> str:
+    def create_database(self, name: str, template: str = "template1", encoding: str = "UTF8") -> str:
         """Create a database, a copy of ``template`` (to which nobody may be connected), and return its DSN."""
-        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
-        self._execute(statement)
+        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} ENCODING {}")
+        self._execute(statement.format(sql.Identifier(name), sql.Identifier(template), sql.Literal(encoding)))
         return self.database_dsn(name)
 
     def drop_database(self, name: str) -> None:

@@ -25,7 +25,7 @@ class S3Server(LocalServer):
 
     def create_bucket(self, name: str) -> None:
         """Create a bucket; one that is there already stays as it is."""
-        answer = httpx.put(f"{self.url}/{name}", timeout=REQUEST_TIMEOUT)
+        answer = httpx.put(f"{self.url}/{name}", timeout=REQUEST_TIMEOUT, trust_env=False)
         if not answer.is_success:
             raise ServerError(f"{self.name} did not create the bucket {name!r}: {answer.status_code} {answer.text}")
 
@@ -57,6 +57,6 @@ class S3Server(LocalServer):
 
     def _answers(self, port: int) -> bool:
         try:
-            return httpx.get(f"http://{HOST}:{port}/moto-api/", timeout=1.0).is_success
+            return httpx.get(f"http://{HOST}:{port}/moto-api/", timeout=1.0, trust_env=False).is_success
         except httpx.TransportError:
             return False

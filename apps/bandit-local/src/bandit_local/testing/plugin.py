@@ -10,10 +10,10 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from bandit_local.testing import coverage_totals, workers
-from bandit_local.testing.servers import new_database, postgres_server, uses_a_server
+from bandit_local.testing.servers import new_database, odd_database, postgres_server, uses_a_server
 from bandit_local.testing.tools import Tools, applies, in_ci
 
-__all__ = ["new_database", "postgres_server"]
+__all__ = ["new_database", "odd_database", "postgres_server"]
 
 MARKERS = (
     "needs(*programs): the test needs these programs of .ci/tools.txt; without one it is skipped, with CI set it fails",

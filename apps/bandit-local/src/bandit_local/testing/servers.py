@@ -57,6 +57,14 @@ def new_database(postgres_server: PostgresServer) -> NewDatabase:
     return lend
 
 
+@pytest.fixture(params=["SQL_ASCII", "LATIN1"])
+def odd_database(request: pytest.FixtureRequest, postgres_server: PostgresServer) -> Iterator[str]:
+    """A database that cannot hold every text."""
+    name = f"in_{request.param}"
+    yield postgres_server.create_database(name, "template0", request.param)
+    postgres_server.drop_database(name)
+
+
 def uses_a_server(item: pytest.Item) -> bool:
     """Return whether a test has a fixture that starts a server, or is in a module that imports what starts one."""
     module = getattr(item, "module", None)

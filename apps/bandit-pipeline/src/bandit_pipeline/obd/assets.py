@@ -9,7 +9,6 @@ import polars as pl
 from pydantic import Field
 
 from bandit_pipeline.errors import PipelineError, clear_failure
-from bandit_pipeline.files import without_secrets
 from bandit_pipeline.obd import source
 from bandit_pipeline.obd.rounds import Refined, refine
 from bandit_pipeline.obd.store import quarantine_key, raw_key, read_log, rounds_key
@@ -17,6 +16,7 @@ from bandit_pipeline.owners import OWNERS
 from bandit_pipeline.partitions import log_partition, logs
 from bandit_pipeline.resources import Bucket
 from bandit_pipeline.tables import markdown
+from bandit_sdk.connection import without_secrets
 
 GROUP = "obd"
 

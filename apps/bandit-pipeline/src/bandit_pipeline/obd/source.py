@@ -12,7 +12,8 @@ from zipfile import BadZipFile, ZipFile
 import httpx
 
 from bandit_pipeline.errors import PipelineError
-from bandit_pipeline.files import check_file, head, local_path, without_secrets
+from bandit_pipeline.files import check_file, head, local_path
+from bandit_sdk.connection import transport_to, without_secrets
 
 ITEMS = "item_context.csv"
 _TIMEOUT = 60.0
@@ -49,8 +50,9 @@ def opened(source: str, campaign: str, policy: str, file: str) -> Iterator[IO[by
 
 def _check_archive(path: Path, source: str) -> None:
     """Refuse a path that is neither a folder nor a zip file. The ending of its name does not matter."""
-    if "://" in source and not path.exists():
-        raise PipelineError(f"{without_secrets(source)} is no folder, zip file or http URL; see BANDIT_OBD_SOURCE.")
+    shown = without_secrets(source)
+    if ("://" in source or shown != source) and not path.exists():
+        raise PipelineError(f"{shown} is no folder, zip file or http URL; see BANDIT_OBD_SOURCE.")
     check_file(path, "BANDIT_OBD_SOURCE")
     if not head(path).startswith(b"PK"):
         raise PipelineError(f"{path} is neither a folder nor a zip file; see BANDIT_OBD_SOURCE.")
@@ -92,14 +94,19 @@ def _only[T](found: list[T], where: str, source: str) -> T:
 
 def _download(url: str, shown: str, copy: IO[bytes]) -> None:
     try:
-        with httpx.stream("GET", url, timeout=_TIMEOUT, follow_redirects=True) as response:
+        with (
+            httpx.Client(transport=transport_to(httpx.URL(url)), timeout=_TIMEOUT, follow_redirects=True) as client,
+            client.stream("GET", url) as response,
+        ):
             for block in response.raise_for_status().iter_bytes():
                 copy.write(block)
     except httpx.HTTPStatusError as error:
         status = f"{error.response.status_code} {error.response.reason_phrase}"
-        raise PipelineError(f"{shown} cannot be downloaded ({status}); see BANDIT_OBD_SOURCE.") from error
-    except httpx.InvalidURL as error:
-        raise PipelineError(f"{shown} is no URL; see BANDIT_OBD_SOURCE.") from error
+        raise PipelineError(f"{shown} cannot be downloaded ({status}); see BANDIT_OBD_SOURCE.") from None
+    except httpx.InvalidURL:
+        raise PipelineError(f"{shown} is no URL; see BANDIT_OBD_SOURCE.") from None
+    except ValueError as error:  # a proxy that cannot be used
+        raise PipelineError(f"{shown} cannot be downloaded: {error}.") from None
     except httpx.HTTPError as error:
         why = str(error) or type(error).__name__
         raise PipelineError(f"{shown} cannot be downloaded ({why}); see BANDIT_OBD_SOURCE.") from error

@@ -6,6 +6,7 @@ import dagster as dg
 import httpx
 
 from bandit_pipeline.errors import PipelineError
+from bandit_sdk.connection import key_headers, service_url, transport_to, without_secrets
 
 TIMEOUT = 10.0
 
@@ -25,12 +26,26 @@ class Grafana(dg.ConfigurableResource["Grafana"]):
 
         Raises PipelineError when Grafana does not answer or refuses.
         """
-        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         try:
-            with httpx.Client(base_url=self.url, headers=headers, timeout=TIMEOUT) as client:
+            url, headers = service_url(self.url), key_headers(self.token or None)
+            transport = transport_to(url)
+        except ValueError as error:
+            raise PipelineError(
+                f"Grafana cannot be asked ({error}); see BANDIT_GRAFANA_URL and BANDIT_GRAFANA_TOKEN."
+            ) from None
+        try:
+            with httpx.Client(base_url=url, headers=headers, timeout=TIMEOUT, transport=transport) as client:
                 found = client.get("/api/annotations", params={"tags": tags, "limit": 1}).raise_for_status()
                 if not found.json():
                     body: dict[str, Any] = {"time": at_ms, "tags": tags, "text": text}
                     client.post("/api/annotations", json=body).raise_for_status()
-        except httpx.HTTPError as error:
-            raise PipelineError(f"Grafana does not take the annotation ({error}); see BANDIT_GRAFANA_URL.") from error
+        except httpx.HTTPStatusError as error:
+            raise self._refused(f"it answers {error.response.status_code}") from None
+        except (httpx.HTTPError, ValueError) as error:
+            raise self._refused(type(error).__name__) from None
+
+    def _refused(self, why: str) -> PipelineError:
+        """Return the error without the text of its cause, which holds the URL with its password."""
+        return PipelineError(
+            f"Grafana at {without_secrets(self.url)} does not take the annotation ({why}); see BANDIT_GRAFANA_URL."
+        )

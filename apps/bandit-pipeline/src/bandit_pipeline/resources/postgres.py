@@ -1,12 +1,13 @@
 """The database that bandit-service keeps events, snapshots and definitions in."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import dagster as dg
 import polars as pl
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
 
 from bandit_pipeline.errors import PipelineError
@@ -28,9 +29,10 @@ class Postgres(dg.ConfigurableResource["Postgres"]):
 
         Raises PipelineError when Postgres does not answer or lacks what a statement needs.
         """
+        dsn = _checked(self.dsn)
         try:
             with psycopg.connect(
-                self.dsn,
+                dsn,
                 connect_timeout=CONNECT_TIMEOUT,
                 row_factory=dict_row,
                 prepare_threshold=None,
@@ -56,6 +58,22 @@ def fetch_frame(
 ) -> pl.DataFrame:
     """Return all rows of a statement as a frame of that schema."""
     return pl.DataFrame(fetch(connection, statement, parameters), schema=dict(schema), orient="row")
+
+
+def _checked(dsn: str) -> str:
+    """Return a connection string that libpq reads as it was meant, without the line break at the end of a file.
+
+    What is wrong with one is not shown: libpq quotes the part that it cannot read, which may be of the password.
+    """
+    with suppress(psycopg.ProgrammingError):
+        parts = conninfo_to_dict(dsn.strip())
+        places = [str(parts.get(name, "")) for name in ("host", "hostaddr", "port", "dbname")]
+        if "@" not in "".join(places) and not places[2].replace(",", "").strip("0123456789"):
+            return dsn.strip()
+    raise PipelineError(
+        "BANDIT_POSTGRES_DSN must be a connection string such as postgresql://user@localhost:5432/bandit; a password "
+        "that holds / # ? @ or % needs them percent-encoded."
+    )
 
 
 def _line(error: psycopg.Error) -> str:

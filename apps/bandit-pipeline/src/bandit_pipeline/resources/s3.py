@@ -1,14 +1,17 @@
 """The bucket that raw data, the silver layer and exports live in."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Any
+from urllib.request import getproxies
 
 import boto3  # type: ignore[import-untyped]
 import dagster as dg
+import httpx
 import polars as pl
 from botocore.config import Config  # type: ignore[import-untyped]
 from botocore.exceptions import (  # type: ignore[import-untyped]
@@ -26,17 +29,23 @@ from botocore.exceptions import ConnectionError as ConnectFailure
 from polars.exceptions import PolarsError
 
 from bandit_pipeline.errors import PipelineError
-from bandit_pipeline.files import without_secrets
+from bandit_sdk.connection import without_secrets
+from bandit_sdk.proxies import needs_no_proxy
 
 TIMEOUT = 10
 ATTEMPTS = 3
 _ABSENT = {"404", "NoSuchKey", "NotFound"}
 _OTHER_REGION = {"301", "PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
+_STYLES = ("path", "virtual", "auto")
+_PRINTABLE = re.compile(r"[!-~]*")
 _WRONG_KEYS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken"}
 
 
 class Bucket(dg.ConfigurableResource["Bucket"]):
     """One S3 bucket. An empty `endpoint` is AWS itself; without keys boto3 looks for its usual credentials.
+
+    Temporary keys come with a `session_token`. `addressing_style` is `path`, `virtual` (the bucket is part
+    of the host's name) or `auto`.
 
     An object is there as a whole or not at all, so whatever is listed is complete. Every method raises PipelineError
     when S3 does not answer, refuses, or has no such bucket.
@@ -47,6 +56,8 @@ class Bucket(dg.ConfigurableResource["Bucket"]):
     name: str = "bandit"
     access_key: str = ""
     secret_key: str = ""
+    session_token: str = ""
+    addressing_style: str = "path"
 
     def put(self, key: str, content: bytes) -> None:
         self.upload(key, BytesIO(content))
@@ -107,13 +118,17 @@ class Bucket(dg.ConfigurableResource["Bucket"]):
         try:
             client = self._client()
         except (BotoCoreError, ValueError) as error:
-            raise PipelineError(self._why_unusable(error)) from error
+            raise PipelineError(self._why_unusable(error)) from self._cause(error)
         try:
             yield client
         except ClientError as error:
             raise PipelineError(self._why_refused(error, key, client)) from error
         except BotoCoreError as error:
-            raise PipelineError(self._why_unusable(error)) from error
+            raise PipelineError(self._why_unusable(error)) from self._cause(error)
+
+    def _cause(self, error: Exception) -> Exception | None:
+        """Return an error to be shown as the cause, unless its text may hold what the endpoint's URL keeps secret."""
+        return error if without_secrets(self.endpoint) == self.endpoint else None
 
     def _why_unusable(self, error: Exception) -> str:
         """Say what is wrong where S3 was not asked or did not answer, without what the endpoint's URL keeps secret."""
@@ -145,7 +160,10 @@ class Bucket(dg.ConfigurableResource["Bucket"]):
         if code in _OTHER_REGION:
             return f"the bucket {self.name!r} is not in the region {self.region!r}; see BANDIT_S3_REGION."
         if code in _WRONG_KEYS:
-            return f"S3 does not know the keys ({code}); see BANDIT_S3_ACCESS_KEY and BANDIT_S3_SECRET_KEY."
+            return (
+                f"S3 does not know the keys ({code}); see BANDIT_S3_ACCESS_KEY and BANDIT_S3_SECRET_KEY, and for "
+                "temporary keys BANDIT_S3_SESSION_TOKEN."
+            )
         return f"S3 refuses {self.uri(key)}: {error}"
 
     def _has_bucket(self, client: Any) -> bool:  # noqa: ANN401
@@ -157,16 +175,35 @@ class Bucket(dg.ConfigurableResource["Bucket"]):
         return True
 
     def _client(self) -> Any:  # noqa: ANN401 - boto3 makes its clients' types at run time
+        if self.addressing_style not in _STYLES:
+            raise PipelineError(f"BANDIT_S3_ADDRESSING_STYLE must be one of {', '.join(_STYLES)}.")
         return boto3.client(
             "s3",
-            endpoint_url=self.endpoint or None,
+            endpoint_url=self.endpoint.strip() or None,
             region_name=self.region,
-            aws_access_key_id=self.access_key or None,
-            aws_secret_access_key=self.secret_key or None,
+            aws_access_key_id=_key("ACCESS_KEY", self.access_key),
+            aws_secret_access_key=_key("SECRET_KEY", self.secret_key),
+            aws_session_token=_key("SESSION_TOKEN", self.session_token),
             config=Config(
                 connect_timeout=TIMEOUT,
                 read_timeout=6 * TIMEOUT,
                 retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
-                s3={"addressing_style": "path"},
+                s3={"addressing_style": self.addressing_style},
+                proxies={} if _is_direct(self.endpoint) else None,
             ),
         )
+
+
+def _key(name: str, given: str) -> str | None:
+    """Return a key without the line break at the end of a file. A key that is sent in a header is not shown."""
+    key = given.strip()
+    if not _PRINTABLE.fullmatch(key):
+        raise PipelineError(f"BANDIT_S3_{name} must be printable ASCII, without spaces or line breaks.")
+    return key or None
+
+
+def _is_direct(endpoint: str) -> bool:
+    try:
+        return bool(endpoint.strip()) and needs_no_proxy(httpx.URL(endpoint.strip()), getproxies().get("no", ""))
+    except httpx.InvalidURL:
+        return False

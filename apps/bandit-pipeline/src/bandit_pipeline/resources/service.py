@@ -8,6 +8,7 @@ import dagster as dg
 
 from bandit_pipeline.errors import PipelineError
 from bandit_sdk import AwayError, Client, RefusedError, Retries
+from bandit_sdk.connection import without_secrets
 
 TIMEOUT: Final = 30.0
 RETRIES: Final = Retries(attempts=8, budget=60.0, base=0.4, cap=5.0)
@@ -30,6 +31,6 @@ class BanditService(dg.ConfigurableResource["BanditService"]):
             with opened as client:
                 yield client
         except AwayError as error:
-            raise PipelineError(f"{error}, at {self.url}; see BANDIT_URL.") from error
+            raise PipelineError(f"{error}, at {without_secrets(self.url)}; see BANDIT_URL.") from error
         except RefusedError as error:
             raise PipelineError(f"bandit-service refuses: {error}") from error

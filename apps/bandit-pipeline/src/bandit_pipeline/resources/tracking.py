@@ -4,7 +4,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import batched
 from pathlib import Path
@@ -12,10 +12,13 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+import httpx
 import polars as pl
 
 from bandit_pipeline.charts import Chart, html, png
 from bandit_pipeline.errors import PipelineError
+from bandit_sdk.connection import without_secrets
+from bandit_sdk.proxies import needs_no_proxy
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -94,15 +97,29 @@ class Tracking(dg.ConfigurableResource["Tracking"]):
     def _explained(self) -> Iterator["MlflowClient"]:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+        _spare_proxies(self.uri)
         from mlflow import MlflowClient  # late: it takes seconds, and loading definitions need not wait for it
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
 
         try:
-            yield MlflowClient(tracking_uri=self.uri)
-        except (MlflowException, SQLAlchemyError, OSError) as error:
-            reason = str(error).partition("\n")[0]
-            raise PipelineError(f"MLflow does not do its part ({reason}); see BANDIT_MLFLOW_URI.") from error
+            yield MlflowClient(tracking_uri=self.uri.strip())
+        except (MlflowException, SQLAlchemyError, OSError, ValueError) as error:
+            shown = without_secrets(self.uri)
+            # Where the URL holds a password, the texts of the error and its causes may hold it too.
+            is_open = shown == self.uri
+            reason = str(error).partition("\n")[0] if is_open else f"{type(error).__name__}, at {shown}"
+            said = PipelineError(f"MLflow does not do its part ({reason}); see BANDIT_MLFLOW_URI.")
+            raise said from (error if is_open else None)
+
+
+def _spare_proxies(uri: str) -> None:
+    """Have loopback reached directly: MLflow's library is told of proxies by the environment alone."""
+    known = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    with suppress(httpx.InvalidURL):
+        url = httpx.URL(uri)
+        if url.host and needs_no_proxy(url, "") and url.host not in known.split(","):
+            os.environ["no_proxy"] = f"{known},{url.host}".strip(",")
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,7 @@ def _sheet_rows(path: Path, sheet: IO[bytes], texts: list[str]) -> Iterator[list
 
 
 def _elements(file: IO[bytes], name: str) -> Iterator[Element]:
-    for _, element in iterparse(file):  # noqa: S314 - see the import
+    for _, element in iterparse(file):  # noqa: S314 - see the import # nosec B314
         if _name(element) == name:
             yield element
             element.clear()

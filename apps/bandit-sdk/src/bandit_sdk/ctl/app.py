@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
-from bandit_sdk.connection import key_headers, service_url
+from bandit_sdk.client import Client
 from bandit_sdk.ctl import experiments
 from bandit_sdk.ctl.doctor import examine
-from bandit_sdk.ctl.session import Session, session_of
+from bandit_sdk.ctl.session import Session, output, session_of
 from bandit_sdk.requests import Call
 from bandit_sdk.responses import decoder
 
@@ -29,11 +28,10 @@ def connect(
 ) -> None:
     """Options that hold for every command stand before it."""
     try:
-        service_url(url)
-        key_headers(api_key or None)
+        Client(url, api_key=api_key or None).close()
     except ValueError as error:
         raise typer.BadParameter(f"{error}. See --url, --api-key, BANDIT_URL and BANDIT_API_KEY.") from None
-    context.obj = Session(url.rstrip("/"), api_key or None, as_json, Console())
+    context.obj = Session(url.rstrip("/"), api_key or None, as_json, output())
 
 
 @app.command()
@@ -74,7 +72,8 @@ def reward(
     if session.as_json:
         session.json(found)
     else:
-        session.console.print(found.status if found.arm is None else f"{found.status}: arm {found.arm}")
+        told = found.status if found.arm is None else f"{found.status}: arm {found.arm}"
+        session.console.print(told if found.reward is None else f"{told}, reward {found.reward:g} counts")
 
 
 @app.command()

@@ -15,6 +15,7 @@ from typing import Final, Literal
 import httpx
 
 from bandit_sdk.client import Client
+from bandit_sdk.connection import service_url, transport_to, without_secrets
 from bandit_sdk.errors import BanditError, ForbiddenError, UnauthorizedError
 from bandit_sdk.requests import Call
 from bandit_sdk.retries import Retries
@@ -37,38 +38,39 @@ def examine(url: str, api_key: str | None, experiment: str | None) -> Iterator[F
     Raises:
         ValueError: no client can be made for this URL and key.
     """
+    service = service_url(url)
     client = Client(url, api_key=api_key, timeout=5.0, retries=Retries(attempts=1))
-    with client, httpx.Client(base_url=url, timeout=5.0) as http:
+    with client, httpx.Client(base_url=service, timeout=5.0, transport=transport_to(service)) as http:
         try:
-            ready = http.get("/ready")
-        except httpx.TransportError as error:
-            yield Finding(
-                "service", "fail", f"{url} does not answer ({type(error).__name__}): check --url and the network"
-            )
+            ready, document = http.get("/ready"), http.get("/openapi.json")
+        except httpx.RequestError as error:
+            where, why = without_secrets(url), type(error).__name__
+            yield Finding("service", "fail", f"{where} does not answer ({why}): check --url and the network")
             return
         yield _service(ready)
-        yield _versions(http)
+        yield _versions(document)
         yield _clock(ready)
         yield from _key(client, experiment)
 
 
 def _service(ready: httpx.Response) -> Finding:
-    if ready.headers.get("content-type", "").partition(";")[0] != "application/json":
+    try:
+        state, degraded = ready.json()["status"], ready.json()["degraded"]
+    except (ValueError, KeyError, TypeError):
         return Finding("service", "fail", "what answers is not bandit-service: check --url")
-    degraded = ready.json().get("degraded", [])
     if ready.status_code != httpx.codes.OK:
-        return Finding("service", "fail", f"it is not ready ({ready.json().get('status')}): look at its log")
+        return Finding("service", "fail", f"it is not ready ({state}): look at its log")
     if degraded:
         return Finding("service", "warn", f"it works without {', '.join(degraded)} at the moment")
     return Finding("service", "ok", "ready")
 
 
-def _versions(http: httpx.Client) -> Finding:
+def _versions(document: httpx.Response) -> Finding:
     own = version("bandit-sdk")
-    answer = http.get("/openapi.json")
-    if answer.status_code != httpx.codes.OK:
+    try:
+        theirs = str(document.json()["info"]["version"])
+    except (ValueError, KeyError, TypeError):
         return Finding("versions", "warn", f"bandit-sdk {own}; the service does not say its own")
-    theirs = str(answer.json()["info"]["version"])
     if theirs.split(".")[:2] != own.split(".")[:2]:
         return Finding(
             "versions", "warn", f"bandit-sdk {own}, service {theirs}: install the SDK of the service's version"

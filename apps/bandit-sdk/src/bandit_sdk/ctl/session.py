@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import typer
 from rich.console import Console
 
 from bandit_sdk.client import Client
+from bandit_sdk.connection import without_secrets
 from bandit_sdk.errors import AwayError, BanditError, UnauthorizedError
 from bandit_sdk.retries import Retries
 
 AWAY, REFUSED = 3, 4
+# Wider than any table: what comes through a pipe is read by programs, which need every id whole and in one line.
+_PIPE_WIDTH: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +47,18 @@ class Session:
         if isinstance(error, UnauthorizedError):
             hint = " Give a key with --api-key, or in BANDIT_API_KEY."
         elif isinstance(error, AwayError):
-            hint = f" Is bandit-service at {self.url}? Name another place with --url, or in BANDIT_URL."
+            where = without_secrets(self.url)
+            hint = f" Is bandit-service at {where}? Name another place with --url, or in BANDIT_URL."
         typer.echo(f"{str(error).rstrip('.')}.{hint}", err=True)
         raise typer.Exit(AWAY if isinstance(error, AwayError) else REFUSED)
 
     def json(self, value: Any) -> None:  # noqa: ANN401 - whatever the service answered
         typer.echo(json.dumps(msgspec.to_builtins(value), indent=2))
+
+
+def output() -> Console:
+    """Return standard output: words of people are shown as they are, and nothing is cut in a pipe."""
+    return Console(markup=False, emoji=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 
 
 def session_of(context: typer.Context) -> Session:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.table import Table
+from rich.table import Column, Table
 
 from bandit_sdk.results import Experiment, ExperimentSummary, Posterior
 
 
 def summaries(experiments: Sequence[ExperimentSummary]) -> Table:
-    table = Table("experiment", "status", "arms", "winner", "revision", "description")
+    name, winner = Column("experiment", overflow="fold"), Column("winner", overflow="fold")
+    table = Table(name, "status", "arms", winner, "revision", "description")
     for each in experiments:
         table.add_row(
             each.experiment_id,
@@ -36,8 +37,9 @@ def details(experiment: Experiment) -> Table:
 
 def beliefs(posterior: Posterior) -> Table:
     """Return a row for each arm: traffic, rewards, what is believed, and its weight."""
+    name = Column("arm", overflow="fold")
     table = Table(
-        "arm", "decisions", "rewards", "mean", "95% interval", "P(best)", "weight", title=posterior.experiment_id
+        name, "decisions", "rewards", "mean", "95% interval", "P(best)", "weight", title=posterior.experiment_id
     )
     for arm in posterior.arms:
         low, high = arm.interval

@@ -12,6 +12,8 @@ import math
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 
+from bandit_sdk.plain import plain
+
 type Feature = str | bool | int | float
 type Context = Mapping[str, Feature]
 
@@ -36,6 +38,7 @@ def state_of(keys: Sequence[str], context: Context | None) -> str:
 
 
 def _plain(key: str, value: object) -> Feature:
+    value = plain(value)
     match value:
         case str() | bool() | int():
             return value

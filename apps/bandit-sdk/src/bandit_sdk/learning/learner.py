@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Literal, Self
 
@@ -22,13 +22,15 @@ from bandit_sdk.learning.selection import SelectionResult, Selector
 from bandit_sdk.learning.sqlite import SqliteLearningStore
 from bandit_sdk.learning.store import MICRO, ArmCounts, ArmKey, Change, LearningStore
 from bandit_sdk.learning.strategies import Strategy, ThompsonSampling
+from bandit_sdk.processes import PerProcess
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
     """What became of an outcome.
 
-    applied: its reward counts. duplicate: its id was observed before. ignored: the reward model does not count it.
+    applied: its reward counts. duplicate: its id was observed before, and this reward changes nothing. ignored: the
+    reward model does not count it. `reward` is the number that counts by this call; None where none does.
     """
 
     status: Literal["applied", "duplicate", "ignored"]
@@ -55,7 +57,8 @@ class Learner:
     ) -> None:
         self._config = config
         self._store = store
-        self._selector = selector
+        # The copy of a random stream draws the same arms in every process that was forked.
+        self._selector = PerProcess(lambda: replace(selector, rng=np.random.default_rng()), selector)
         self._reward_model = reward_model
         self._owns_store = owns_store
 
@@ -76,7 +79,7 @@ class Learner:
             store: Where the counts are; an SQLite file if not given. A store that is given stays the caller's to close.
             strategy: Thompson sampling if not given.
             reward_model: `BinaryReward` if not given.
-            rng: Draws the arms; give a seeded one to repeat a run.
+            rng: Draws the arms; give a seeded one to repeat a run. A forked process draws from a stream of its own.
         """
         kept = SqliteLearningStore(config.path or default_path()) if store is None else store
         await kept.initialize()
@@ -103,7 +106,7 @@ class Learner:
             np.array([posterior.alpha for posterior in known]),
             np.array([posterior.beta for posterior in known]),
         )
-        result = self._selector.select(arms, beliefs, k=k, max_tokens=budget)
+        result = self._selector.get().select(arms, beliefs, k=k, max_tokens=budget)
         changes = [Change(ArmKey(state, arm.id), ArmCounts(selections=1)) for arm in result.selected]
         await self._store.add(self._config.name, changes)
         return result
@@ -126,7 +129,7 @@ class Learner:
         ]
         added = await self._store.add(self._config.name, changes)
         return [
-            Observed("duplicate" if not counted else "ignored" if reward is None else "applied", reward)
+            Observed("ignored" if reward is None else "applied", reward) if counted else Observed("duplicate", None)
             for counted, reward in zip(added, rewards, strict=True)
         ]
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from bandit_sdk.learning.store import ArmCounts, ArmKey, Change, accept, named_observations, summed
+from bandit_sdk.processes import OneProcess
 
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS bandit_learner_arms (
@@ -54,19 +56,24 @@ _LOCK: Final = 0x62616E646974
 class PostgresLearningStore:
     """Keeps counts in two tables of the database that the pool leads to; each step is a transaction.
 
-    Needs the extra `bandit-sdk[postgres]`. The pool stays the caller's: `close` leaves it open.
+    Needs the extra `bandit-sdk[postgres]`. The pool stays the caller's: `close` leaves it open. A process that was
+    forked after the first step needs a pool and a store of its own; this one refuses every step there.
     """
 
     def __init__(self, pool: AsyncConnectionPool[AsyncConnection[Any]]) -> None:
         self._pool = pool
+        self._owner = OneProcess()
 
     async def initialize(self) -> None:
-        async with self._pool.connection() as connection, connection.transaction():
+        async with self._connection() as connection, connection.transaction():
+            encoding = connection.info.parameter_status("server_encoding")
+            if encoding not in (None, "UTF8"):
+                raise RuntimeError(f"the encoding of the database is {encoding}: use one in UTF8")
             await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
             await connection.execute(_TABLES)
 
     async def add(self, learner: str, changes: Sequence[Change]) -> list[bool]:
-        async with self._pool.connection() as connection, connection.transaction():
+        async with self._connection() as connection, connection.transaction():
             unknown = await _remember(connection, learner, named_observations(changes))
             accepted = accept(changes, unknown)
             rows = [
@@ -78,18 +85,18 @@ class PostgresLearningStore:
         return accepted
 
     async def counts(self, learner: str, state: str | None = None) -> dict[ArmKey, ArmCounts]:
-        async with self._pool.connection() as connection:
+        async with self._connection() as connection:
             found = await connection.execute(_COUNTS, {"learner": learner, "arm": None, "state": state})
             return {ArmKey(row[0], row[1]): ArmCounts(*row[2:]) for row in await found.fetchall()}
 
     async def decay(self, learner: str, factor: float, arm: str | None = None, state: str | None = None) -> None:
-        async with self._pool.connection() as connection, connection.transaction():
+        async with self._connection() as connection, connection.transaction():
             chosen = {"learner": learner, "arm": arm, "state": state, "factor": factor}
             await connection.execute(_HOLD, chosen)
             await connection.execute(_DECAY, chosen)
 
     async def reset(self, learner: str, arm: str | None = None, state: str | None = None) -> None:
-        async with self._pool.connection() as connection, connection.transaction():
+        async with self._connection() as connection, connection.transaction():
             chosen = {"learner": learner, "arm": arm, "state": state}
             await connection.execute(_HOLD, chosen)
             await connection.execute(_RESET, chosen)
@@ -98,6 +105,10 @@ class PostgresLearningStore:
 
     async def close(self) -> None:
         """Do nothing: the pool is the caller's."""
+
+    def _connection(self) -> AbstractAsyncContextManager[AsyncConnection[Any]]:
+        self._owner.use("the pool of connections")
+        return self._pool.connection()
 
 
 async def _remember(connection: AsyncConnection[Any], learner: str, observations: Sequence[str]) -> list[str]:

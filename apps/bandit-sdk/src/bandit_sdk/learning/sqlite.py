@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-import aiosqlite
-
 from bandit_sdk.learning.store import ArmCounts, ArmKey, Change, accept, named_observations, summed
+from bandit_sdk.processes import OneProcess, PerProcess
 
 _PATIENCE: Final = 30.0
 _VERSION: Final = 1
@@ -37,6 +38,7 @@ UPDATE arms SET
     successes = CAST(successes * :factor + 0.5 AS INTEGER), failures = CAST(failures * :factor + 0.5 AS INTEGER)
 WHERE {_CHOSEN}
 """  # noqa: S608 (all of it is written here)
+_RESET: Final = f"DELETE FROM arms WHERE {_CHOSEN}"  # noqa: S608
 _COUNTS: Final = f"SELECT state, arm, selections, observations, successes, failures FROM arms WHERE {_CHOSEN}"  # noqa: S608
 
 
@@ -45,94 +47,110 @@ class SqliteLearningStore:
 
     Each step is a transaction that begins by taking the write lock; while another process holds it, this one waits up
     to 30 seconds. A committed step survives the end of the process; the last ones may be lost when the machine fails.
+    A step whose call is cancelled is still done as a whole if it has begun, and not at all otherwise.
+
+    The file is opened with the first step. A process that is forked later is refused every step: the locks of the file
+    are its parent's, and SQLite would take them for its own.
     """
 
     def __init__(self, path: Path | str) -> None:
         self._path = Path(path)
-        self._open: aiosqlite.Connection | None = None
-        # Tasks share the connection, and with it its transaction.
-        self._turn = asyncio.Lock()
+        self._is_ready = False
+        self._open: sqlite3.Connection | None = None
+        self._owner = OneProcess()
+        # One thread takes the steps one after the other. A step awaits nothing, so cancelling a call cannot end in the
+        # middle of a transaction.
+        self._thread = PerProcess(lambda: ThreadPoolExecutor(1, thread_name_prefix="sqlite-learning-store"))
 
     async def initialize(self) -> None:
-        async with self._turn:
-            if self._open is not None:
-                return
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            connecting = aiosqlite.connect(self._path, timeout=_PATIENCE, isolation_level=None)
-            # The interpreter would wait at its end for the thread of a store that nobody has closed.
-            connecting._thread.daemon = True  # noqa: SLF001 (there is no other way to say so)
-            connection = await connecting
-            try:
-                await _prepare(connection)
-            except BaseException:
-                await connection.close()
-                raise
-            self._open = connection
+        await self._run(self._initialize)
 
     async def add(self, learner: str, changes: Sequence[Change]) -> list[bool]:
-        async with self._transaction() as connection:
-            unknown = [name for name in named_observations(changes) if await _remember(connection, learner, name)]
+        return await self._run(lambda: self._add(learner, changes))
+
+    async def counts(self, learner: str, state: str | None = None) -> dict[ArmKey, ArmCounts]:
+        return await self._run(lambda: self._counts(learner, state))
+
+    async def decay(self, learner: str, factor: float, arm: str | None = None, state: str | None = None) -> None:
+        await self._run(lambda: self._decay(learner, factor, arm, state))
+
+    async def reset(self, learner: str, arm: str | None = None, state: str | None = None) -> None:
+        await self._run(lambda: self._reset(learner, arm, state))
+
+    async def close(self) -> None:
+        await self._run(self._close)
+
+    async def _run[T](self, step: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread.get(), step)
+
+    def _initialize(self) -> None:
+        if self._is_ready:
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with closing(self._connected()) as connection:
+            _prepare(connection)
+        self._is_ready = True
+
+    def _connected(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, timeout=_PATIENCE, isolation_level=None)
+        connection.execute("PRAGMA synchronous = NORMAL")
+        return connection
+
+    def _add(self, learner: str, changes: Sequence[Change]) -> list[bool]:
+        with self._connection as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            unknown = [name for name in named_observations(changes) if _remember(connection, learner, name)]
             accepted = accept(changes, unknown)
             rows = [
                 (learner, *key, each.selections, each.observations, each.successes, each.failures)
                 for key, each in summed(changes, accepted).items()
             ]
-            await connection.executemany(_ADD, rows)
+            connection.executemany(_ADD, rows)
         return accepted
 
-    async def counts(self, learner: str, state: str | None = None) -> dict[ArmKey, ArmCounts]:
-        async with self._turn:
-            rows = await self._connection.execute_fetchall(_COUNTS, {"learner": learner, "arm": None, "state": state})
+    def _counts(self, learner: str, state: str | None) -> dict[ArmKey, ArmCounts]:
+        rows = self._connection.execute(_COUNTS, {"learner": learner, "arm": None, "state": state}).fetchall()
         return {ArmKey(row[0], row[1]): ArmCounts(*row[2:]) for row in rows}
 
-    async def decay(self, learner: str, factor: float, arm: str | None = None, state: str | None = None) -> None:
-        async with self._transaction() as connection:
-            chosen = {"learner": learner, "arm": arm, "state": state, "factor": factor}
-            await connection.execute(_DECAY, chosen)
+    def _decay(self, learner: str, factor: float, arm: str | None, state: str | None) -> None:
+        with self._connection as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(_DECAY, {"learner": learner, "arm": arm, "state": state, "factor": factor})
 
-    async def reset(self, learner: str, arm: str | None = None, state: str | None = None) -> None:
-        async with self._transaction() as connection:
-            chosen = {"learner": learner, "arm": arm, "state": state}
-            await connection.execute(f"DELETE FROM arms WHERE {_CHOSEN}", chosen)  # noqa: S608 (all of it is written here)
+    def _reset(self, learner: str, arm: str | None, state: str | None) -> None:
+        with self._connection as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(_RESET, {"learner": learner, "arm": arm, "state": state})
             if arm is state is None:
-                await connection.execute("DELETE FROM observations WHERE learner = ?", (learner,))
+                connection.execute("DELETE FROM observations WHERE learner = ?", (learner,))
 
-    async def close(self) -> None:
-        async with self._turn:
-            if self._open is not None:
-                await self._open.close()
-                self._open = None
+    def _close(self) -> None:
+        if self._open is not None:
+            self._owner.use(str(self._path))
+            self._open.close()
+            self._open = None
+            self._owner.leave()
+        self._is_ready = False
 
     @property
-    def _connection(self) -> aiosqlite.Connection:
-        if self._open is None:
+    def _connection(self) -> sqlite3.Connection:
+        if not self._is_ready:
             raise RuntimeError("the store is not open: call `await store.initialize()` first")
+        self._owner.use(str(self._path))
+        if self._open is None:
+            self._open = self._connected()
         return self._open
 
-    @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[aiosqlite.Connection]:
-        async with self._turn:
-            connection = self._connection
-            await connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-            except BaseException:
-                await connection.execute("ROLLBACK")
-                raise
-            await connection.execute("COMMIT")
 
-
-async def _prepare(connection: aiosqlite.Connection) -> None:
-    await connection.execute("PRAGMA journal_mode = WAL")
-    await connection.execute("PRAGMA synchronous = NORMAL")
-    [(version,)] = await connection.execute_fetchall("PRAGMA user_version")
+def _prepare(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA journal_mode = WAL")
+    [(version,)] = connection.execute("PRAGMA user_version")
     if version > _VERSION:
         raise RuntimeError(f"the file was written by a newer version of bandit-sdk (format {version}): use that one")
     if version < _VERSION:
-        await connection.executescript(f"BEGIN IMMEDIATE; {_TABLES}; PRAGMA user_version = {_VERSION}; COMMIT")
+        connection.executescript(f"BEGIN IMMEDIATE; {_TABLES}; PRAGMA user_version = {_VERSION}; COMMIT")
 
 
-async def _remember(connection: aiosqlite.Connection, learner: str, observation: str) -> bool:
+def _remember(connection: sqlite3.Connection, learner: str, observation: str) -> bool:
     """Write an observation down; return whether it was unknown."""
-    cursor = await connection.execute("INSERT OR IGNORE INTO observations VALUES (?, ?)", (learner, observation))
-    return cursor.rowcount == 1
+    return connection.execute("INSERT OR IGNORE INTO observations VALUES (?, ?)", (learner, observation)).rowcount == 1

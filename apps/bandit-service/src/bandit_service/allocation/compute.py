@@ -118,7 +118,7 @@ def compute(
         changed_at=now if previous is None or _moved(previous, allocation) else previous.changed_at,
         weights=allocation.weights,
         prob_best=dict(zip(names, allocation.best_arm.prob_best.tolist(), strict=True)),
-        expected_loss=dict(zip(names, (allocation.best_arm.expected_loss * experiment.unit).tolist(), strict=True)),
+        expected_loss=dict(zip(names, allocation.best_arm.expected_loss.tolist(), strict=True)),
         beliefs={each.arm.id: each.parameters(experiment) for each in active},
         segments=segment_weights(experiment, totals) if experiment.segment_by else {},
     )

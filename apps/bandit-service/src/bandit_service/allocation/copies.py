@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
@@ -57,7 +56,8 @@ class Copies:
         self._mark: str | None = None
         self._looked_at = float("-inf")
         self._missing: set[str] = set()
-        self._published: dict[str, tuple[int, Experiment, Publish]] = {}
+        # Definitions that the mirror has.
+        self._defined: dict[str, Experiment] = {}
 
     @property
     def has_work(self) -> bool:
@@ -83,31 +83,29 @@ class Copies:
         except _AWAY as error:
             self._put_off(error, [experiment.id for _, experiment in changed])
 
-    def weights(self, each: Watched, experiment: Experiment, publication: Publish) -> None:
-        """Note weights that were published: `publish` copies them."""
-        self._published[experiment.id] = each.lease.token, experiment, publication
-
-    async def publish(self) -> None:
-        """Copy the weights that were noted, and the definitions they are for; tell other processes of them."""
-        published, self._published = self._published, {}
-        if not published:
-            return
+    async def weights(self, published: Sequence[Publish]) -> None:
+        """Copy weights that were just published, and their definitions if those are new; tell other processes."""
+        names = [each.experiment_id for each in published]
         if self._mark is None:
-            self.missing(published)
+            self.missing(names)
             return
-        by_token: dict[int, list[Publish]] = defaultdict(list)
-        for token, _, publication in published.values():
-            by_token[token].append(publication)
+        served = [found.experiment for name in names if (found := self._cache.get(name)) is not None]
+        new = [each for each in served if self._defined.get(each.id) is not each]
         try:
-            await self._mirror.define([experiment for _, experiment, _ in published.values()])
-            for token, publications in by_token.items():
-                await self._mirror.publish(token, publications)
-            await self._announcer.announce_changed(published)
+            await self._mirror.define(new)
+            self._defined |= {each.id: each for each in new}
+            await self._mirror.publish([(each.record.token, each) for each in published])
+            await self._announcer.announce_changed(names)
         except _AWAY as error:
-            self._put_off(error, published)
+            self._put_off(error, names)
         except BaseException:
-            self.missing(published)
+            self.missing(names)
             raise
+
+    def forget(self, experiment_id: str) -> None:
+        """Leave an experiment to the process that took its lease."""
+        self._missing.discard(experiment_id)
+        self._defined.pop(experiment_id, None)
 
     async def again(self, watched: Mapping[str, Watched]) -> None:
         """Write everything of the experiments that are missing, some at a time.
@@ -157,11 +155,16 @@ class Copies:
                     if (each := watched.get(name)) is not None and each.totals is not None
                 ]
             )
-            for name, served in living.items():
-                if name in explained and name in watched:
-                    found = explained[name]
-                    publication = Publish(name, found.record, _encode(found.explanation), served.linear)
-                    await self._mirror.publish(watched[name].lease.token, [publication])
+            await self._mirror.publish(
+                [
+                    (
+                        watched[name].lease.token,
+                        Publish(name, explained[name].record, _encode(explained[name].explanation), served.linear),
+                    )
+                    for name, served in living.items()
+                    if name in explained and name in watched
+                ]
+            )
             await self._announcer.announce_changed(living)
         except BaseException:
             self.missing(names)

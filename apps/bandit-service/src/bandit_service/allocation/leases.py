@@ -18,7 +18,9 @@ class Leases:
     def __init__(self, repository: LeasesRepository, *, life: float) -> None:
         self._repository = repository
         self._life = life
-        self._held: dict[str, Lease] = {}
+        self._held: Mapping[str, Lease] = {}
+        # The last answer of the ledger, unless a lease was taken or dropped since.
+        self._answer: Mapping[str, Lease] | None = None
 
     @property
     def held(self) -> Mapping[str, Lease]:
@@ -31,9 +33,11 @@ class Leases:
         Raises:
             PostgresUnavailableError: what was held stays so, for all that is known.
         """
-        held = dict((await self._repository.claim(self._life)).held)
-        if held != self._held:
+        held = await self._repository.claim(self._life)
+        # The same answer is the same mapping: with many leases they are not compared each time.
+        if held is not self._answer and held != self._held:
             self._held = held
+        self._answer = held
 
     async def take(self, experiment_id: str) -> Lease | None:
         """Take the lease of an experiment, unless another process holds it.
@@ -45,13 +49,14 @@ class Leases:
         if lease is None:
             self.drop(experiment_id)
         elif self._held.get(experiment_id) != lease:
-            self._held = self._held | {experiment_id: lease}
+            self._held, self._answer = {**self._held, experiment_id: lease}, None
         return lease
 
     def drop(self, experiment_id: str) -> None:
         """Leave an experiment to the process that took its lease."""
         if experiment_id in self._held:
             self._held = {name: lease for name, lease in self._held.items() if name != experiment_id}
+            self._answer = None
 
     async def release(self) -> None:
         """Give every lease back, so that another process can go on at once.
@@ -59,5 +64,5 @@ class Leases:
         Raises:
             PostgresUnavailableError: others take them after their life.
         """
-        self._held = {}
+        self._held, self._answer = {}, None
         await self._repository.release()

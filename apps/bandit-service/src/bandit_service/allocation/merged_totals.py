@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from itertools import batched
 from typing import Final
 
-from bandit_service.domain.totals import Totals
 from bandit_service.ledger.slots import oldest_in_use
-from bandit_service.ledger.totals import TotalsRepository
+from bandit_service.ledger.totals import Reading, TotalsRepository
 
 # For so long after its last reading an experiment may have rows that are not merged.
 _ACTIVE_SECONDS: Final = 60.0
@@ -27,7 +26,7 @@ class MergedTotals:
         self._read_at: dict[str, float] = {}
         self._floors: dict[str, int] = {}
 
-    async def read(self, experiment_ids: Sequence[str]) -> dict[str, Totals]:
+    async def read(self, experiment_ids: Sequence[str]) -> Reading:
         """Return the totals of experiments, without rows that came late and are merged by the next `merge`."""
         self._read_at |= dict.fromkeys(experiment_ids, self._clock())
         return await self._repository.read(experiment_ids, self._floors)
@@ -40,11 +39,11 @@ class MergedTotals:
         """Merge older rows of experiments that were read lately; return those that had any: some may have come late."""
         now = self._clock()
         before = oldest_in_use(round(now * 1_000))
-        active = [name for name, at in self._read_at.items() if now - at < _ACTIVE_SECONDS]
         merged: set[str] = set()
-        for names in batched(active, _MERGED_AT_ONCE):
+        for names in batched(list(self._read_at), _MERGED_AT_ONCE):
             merged |= await self._repository.merge(names, before)
             self._floors |= {name: before for name in names if name in self._read_at}
+        self._read_at = {name: at for name, at in self._read_at.items() if now - at < _ACTIVE_SECONDS}
         return merged
 
     def forget(self, experiment_id: str) -> None:

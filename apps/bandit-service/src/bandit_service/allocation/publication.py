@@ -43,12 +43,14 @@ class Publication:
         self._cache.install(experiment, None)
         try:
             await self._mirror.define([experiment])
-            # Who holds the lease publishes weights when it hears of the definition.
+            # Another process that holds the lease publishes weights when it hears of the definition.
             await self._announcer.announce_changed([experiment.id])
         except (StoreUnavailableError, StoreFullError) as error:
             log.warning("not_mirrored_yet", experiment_id=experiment.id, reason=type(error).__name__)
         try:
             if await self._leases.take(experiment.id) is not None:
+                # Also after an outage in the middle of it.
+                self._allocator.touched([experiment.id])
                 await self._allocator.publish_now(experiment.id)
             elif experiment.status in ("running", "paused"):
                 await self._published_by_holder(experiment)

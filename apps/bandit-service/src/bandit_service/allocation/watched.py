@@ -8,6 +8,7 @@ from typing import Final
 
 from bandit_core.rules.allocation_record import AllocationRecord
 from bandit_core.rules.experiment import Experiment
+from bandit_core.rules.served_experiment import ServedExperiment
 from bandit_core.rules.vectors import guardrails_of
 from bandit_service.allocation.compute import is_material, update_every
 from bandit_service.domain.totals import Totals
@@ -27,7 +28,6 @@ class Watched:
     Attributes:
         totals: What was last read.
         counted: How many decisions and rewards the last look found.
-        read_at: When the totals were last read.
         computed_from: The revision, and how many rewards the last computation knew of.
         computed_at: When that was.
         tried_at: When a computation was last begun, whether or not it came to an end.
@@ -42,7 +42,6 @@ class Watched:
     lease: Lease
     totals: Totals | None = None
     counted: tuple[int, int] | None = None
-    read_at: float = float("-inf")
     computed_from: tuple[int, int] | None = None
     computed_at: float = float("-inf")
     tried_at: float = float("-inf")
@@ -76,6 +75,14 @@ def is_worth_publishing(
     if _moved(record, last) >= min(_MATERIAL_CHANGE, step / 2):
         return True
     return now >= follow_at(experiment, last, now)
+
+
+def is_early(served: ServedExperiment, since: float, now: float) -> bool:
+    """Say whether weights of the same definition were computed, or published, too short a while ago."""
+    last, experiment = served.allocation, served.experiment
+    if last is None or last.revision != experiment.revision:
+        return False
+    return now - since < distance(experiment, now)
 
 
 def follow_at(experiment: Experiment, last: AllocationRecord, now: float) -> float:

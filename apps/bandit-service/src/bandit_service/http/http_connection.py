@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, ClassVar, Final, Literal, cast
 
+from httptools import HttpParserError, HttpParserUpgrade
 from prometheus_client import Counter
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
@@ -26,7 +27,8 @@ class HttpConnection(HttpToolsProtocol):
     """uvicorn's protocol, which by itself waits for a client for ever and holds any number of them.
 
     A request has to be there as a whole within the time given, however busily its pieces keep coming, and an answer has
-    to be taken in. Times are the event loop's. Subclasses give the bound and the counter.
+    to be taken in. Times are the event loop's. A request that asks for another protocol, as Java's client does with
+    `Upgrade: h2c`, is served as if it had not asked. Subclasses give the bound and the counter.
     """
 
     most: ClassVar[int]
@@ -50,7 +52,12 @@ class HttpConnection(HttpToolsProtocol):
             transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        try:
+            self._feed(data)
+        except HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
+            return
         if self._in_request:
             # uvicorn types the scope as it is once the head was read.
             if "method" not in cast("dict[str, object]", self.scope):
@@ -65,7 +72,13 @@ class HttpConnection(HttpToolsProtocol):
         self._in_request = True
         self._head_bytes = 0
 
+    def on_headers_complete(self) -> None:
+        if not self.parser.should_upgrade():
+            super().on_headers_complete()
+
     def on_message_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return
         super().on_message_complete()
         self._waiting_since = None
         self._in_request = False
@@ -93,6 +106,32 @@ class HttpConnection(HttpToolsProtocol):
             self.transport.abort()
         elif self._waiting_since is not None and now - self._waiting_since > patience:
             self._cut_request(now, patience)
+
+    def _feed(self, data: bytes) -> None:
+        """Have the parser read what was received.
+
+        At a request that asks for another protocol the parser stops after the headers, and takes its body for the other
+        protocol. So it reads the headers again without those that ask, and then the body.
+        """
+        while data:
+            try:
+                self.parser.feed_data(data)
+            except HttpParserUpgrade as stopped:
+                if self.parser.get_method() == b"CONNECT":
+                    raise HttpParserError("this is no proxy") from None
+                data = self._plain_head() + data[stopped.args[0] :]
+            else:
+                return
+
+    def _plain_head(self) -> bytes:
+        lines = [self.parser.get_method() + b" " + self.url + b" HTTP/" + self.parser.get_http_version().encode()]
+        for name, value in self.headers:
+            if name == b"connection":
+                options = [option.strip() for option in value.split(b",")]
+                lines.append(b"connection: " + b", ".join(each for each in options if each.lower() != b"upgrade"))
+            elif name != b"upgrade":
+                lines.append(name + b": " + value)
+        return b"\r\n".join([*lines, b"\r\n"])
 
     def _cut_request(self, now: float, patience: float) -> None:
         if self.flow.read_paused:

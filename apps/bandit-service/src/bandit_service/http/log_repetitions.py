@@ -1,43 +1,74 @@
-"""A failure that lasts does not fill the log: of warnings and errors that are alike, one in a while is written."""
+"""What lasts or is repeated does not fill the log: of lines that are alike, few are written in a while."""
 
 from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 # What makes two lines of one event alike, or not. Requests and decisions have ids of their own, and times differ.
 _TELLING: Final = ("event", "reason", "subject", "experiment_id", "part", "step", "names", "path", "status")
+# So many lines of one event are written in a while however they differ: whoever makes requests chooses their paths.
+MOST_OF_AN_EVENT: Final = 20
 _MOST_KINDS: Final = 1_000
+_REFUSED: Final = range(400, 500)
+
+
+@dataclass(slots=True)
+class _While:
+    """A while that began at a time: how many lines were written in it, and how many left out."""
+
+    since: float
+    written: int = 0
+    left_out: int = 0
 
 
 class Repetitions(logging.Filter):
-    """Lets one of those that are alike through in so many seconds; the next one says how many were `left_out`."""
+    """Bounds warnings, errors and refused requests; a line says how many like it were `left_out` before.
+
+    Of warnings and errors that are alike one is written in so many seconds. Of one event 20 are.
+    """
 
     def __init__(self, seconds: float) -> None:
         super().__init__()
         self._seconds = seconds
-        self._written: dict[object, tuple[float, int]] = {}
+        self._whiles: dict[Hashable, _While] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether a line is to be written."""
-        if record.levelno < logging.WARNING:
+        fields = record.msg if isinstance(record.msg, dict) else {"event": str(record.msg)}
+        is_warning = record.levelno >= logging.WARNING
+        if not is_warning and fields.get("status") not in _REFUSED:
             return True
-        kind = _kind(record)
-        at, left_out = self._written.get(kind, (float("-inf"), 0))
-        # A clock that was set back keeps nothing out.
-        if 0 <= record.created - at < self._seconds:
-            self._written[kind] = (at, left_out + 1)
-            return False
-        if len(self._written) >= _MOST_KINDS:
-            self._written.clear()
-        self._written[kind] = (record.created, 0)
+        event = (record.name, record.levelno, repr(fields.get("event")), fields.get("status"))
+        bounds: dict[Hashable, int] = {event: MOST_OF_AN_EVENT}
+        if is_warning:
+            bounds[event, type(sys.exception()), *_told(fields)] = 1
+        left_out = self._left_out(bounds, record.created)
         if left_out and isinstance(record.msg, dict):
             record.msg["left_out"] = left_out
-        return True
+        return left_out is not None
+
+    def _left_out(self, bounds: Mapping[Hashable, int], at: float) -> int | None:
+        """Return how many lines were left out since the last one; None if this one is to be, too."""
+        if len(self._whiles) >= _MOST_KINDS:
+            self._whiles.clear()
+        left_out = 0
+        for kind, most in bounds.items():
+            current = self._whiles.get(kind)
+            # A clock that was set back keeps nothing out.
+            if current is None or not 0 <= at - current.since < self._seconds:
+                left_out += 0 if current is None else current.left_out
+                current = self._whiles[kind] = _While(at)
+            if current.written >= most:
+                current.left_out += 1
+                return None
+        for kind in bounds:
+            self._whiles[kind].written += 1
+        return left_out
 
 
-def _kind(record: logging.LogRecord) -> object:
-    # A library's message is its text before the values are put in.
-    event = [repr(record.msg.get(name)) for name in _TELLING] if isinstance(record.msg, dict) else [str(record.msg)]
-    return record.name, record.levelno, type(sys.exception()), *event
+def _told(fields: Mapping[str, object]) -> list[str]:
+    return [repr(fields.get(name)) for name in _TELLING]

@@ -104,7 +104,7 @@ async def _on_problem(_: Request, problem: Problem) -> Response:
 
 
 async def _on_unavailable(request: Request, error: Exception) -> Response:
-    log.warning("unavailable", path=request.url.path, reason=str(error))
+    log.warning("unavailable", path=request.url.path[:LONGEST_PATH], reason=str(error))
     message = str(error) if isinstance(error, MissingSchemaError) else "a server behind this service is away"
     return problem_response(Unavailable(message, retry_after=RETRY_AFTER))
 

@@ -15,6 +15,7 @@ import psycopg
 from psycopg import AsyncConnection, AsyncCursor
 from psycopg.rows import TupleRow, dict_row
 
+from bandit_service.ledger.encoding import check_encoding
 from bandit_service.ledger.errors import MissingSchemaError, PostgresUnavailableError
 from bandit_service.ledger.pool import statement
 
@@ -29,7 +30,6 @@ class DatabaseFacts:
     version: int
     read_only: bool
     durable: bool
-    encoding: str
     clock_ahead: float
     connections: int
     connection_limit: int
@@ -93,6 +93,7 @@ async def inspect_database(dsn: str) -> Inspected:
     Raises:
         PostgresUnavailableError: it does not answer, with the reason in words.
         MissingSchemaError: it does, but has no schema yet.
+        WrongEncodingError: it does, but cannot hold every text.
     """
     async with _connection(dsn) as connection:
         server = await _server(connection)
@@ -121,6 +122,7 @@ async def _connection(dsn: str) -> AsyncIterator[AsyncConnection[TupleRow]]:
             autocommit=True,
             application_name="bandit-service doctor",
         ) as connection:
+            check_encoding(connection)
             yield connection
     except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
         raise MissingSchemaError("there is no schema yet, or an older one") from None

@@ -30,13 +30,6 @@ class Lease:
     token: int
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """The leases that a process holds, by experiment."""
-
-    held: Mapping[str, Lease]
-
-
 class LeasesRepository:
     """The leases of one process, which keeps them by its heartbeat as the producer `holder`.
 
@@ -46,7 +39,7 @@ class LeasesRepository:
     def __init__(self, pool: Pool, *, holder: str) -> None:
         self._pool = pool
         self._holder = holder
-        self._claimed = Claimed({})
+        self._held: Mapping[str, Lease] = {}
         self._digest: str | None = None
 
     def rename(self, holder: str) -> None:
@@ -54,8 +47,10 @@ class LeasesRepository:
         self._holder = holder
         self._digest = None
 
-    async def claim(self, life: float, *, most: int = MOST_AT_ONCE) -> Claimed:
-        """Take leases that nobody holds, at most so many, and return all that are held.
+    async def claim(self, life: float, *, most: int = MOST_AT_ONCE) -> Mapping[str, Lease]:
+        """Take leases that nobody holds, at most so many; return all that are held, by experiment.
+
+        While they are the same, so is the mapping.
 
         Args:
             life: Seconds without a heartbeat after which a holder loses its leases.
@@ -67,17 +62,15 @@ class LeasesRepository:
         [(digest, experiment_ids, tokens)] = rows
         if digest != self._digest or holder != self._holder:
             pairs = zip(experiment_ids or (), tokens or (), strict=True)
-            self._claimed = Claimed({name: Lease(name, holder, token) for name, token in pairs})
+            self._held = {name: Lease(name, holder, token) for name, token in pairs}
             self._digest = digest if holder == self._holder else None
-        return self._claimed
+        return self._held
 
     async def take(self, experiment_id: str, life: float) -> Lease | None:
         """Take the lease of an experiment, unless another process holds it."""
         parameters = {"experiment_id": experiment_id, "holder": self._holder, "life": life}
-        async with connected(self._pool) as connection:
-            cursor = await connection.execute(statement("take_lease"), parameters)
-            row = await cursor.fetchone()
-        return None if row is None else Lease(experiment_id, self._holder, row[0])
+        rows = await in_one_trip(self._pool, numbered_statement("take_lease"), parameters)
+        return Lease(experiment_id, self._holder, rows[0][0]) if rows else None
 
     async def release(self) -> None:
         """Give every lease back, so that another process can go on at once."""

@@ -9,7 +9,7 @@ import structlog
 
 from bandit_service.ledger.arrays import TEXT, packed
 from bandit_service.ledger.errors import PostgresUnavailableError
-from bandit_service.ledger.pool import Pool, connected, statement
+from bandit_service.ledger.pool import Pool, in_one_trip, numbered_statement
 
 log = structlog.get_logger(__name__)
 
@@ -65,9 +65,8 @@ class OwnIdsRepository:
             "experiment_id": packed(TEXT, [each.experiment_id for each in asked]),
             "own_id": packed(TEXT, [each.own_id for each in asked]),
         }
-        async with connected(self._pool) as connection:
-            cursor = await connection.execute(statement("own_claims"), parameters)
-            return {place: claim for place, _, claim in await cursor.fetchall()}
+        rows = await in_one_trip(self._pool, numbered_statement("own_claims"), parameters)
+        return {place: claim for place, _, claim in rows}
 
 
 def _fail(asked: list[_Asked], error: PostgresUnavailableError) -> None:

@@ -262,6 +262,10 @@ async def in_one_trip(
             except _NOT_PRIMARY:
                 await _give_up(connection)
                 raise
+            except asyncio.CancelledError:
+                # A session that is cancelled in a pipeline stays in it, and would refuse whoever gets it next.
+                await connection.close()
+                raise
             return await cursor.fetchall()
 
 

@@ -75,9 +75,8 @@ class Producers:
         return Beat(*rows[0]) if rows else None
 
     async def all(self) -> list[Producer]:
-        async with connected(self._pool, timeout=_BEAT_TIMEOUT) as connection:
-            cursor = await connection.execute(statement("producers"))
-            return [Producer(*row) for row in await cursor.fetchall()]
+        rows = await in_one_trip(self._pool, numbered_statement("producers"), {}, timeout=_BEAT_TIMEOUT)
+        return [Producer(*row) for row in rows]
 
     async def have_written(self, until_ms: int, experiment_id: str) -> bool:
         """Return whether every event that any process received until then is written, and the experiment is settled."""

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from bandit_service.domain.totals import Sums, Totals, totals_of
 from bandit_service.ledger.arrays import BIGINT, TEXT, packed
 from bandit_service.ledger.pool import Pool, in_one_trip, numbered_statement
+
+
+class Reading(NamedTuple):
+    """The totals of experiments as of one moment, and which of them have decisions to settle."""
+
+    totals: dict[str, Totals]
+    unsettled: set[str]
 
 
 class TotalsRepository:
@@ -16,8 +24,8 @@ class TotalsRepository:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def read(self, experiment_ids: Sequence[str], floors: Mapping[str, int] | None = None) -> dict[str, Totals]:
-        """Return the totals of experiments as of one moment; of those without events they are empty.
+    async def read(self, experiment_ids: Sequence[str], floors: Mapping[str, int] | None = None) -> Reading:
+        """Return the totals of experiments; of those without events they are empty.
 
         Args:
             experiment_ids: Which to read.
@@ -25,19 +33,21 @@ class TotalsRepository:
                 is not read. Unless given, all rows are read.
         """
         if not experiment_ids:
-            return {}
+            return Reading({}, set())
         known = floors or {}
         parameters = {
             "experiment_ids": packed(TEXT, experiment_ids),
             "floors": packed(BIGINT, [known.get(name, 0) for name in experiment_ids]),
         }
         sums: dict[str, list[Sums]] = defaultdict(list)
-        as_of = 0.0
-        for at, experiment_id, *row in await in_one_trip(self._pool, numbered_statement("totals"), parameters):
-            as_of = at
-            if experiment_id is not None:
+        as_of, unsettled = 0.0, set[str]()
+        rows = await in_one_trip(self._pool, numbered_statement("totals"), parameters)
+        for as_of, experiment_id, is_unsettled, *row in rows:  # noqa: B007 (the same in every row)
+            if is_unsettled:
+                unsettled.add(experiment_id)
+            if row[0] is not None:
                 sums[experiment_id].append(Sums._make((*row[:-1], int(row[-1]))))
-        return {name: totals_of(sums.get(name, ()), as_of) for name in experiment_ids}
+        return Reading({name: totals_of(sums.get(name, ()), as_of) for name in experiment_ids}, unsettled)
 
     async def changed(self, experiment_ids: Sequence[str]) -> dict[str, tuple[int, int]]:
         """Return how many decisions and rewards of each experiment were counted in all strata: a sign of change."""

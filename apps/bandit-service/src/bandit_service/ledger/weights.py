@@ -10,10 +10,26 @@ import msgspec
 
 from bandit_core.allocation import Explanation
 from bandit_core.rules.allocation_record import AllocationRecord, decode_allocation, encode_allocation
-from bandit_service.ledger.leases import Lease, lock
-from bandit_service.ledger.pool import Pool, connected, statement
+from bandit_service.ledger.arrays import BIGINT, TEXT, packed
+from bandit_service.ledger.leases import Lease
+from bandit_service.ledger.pool import Pool, connected, in_one_trip, numbered_statement, statement
 
 _encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class NewWeights:
+    """Weights to be put into force under a lease, with their explanation as JSON and in words."""
+
+    lease: Lease
+    record: AllocationRecord
+    explanation: bytes
+    summary: str
+
+    @classmethod
+    def of(cls, lease: Lease, record: AllocationRecord, explanation: Explanation) -> NewWeights:
+        record = msgspec.structs.replace(record, token=lease.token)
+        return cls(lease, record, _encode(explanation.to_dict()), explanation.paragraph())
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,25 +46,28 @@ class WeightsRepository:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def publish(self, lease: Lease, record: AllocationRecord, explanation: Explanation) -> AllocationRecord:
-        """Put weights into force; return them with the version and token they were given.
+    async def publish(self, new: Sequence[NewWeights]) -> dict[str, AllocationRecord]:
+        """Put weights of different experiments into force; return them with the version and token they were given.
 
-        Raises:
-            FencedError: the lease has gone to another process.
+        Experiments whose lease has gone to another process are left out.
         """
-        record = msgspec.structs.replace(record, token=lease.token)
+        if not new:
+            return {}
         parameters = {
-            "experiment_id": lease.experiment_id,
-            "record": encode_allocation(record).decode(),
-            "explanation": _encode(explanation.to_dict()).decode(),
-            "summary": explanation.paragraph(),
+            "experiment_id": packed(TEXT, [each.lease.experiment_id for each in new]),
+            "holder": packed(TEXT, [each.lease.holder for each in new]),
+            "token": packed(BIGINT, [each.lease.token for each in new]),
+            "record": packed(TEXT, [encode_allocation(each.record).decode() for each in new]),
+            "explanation": packed(TEXT, [each.explanation.decode() for each in new]),
+            "summary": packed(TEXT, [each.summary for each in new]),
         }
-        async with connected(self._pool) as connection:
-            await lock(connection, lease)
-            # A statement of its own: one that waits for the lock does not see what was published meanwhile.
-            cursor = await connection.execute(statement("publish_weights"), parameters)
-            (version,) = await cursor.fetchone() or (0,)
-        return msgspec.structs.replace(record, version=version)
+        rows = await in_one_trip(self._pool, numbered_statement("publish_weights"), parameters)
+        versions: dict[str, int] = dict(rows)
+        return {
+            name: msgspec.structs.replace(each.record, version=versions[name])
+            for each in new
+            if (name := each.lease.experiment_id) in versions
+        }
 
     async def explained(self, experiment_ids: Sequence[str]) -> dict[str, Explained]:
         """Return the weights in force and their explanation, of those experiments that have any."""

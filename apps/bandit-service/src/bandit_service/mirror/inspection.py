@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, cast
 
+from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
+from redis.retry import Retry as SyncRetry
 
 from bandit_service.mirror.errors import StoreUnavailableError
 from bandit_service.mirror.scripts import script
@@ -21,7 +24,7 @@ _VERSION_FIELDS = {"Dragonfly": "dragonfly_version", "Valkey": "valkey_version",
 
 @dataclass(frozen=True, slots=True)
 class StoreFacts:
-    """What the store says of itself. None: it does not say."""
+    """What the store says of itself. None: it does not say. `may_ask`: whether its user may run INFO."""
 
     server: str | None
     version: str | None
@@ -32,8 +35,30 @@ class StoreFacts:
     memory_used: int
     append_only: bool | None
     last_write_ok: bool
-    clock_ahead: float
+    clock_ahead: float | None
     refused_scripts: tuple[str, ...]
+    may_ask: bool = True
+
+
+def never_works(url: str) -> str | None:
+    """Ask a store whether it has the database, and its certificate is accepted; return why it never works.
+
+    A store that does not answer may do so later.
+    """
+    client = SyncRedis.from_url(
+        url, socket_timeout=_SECONDS, socket_connect_timeout=_SECONDS, retry=SyncRetry(NoBackoff(), 0)
+    )
+    with client:
+        try:
+            client.ping()
+        except ResponseError as error:
+            return "Redis has no database of that number" if "index" in str(error).lower() else None
+        except (RedisError, OSError) as error:
+            if isinstance(error.__context__, ssl.SSLCertVerificationError):
+                return (
+                    f"the certificate of Redis is not accepted ({error.__context__.verify_message}); see ssl_ca_certs"
+                )
+    return None
 
 
 async def inspect_store(url: str) -> StoreFacts:
@@ -50,18 +75,32 @@ async def inspect_store(url: str) -> StoreFacts:
         retry=Retry(NoBackoff(), 0),
     )
     try:
-        info: dict[str, Any] = await cast("Any", client.info())
-        asked = time.time()
-        seconds, micros = await client.time()
-        ahead = seconds + micros / 1e6 - (asked + time.time()) / 2
-        return _facts(info, ahead, await _refused_scripts(client))
+        info = await _info(client)
+        return _facts(info, await _clock_ahead(client), await _refused_scripts(client))
     except (RedisError, OSError, TimeoutError) as error:
         raise StoreUnavailableError(str(error) or type(error).__name__) from error
     finally:
         await client.aclose()
 
 
-def _facts(info: dict[str, Any], clock_ahead: float, refused_scripts: tuple[str, ...]) -> StoreFacts:
+async def _info(client: Redis) -> dict[str, Any] | None:
+    try:
+        return cast("dict[str, Any]", await cast("Any", client.info()))
+    except NoPermissionError:
+        return None
+
+
+async def _clock_ahead(client: Redis) -> float | None:
+    asked = time.time()
+    try:
+        seconds, micros = await client.time()
+    except NoPermissionError:
+        return None
+    return float(seconds + micros / 1e6 - (asked + time.time()) / 2)
+
+
+def _facts(told: dict[str, Any] | None, clock_ahead: float | None, refused_scripts: tuple[str, ...]) -> StoreFacts:
+    info = told or {}
     # Dragonfly and Valkey also claim a Redis version: that of the commands they take.
     versions = {name: str(info[field]) for name, field in _VERSION_FIELDS.items() if field in info}
     server, version = next(iter(versions.items()), (None, None))
@@ -78,6 +117,7 @@ def _facts(info: dict[str, Any], clock_ahead: float, refused_scripts: tuple[str,
         last_write_ok=all(status == "ok" for status in written),
         clock_ahead=clock_ahead,
         refused_scripts=refused_scripts,
+        may_ask=told is not None,
     )
 
 

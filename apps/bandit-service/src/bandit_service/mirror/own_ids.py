@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from redis.asyncio import Redis
 
 from bandit_service.mirror.connection import translated
+
+# In place of an answer: the id may have been given, and only the ledger knows to which decision.
+UNSURE: Final = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,7 @@ class OwnIds:
                     pipe.get(each.key)
                 answers = await pipe.execute()
         # One that ran out between the two commands was one's own, or nobody's any more.
-        return [found or each.answer for each, found in zip(claims, answers[1::2], strict=True)]
+        return [each.answer if found is None else found for each, found in zip(claims, answers[1::2], strict=True)]
 
     async def read(self, keys: Sequence[str]) -> list[bytes | None]:
         """Return the answer that each id is claimed for; None where it is not."""

@@ -83,9 +83,9 @@ class Mirror:
                     await pipe.execute()
             await self._write([_definition(experiment) for experiment in page])
 
-    async def publish(self, token: int, publications: Sequence[Publish]) -> None:
-        """Copy weights and their explanation."""
-        await self._write([_weights(token, each) for each in publications])
+    async def publish(self, publications: Sequence[tuple[int, Publish]]) -> None:
+        """Copy weights and their explanation, each with the token of its lease."""
+        await self._write([_weights(token, each) for token, each in publications])
 
     async def totals(self, writes: Sequence[tuple[int, Experiment, Totals]]) -> None:
         """Copy the totals of experiments, each with the token of its lease, and alpha and beta of their arms."""

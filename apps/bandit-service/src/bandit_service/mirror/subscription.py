@@ -19,17 +19,31 @@ from bandit_service.mirror.keys import CHANGED, TOUCHED
 
 _SILENT_SECONDS: Final = 2.0
 _PAUSE_SECONDS: Final = 0.5
-_encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(list[str]).decode
 log = structlog.get_logger(__name__)
 
 type Told = Callable[[list[str]], Awaitable[None] | None]
 
 
-class Subscription:
-    """A connection of its own on which a process listens. What it misses, the sweeps of Postgres find."""
+class _Message(msgspec.Struct, array_like=True):
+    sender: str
+    experiment_ids: list[str]
 
-    def __init__(self, url: str, *, timeout: float) -> None:
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(_Message).decode
+
+
+class Subscription:
+    """A connection of its own on which a process listens. What it misses, the sweeps of Postgres find.
+
+    Args:
+        url: Of the store.
+        timeout: Seconds to wait for a connection, and for an answer.
+        own: The sender whose messages are passed over: this process knows what it has changed.
+    """
+
+    def __init__(self, url: str, *, timeout: float, own: str | None = None) -> None:
+        self._own = own
         self._redis = Redis.from_url(
             url, socket_timeout=timeout, socket_connect_timeout=timeout, retry=Retry(NoBackoff(), 0)
         )
@@ -76,11 +90,13 @@ class Subscription:
         if message["type"] != "message":
             return
         try:
-            names = _decode(message["data"])
+            told = _decode(message["data"])
         except msgspec.DecodeError:
             return
+        if told.sender == self._own:
+            return
         try:
-            handling = handlers[message["channel"]](names)
+            handling = handlers[message["channel"]](told.experiment_ids)
             if handling is not None:
                 await handling
         except (RedisError, OSError, TimeoutError):
@@ -90,10 +106,11 @@ class Subscription:
 
 
 class Announcer:
-    """Tells every process of experiments. Its methods may raise StoreUnavailableError."""
+    """Tells every process of experiments, as a sender. Its methods may raise StoreUnavailableError."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, sender: str = "") -> None:
         self._redis = redis
+        self._sender = sender
 
     async def announce_changed(self, experiment_ids: Collection[str]) -> None:
         """Tell that definitions or weights have changed."""
@@ -106,7 +123,7 @@ class Announcer:
     async def _publish(self, channel: str, experiment_ids: Collection[str]) -> None:
         if experiment_ids:
             with translated():
-                await self._redis.publish(channel, _encode(list(experiment_ids)))
+                await self._redis.publish(channel, _encode(_Message(self._sender, list(experiment_ids))))
 
 
 async def _closed(pubsub: PubSub) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from bandit_service.ledger import migrations
 from bandit_service.ledger.partitions import Partitions
@@ -21,7 +21,16 @@ from bandit_service.operations.archive import FolderArchive
 from bandit_service.operations.findings import Finding, few
 from bandit_service.operations.partitions import PartitionKeeper
 from bandit_service.operations.retention import Retention, retire
-from bandit_service.operations.terminal import Dsn, explained, fail, require_schema, settings_or_exit, with_pool
+from bandit_service.operations.terminal import (
+    TRY_AGAIN,
+    Dsn,
+    explained,
+    fail,
+    output,
+    require_schema,
+    settings_or_exit,
+    with_pool,
+)
 from bandit_service.spool.kept import KEPT_SECONDS
 
 _QUIET_HOUR_SECONDS = 3_600.0
@@ -171,7 +180,8 @@ def apply_experiments(
     """Make experiments what files in Git say. What a file names, only the file changes from then on.
 
     Doing it again changes nothing, and the status of an experiment is never touched. The exit code is 1 if a file was
-    refused; the others are applied all the same.
+    refused; the others are applied all the same. It is 75 if the service gave no answer in time, or did not know the
+    key: then it can be run again.
     """
     from bandit_service.operations.git_experiments import AwayError, RefusedError, ServiceApi, definitions
 
@@ -190,7 +200,7 @@ def apply_experiments(
             refused += 1
             typer.echo(f"{file.name}: refused: {error}", err=True)
         except AwayError as error:
-            fail(str(error))
+            fail(str(error), TRY_AGAIN)
         else:
             made = "created" if applied.created else "as the file says"
             typer.echo(f"{applied.experiment_id}: {made}, revision {applied.revision}")
@@ -201,9 +211,9 @@ def apply_experiments(
 def _show(findings: list[Finding]) -> None:
     table = Table("", "what", "finding", "what to do", box=None)
     for finding in findings:
-        mark = f"[{_COLOURS[finding.status]}]{finding.status}[/]"
+        mark = Text(finding.status, style=_COLOURS[finding.status])
         table.add_row(mark, finding.subject, finding.what, finding.do)
-    Console().print(table)
+    output().print(table)
 
 
 def _sentence(done: Retired) -> str:

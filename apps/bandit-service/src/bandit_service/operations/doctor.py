@@ -13,6 +13,7 @@ from typing import Final
 import structlog
 
 from bandit_service.ledger.agreement import Agreement
+from bandit_service.ledger.encoding import WrongEncodingError
 from bandit_service.ledger.errors import MissingSchemaError, PostgresUnavailableError
 from bandit_service.ledger.inspection import Inspected, held_posteriors, inspect_database
 from bandit_service.ledger.migrations import head_revision
@@ -120,6 +121,9 @@ async def _database(dsn: str) -> tuple[list[Finding], Inspected | None]:
         found = await inspect_database(dsn)
     except MissingSchemaError as error:
         return [Finding("schema", "fail", str(error), "run `bandit-service migrate`")], None
+    except WrongEncodingError as error:
+        do = "dump it, and restore it into a database made with ENCODING 'UTF8' TEMPLATE template0"
+        return [Finding("Postgres encoding", "fail", str(error), do)], None
     except PostgresUnavailableError as error:
         return [Finding("Postgres", "fail", str(error), "check BANDIT_POSTGRES_DSN, and that it runs")], None
     return list(judge_database(found.server)), found

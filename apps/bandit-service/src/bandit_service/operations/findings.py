@@ -33,7 +33,11 @@ class Finding:
 
 def judge_store(facts: StoreFacts) -> Iterator[Finding]:
     """Say what a Redis, Valkey or Dragonfly is like."""
-    yield _version(facts)
+    if facts.may_ask:
+        yield _version(facts)
+    else:
+        what = "its user may not run INFO: version, eviction, memory and durability are unknown"
+        yield Finding("Redis INFO", "warn", what, "allow INFO to its user (ACL SETUSER ... +info)")
     if facts.role not in (None, "master"):
         yield Finding("Redis role", "fail", f"it is a {facts.role} and takes no writes", "point at the primary")
     if facts.refused_scripts:
@@ -41,10 +45,12 @@ def judge_store(facts: StoreFacts) -> Iterator[Finding]:
         yield Finding("Redis scripts", "fail", f"it does not take {names}", "allow EVAL and SCRIPT LOAD to its user")
     else:
         yield Finding("Redis scripts", "ok", "all can be loaded")
-    yield from _eviction(facts)
-    yield _memory(facts)
-    yield _durability(facts)
-    yield _skew("Redis clock", facts.clock_ahead)
+    if facts.may_ask:
+        yield from _eviction(facts)
+        yield _memory(facts)
+        yield _durability(facts)
+    if facts.clock_ahead is not None:
+        yield _skew("Redis clock", facts.clock_ahead)
 
 
 def judge_spool(facts: SpoolFacts) -> Iterator[Finding]:
@@ -74,11 +80,6 @@ def judge_database(facts: DatabaseFacts) -> Iterator[Finding]:
     else:
         what = "fsync or synchronous_commit is off: a crash of the server loses commits that the service relies on"
         yield Finding("Postgres durability", "warn", what, "turn both on")
-    if facts.encoding == "UTF8":
-        yield Finding("Postgres encoding", "ok", "it is UTF8")
-    else:
-        what = f"it is {facts.encoding}: names and contexts in other letters are refused"
-        yield Finding("Postgres encoding", "fail", what, "dump it, and restore it into a database with ENCODING 'UTF8'")
     share = facts.connections / facts.connection_limit
     what = f"{facts.connections} of {facts.connection_limit} are in use"
     if share > CONNECTIONS_WARNING:

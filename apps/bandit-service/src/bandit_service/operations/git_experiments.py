@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 _TIMEOUT = 10.0
 _PAUSE = 0.5
-_PASSING = (429, 503)
+# A key that is not known (401) may be made, or put in the place of an old one, while this waits.
+_PASSING = (401, 429, 503)
+_KEY = re.compile(r"[!-~]*")
 
 
 class RefusedError(Exception):
@@ -42,28 +46,53 @@ def definitions(paths: Sequence[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
     for path in paths:
         for file in sorted(path.glob("*.json")) if path.is_dir() else [path]:
             try:
-                definition = json.loads(file.read_bytes())
+                definition = json.loads(file.read_bytes(), object_pairs_hook=_object, parse_constant=_refuse_constant)
             except ValueError as error:
                 raise ValueError(f"{file} is not JSON: {error}") from None
-            if not _names_an_experiment(definition):
+            if not isinstance(definition, dict) or "experiment_id" not in definition:
                 raise ValueError(f"{file} must be an object with an experiment_id, as POST /experiments takes it")
+            if not isinstance(definition["experiment_id"], str):
+                raise ValueError(f"experiment_id in {file} must be text")  # noqa: TRY004
             yield file, definition
 
 
-def _names_an_experiment(definition: object) -> bool:
-    return isinstance(definition, dict) and isinstance(definition.get("experiment_id"), str)
+def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in members:
+        if name in found:
+            raise ValueError(f"the key {name} is there twice")
+        found[name] = value
+    return found
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number")
+
+
+def _address(url: str) -> tuple[SplitResult, str, int | None]:
+    """Return a URL in its parts, with host and port; no message shows it, since a password may be in it.
+
+    Raises:
+        ValueError: it is no URL of a service.
+    """
+    with suppress(ValueError):
+        parts = urlsplit(url.strip())
+        if parts.scheme in ("http", "https") and parts.hostname and parts.hostname.encode("idna"):
+            return parts, parts.hostname, parts.port
+    raise ValueError("BANDIT_URL must be a URL such as http://bandit-service:8000")
 
 
 class ServiceApi:
     """The management endpoints of a service; what may pass is tried again for `patience` seconds."""
 
     def __init__(self, url: str, api_key: str | None, *, patience: float) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"{url!r} is no URL such as http://bandit-service:8000")
+        parts, self._host, self._port = _address(url)
         self._connects = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-        self._host, self._port, self._path = parts.hostname, parts.port, parts.path.rstrip("/")
-        self._headers = {"Content-Type": "application/json"} | ({"X-Api-Key": api_key} if api_key else {})
+        self._path = quote(parts.path.rstrip("/"), safe="/%")
+        key = (api_key or "").strip()
+        if not _KEY.fullmatch(key):
+            raise ValueError("BANDIT_API_KEY must be printable ASCII, without spaces or line breaks")
+        self._headers = {"Content-Type": "application/json"} | ({"X-Api-Key": key} if key else {})
         self._patience = patience
 
     def apply(self, definition: dict[str, Any], reason: str) -> Applied:

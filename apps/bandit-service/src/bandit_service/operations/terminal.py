@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, NoReturn
@@ -10,16 +12,51 @@ from typing import Annotated, NoReturn
 import psycopg
 import typer
 from pydantic import ValidationError
+from rich.console import Console
 from sqlalchemy.exc import DBAPIError
 
+from bandit_service.addresses import check_postgres_dsn
 from bandit_service.ledger import migrations
 from bandit_service.ledger.errors import PostgresUnavailableError
 from bandit_service.ledger.pool import Pool, make_pool
 from bandit_service.settings import Settings, check_variables, describe
 
+# The exit code of a command that may succeed when it is run again (EX_TEMPFAIL of sysexits.h).
+TRY_AGAIN = 75
+# Wider than any table: what comes through a pipe is read by programs, which need every name whole and in one line.
+_PIPE_WIDTH = 100_000
+
+
+def _checked_dsn(dsn: str) -> str:
+    try:
+        check_postgres_dsn(dsn.strip())
+    except ValueError as error:
+        fail(f"BANDIT_POSTGRES_DSN {error}")
+    return dsn.strip()
+
+
 Dsn = Annotated[
-    str, typer.Option("--postgres-dsn", envvar="BANDIT_POSTGRES_DSN", show_envvar=True, help="Which Postgres.")
+    str,
+    typer.Option(
+        "--postgres-dsn",
+        envvar="BANDIT_POSTGRES_DSN",
+        show_envvar=True,
+        callback=_checked_dsn,
+        help="Which Postgres.",
+    ),
 ]
+
+
+def output() -> Console:
+    """Return standard output: words of people are shown as they are, and nothing is cut in a pipe."""
+    return Console(markup=False, emoji=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+
+
+def write_in_any_encoding() -> None:
+    """Have characters that a terminal's encoding lacks written as escapes, where Python would end with an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def settings_or_exit(overrides: dict[str, object]) -> Settings:
@@ -66,10 +103,10 @@ def explained() -> Iterator[None]:
         fail(first_line(error.orig if isinstance(error, DBAPIError) and error.orig else error))
 
 
-def fail(reason: str) -> NoReturn:
-    """Say why, and end with exit code 1."""
+def fail(reason: str, status: int = 1) -> NoReturn:
+    """Say why, and end with that exit code."""
     typer.echo(f"bandit-service: {reason}", err=True)
-    raise typer.Exit(1)
+    raise typer.Exit(status)
 
 
 def first_line(error: BaseException) -> str:

@@ -72,7 +72,9 @@ class ExperimentReport(BaseModel):
     selection_entropy: float = Field(ge=0, le=1, description="1: all arms get the same traffic; 0: one gets all")
     entropy_status: Literal["ok", "warning", "critical"]
     entropy_trend: Literal["stable", "falling", "recovering", "unknown"]
-    window: float = Field(description="Length of the recent window in seconds")
+    window: float = Field(
+        ge=0, description="Length of the recent window in seconds: two hours, or as long as the experiment is there"
+    )
     likely_cause: str | None
     suggested_action: str | None
     findings: list[str]
@@ -96,26 +98,29 @@ class ExperimentReports:
         """
         experiment = served.experiment
         posterior, totals = await self._reports.posterior_and_totals(served)
+        now = self._clock()
         try:
-            selections = await self._traffic.recent_selections(experiment.id, self._clock(), WINDOW)
+            selections = await self._traffic.recent_selections(experiment.id, now, WINDOW)
             units = await self._traffic.unit_counts(experiment.id) if experiment.holdout else None
         except PostgresUnavailableError:
             raise Unavailable("Postgres does not answer, and it has the history of decisions", retry_after=1) from None
         norms = _norms(served)
+        window = min(WINDOW, max(0.0, now - experiment.created_at))
         found = find(
             [_numbers(arm, selections, norms) for arm in posterior.arms if arm.status == "active"],
-            WINDOW,
+            window,
             is_contextual=experiment.is_contextual,
         )
         holdout = None
         if units is not None and not experiment.is_gaussian:
             holdout = await asyncio.to_thread(_holdout, experiment, posterior, totals, units)
-        return _assembled(posterior, found, selections, norms, holdout)
+        return _assembled(posterior, found, window, selections, norms, holdout)
 
 
 def _assembled(
     posterior: PosteriorReport,
     found: Findings,
+    window: float,
     selections: Mapping[int, tuple[int, int]],
     norms: Mapping[str, float],
     holdout: HoldoutReport | None,
@@ -132,7 +137,7 @@ def _assembled(
         selection_entropy=found.entropy,
         entropy_status=found.status,
         entropy_trend=found.trend,
-        window=WINDOW,
+        window=window,
         likely_cause=found.likely_cause,
         suggested_action=found.suggested_action,
         findings=list(found.sentences),

@@ -184,7 +184,7 @@ class Reports:
         # Who has just sent something to this process finds it counted.
         await self._caught_up(experiment_id, _CATCH_UP_SECONDS)
         try:
-            return (await self._totals.read([experiment_id]))[experiment_id]
+            return (await self._totals.read([experiment_id])).totals[experiment_id]
         except PostgresUnavailableError:
             mirrored = await self._mirrored(self._mirror.beliefs(experiment_id))
             if mirrored is None:
@@ -212,10 +212,9 @@ def _posterior_report(served: ServedExperiment, totals: Totals) -> PosteriorRepo
     experiment = served.experiment
     known = posteriors(experiment, totals)
     beliefs = beliefs_of(experiment, known)
-    unit = experiment.unit
     best = beliefs.best_arm
     prob_best = dict(zip(beliefs.arms, best.prob_best.tolist(), strict=True))
-    losses = dict(zip(beliefs.arms, (best.expected_loss * unit).tolist(), strict=True))
+    losses = dict(zip(beliefs.arms, best.expected_loss.tolist(), strict=True))
     weights = served.allocation.weights if served.allocation else {}
     return PosteriorReport(
         experiment_id=experiment.id,
@@ -244,14 +243,12 @@ def _estimates(experiment: Experiment, known: Sequence[Posterior]) -> list[_Esti
     """Return what is believed of every arm's mean reward, in the units rewards are sent in."""
     if not experiment.is_gaussian:
         return [_estimate_of_rate(each) for each in known]
-    unit = experiment.unit
     parameters = np.array([each.parameters(experiment) for each in known])
     beliefs = gaussian_beliefs(experiment, [each.arm.id for each in known], parameters)
     low, high = beliefs.interval(_CREDIBLE)
     columns = zip(known, beliefs.mean.tolist(), low.tolist(), high.tolist(), strict=True)
     return [
-        _Estimate(None, None, mean * unit, (least * unit, most * unit), each.alpha * unit)
-        for each, mean, least, most in columns
+        _Estimate(None, None, mean, (least, most), each.alpha * experiment.unit) for each, mean, least, most in columns
     ]
 
 

@@ -10,7 +10,14 @@ class TooManyWaitingError(Exception):
 
 
 class UnrecordedError(Exception):
-    """Neither store took the event in time. Nothing is promised about it."""
+    """Neither store took the event in time. Nothing is promised about it.
+
+    `was_sent`: the ledger was asked, and has not answered, so it may have the event.
+    """
+
+    def __init__(self, *, was_sent: bool = False) -> None:
+        super().__init__()
+        self.was_sent = was_sent
 
 
 @dataclass(frozen=True, slots=True)

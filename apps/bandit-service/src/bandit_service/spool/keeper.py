@@ -18,7 +18,7 @@ from bandit_service.ledger.writer import OtherTimelineError
 from bandit_service.spool.pending import place
 from bandit_service.spool.pickup import Pickup
 from bandit_service.spool.recorder import Recorder
-from bandit_service.spool.stream import SpoolUnavailableError, StreamLostError, Streams
+from bandit_service.spool.stream import OwnStream, SpoolUnavailableError, StreamLostError, Streams
 
 log = structlog.get_logger(__name__)
 
@@ -27,20 +27,6 @@ PICK_UP_EVERY: Final = 2.0
 _PROBE_EVERY: Final = 0.1
 # A clock is anchored to Postgres's with an error of at most half a round trip.
 _CLOCK_ERROR_MS: Final = 200
-
-
-class OwnStream:
-    """The stream of one registered name."""
-
-    def __init__(self, streams: Streams, name: str) -> None:
-        self._streams = streams
-        self.name = name
-
-    async def append(self, batch: Batch) -> str:
-        return await self._streams.append(self.name, batch)
-
-    async def probe(self) -> None:
-        await self._streams.probe(self.name)
 
 
 class Keeper:
@@ -155,6 +141,7 @@ class Keeper:
         """See at once when a stream can be appended to again."""
         recorder = self._recorder
         while True:
+            await recorder.health.spool_is_away.wait()
             await asyncio.sleep(_PROBE_EVERY)
             stream, name = recorder.stream, self.name
             if recorder.health.spool or stream is None or name is None:

@@ -67,17 +67,17 @@ class Asked:
     def is_own_decision(self) -> bool:
         return any(event.kind == "decision" and event.claim is not None for event in self.batch.events)
 
-    def settle(self, answers: list[Answer] | None) -> None:
-        """Tell the caller what became of its events; None: nothing is promised about them."""
-        if self.answer.done():
-            return
-        if answers is None:
-            self.answer.set_exception(UnrecordedError())
-        else:
+    def settle(self, answers: list[Answer]) -> None:
+        """Tell the caller what became of its events."""
+        if not self.answer.done():
             self.answer.set_result(answers)
 
+    def give_up(self, *, was_sent: bool) -> None:
+        """Tell the caller that nothing is promised about its events."""
+        if not self.answer.done():
+            self.answer.set_exception(UnrecordedError(was_sent=was_sent))
 
-@dataclass(slots=True)
+
 class Health:
     """What the process last saw of the two stores.
 
@@ -85,10 +85,19 @@ class Health:
     last took one; a heartbeat, which changes a row, finds room for that when there is none for a batch.
     """
 
-    spool: bool = False
-    ledger: bool = False
-    beats: bool = False
-    room: bool = True
+    def __init__(self) -> None:
+        self.ledger = self.beats = False
+        self.room = True
+        self.spool_is_away = asyncio.Event()
+        self.spool_is_away.set()
+
+    @property
+    def spool(self) -> bool:
+        return not self.spool_is_away.is_set()
+
+    @spool.setter
+    def spool(self, answers: bool) -> None:
+        (self.spool_is_away.clear if answers else self.spool_is_away.set)()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,17 +106,3 @@ class Limits:
 
     memory: int = 384 * 2**20
     patience: float = 1.0
-
-
-class UnderWay:
-    """Notes when the oldest event of a batch was received while the batch is between two places."""
-
-    def __init__(self, under_way: dict[int, int], batch: Batch) -> None:
-        self._under_way = under_way
-        self._batch = batch
-
-    def __enter__(self) -> None:
-        self._under_way[self._batch.number] = self._batch.events[0].event_ms
-
-    def __exit__(self, *exception: object) -> None:
-        del self._under_way[self._batch.number]

@@ -8,8 +8,8 @@ the ledger does not answer it is queued in the spool, and decided when the ledge
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import Final
 
@@ -22,7 +22,7 @@ from bandit_service.spool.answers import Answer, Duplicate, Queued, TooManyWaiti
 from bandit_service.spool.backlog import Backlog
 from bandit_service.spool.gathering import Gathering
 from bandit_service.spool.packing import size_of
-from bandit_service.spool.pending import Asked, Health, Limits, Pending, Stream, UnderWay, place, tell
+from bandit_service.spool.pending import Asked, Health, Limits, Pending, Stream, place, tell
 from bandit_service.spool.stream import SpoolUnavailableError, StreamLostError
 from bandit_service.spool.writing import MOST_ROWS, Writing
 
@@ -204,7 +204,7 @@ class Recorder:
         if not taken:
             return
         batch = self._batch(events)
-        with self._recording.handled(len(taken)), UnderWay(self._under_way, batch):
+        with self._recording.handled(len(taken)), self._on_its_way(batch.number, events[0].event_ms):
             entry = await self._append(batch)
             if entry is not None:
                 for future in taken:
@@ -230,7 +230,7 @@ class Recorder:
         """Append a batch to the process's stream; None if the store does not take it."""
         # It may be lost, and another one begun, while this waits.
         stream = self.stream
-        if stream is None or not self.health.spool:
+        if stream is None or self.health.spool_is_away.is_set():
             return None
         try:
             try:
@@ -266,16 +266,23 @@ class Recorder:
                 asked.append(each)
         if not asked:
             return
-        number = asked[0].batch.number
-        self._under_way[number] = min(event.event_ms for each in asked for event in each.batch.events)
+        oldest_ms = min(event.event_ms for each in asked for event in each.batch.events)
+        with self._asking.handled(len(asked)), self._on_its_way(asked[0].batch.number, oldest_ms):
+            await self._answer(asked)
+
+    @contextmanager
+    def _on_its_way(self, number: int, oldest_ms: int) -> Iterator[None]:
+        """Note when the oldest event of a batch was received, while the batch is between two places."""
+        self._under_way[number] = oldest_ms
         try:
-            with self._asking.handled(len(asked)):
-                await self._answer(asked)
+            yield
         finally:
             del self._under_way[number]
 
     async def _answer(self, asked: Sequence[Asked]) -> None:
-        if self._decides_now:
+        # The ledger cannot tell which event of a key is the first while others still write theirs again.
+        was_sent = self.health.ledger and self.others_follow
+        if was_sent:
             # What is to be queued, and cannot be, is decided like the rest.
             asked = [each for each in asked if not (each.respond_async and await self._queue(each))]
             if not asked or await self._ask_ledger(asked):
@@ -283,12 +290,7 @@ class Recorder:
         for each in asked:
             if not await self._queue(each):
                 self._let_go(each.batch)
-                each.settle(None)
-
-    @property
-    def _decides_now(self) -> bool:
-        """Whether the ledger can tell which event of a key is the first: not while others still write theirs again."""
-        return self.health.ledger and self.others_follow
+                each.give_up(was_sent=was_sent)
 
     async def _ask_ledger(self, asked: Sequence[Asked]) -> bool:
         """Have the ledger decide; return False if it does not answer."""

@@ -185,6 +185,20 @@ class Streams:
             raise StreamLostError(name)
 
 
+class OwnStream:
+    """The stream of one registered name."""
+
+    def __init__(self, streams: Streams, name: str) -> None:
+        self._streams = streams
+        self.name = name
+
+    async def append(self, batch: Batch) -> str:
+        return await self._streams.append(self.name, batch)
+
+    async def probe(self) -> None:
+        await self._streams.probe(self.name)
+
+
 async def refuse_cluster(client: redis.asyncio.Redis) -> None:
     """Raise ClusterError if other nodes have some of the keys. A cluster of one node is like any other server."""
     try:

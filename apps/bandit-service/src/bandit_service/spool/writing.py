@@ -88,7 +88,8 @@ class Writing:
         touched = {row.event.experiment_id for row in keep if row.event.counted or row.event.settles}
         if touched:
             self._on_written(touched)
-        await self._writer.refuse(lost, "the id belongs to another decision")
+        if lost:
+            await self._writer.refuse(lost, "the id belongs to another decision")
         return answers
 
     async def first(self, event: Event) -> Duplicate | None:

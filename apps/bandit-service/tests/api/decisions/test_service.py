@@ -7,6 +7,10 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
+import redis
+
+from bandit_local.servers import RedisServer
+from bandit_service.mirror.keys import ExperimentKeys
 
 if TYPE_CHECKING:
     from conftest import Api, LiveExperiment, StartApi
@@ -61,6 +65,24 @@ async def test_a_repeated_decision_for_an_arm_that_retired_meanwhile_is_still_th
     first = await live.select(decision_id="mine")
     await live.change("arms/b/retire")
     assert await live.select(decision_id="mine") == first
+
+
+@pytest.mark.parametrize("rewarded", [True, False])
+async def test_an_own_id_that_comes_back_after_its_window_is_the_same_decision(
+    api: Api, api_redis_server: RedisServer, *, rewarded: bool
+) -> None:
+    live = await api.create(*"abcdefgh", reward_window=0.5)
+    first = await live.select(decision_id="mine")
+    if rewarded:
+        await live.reward(first, 1.0, experiment_id=live.id)
+    await asyncio.sleep(0.6)
+    with redis.Redis.from_url(api_redis_server.url) as store:
+        # As after a day.
+        store.delete(ExperimentKeys(live.id).own("mine"))
+    assert await live.select(decision_id="mine") == first
+    assert await counted(live) == 1
+    answer = await live.reward(first, 0.0, 200 if rewarded else 410, experiment_id=live.id)
+    assert not rewarded or (answer["status"], answer["reward"]) == ("duplicate", 1.0)
 
 
 async def test_a_deferred_decision_counts_once_it_was_shown(api: Api) -> None:

@@ -56,3 +56,17 @@ async def test_what_does_not_go_with_gaussian_rewards_is_refused(api: Api, chang
     fields = {"experiment_id": "never-made", "arms": ["a", "b"]} | REVENUE | changes
     problem = await api.post("/experiments", fields, 422)
     assert field in [error["field"] for error in problem["errors"]]
+
+
+async def test_a_tolerance_of_loss_is_in_what_rewards_are_sent_in(api: Api) -> None:
+    rule = {"prob_best": None, "expected_loss": 2.0, "min_decisions_per_arm": 0, "auto_conclude": False}
+    live = await api.create(policy={"name": "uniform"}, stopping=rule, **REVENUE)
+    for number in range(12):
+        for arm in "ab":
+            await live.report(arm, 20.0 + (-1) ** number * 12.0)
+    posterior, conclusion = await live.read("posterior"), await live.read("conclusion")
+    [condition] = [each for each in conclusion["conditions"] if each["name"] == "expected_loss"]
+    assert condition["value"] == pytest.approx(posterior["expected_loss"])
+    assert condition["threshold"] == 2.0
+    assert condition["holds"] is (posterior["expected_loss"] <= 2.0)
+    assert "point" not in conclusion["sentence"]

@@ -158,6 +158,35 @@ async def test_two_namespaces_have_a_campaign_of_one_name_each(door: Door) -> No
     assert (await door.send("DELETE", f"/campaign/{name}", None, ("admin", FOREIGN))).status_code == 200
 
 
+async def test_experiments_called_like_later_ones_are_campaigns_of_their_own(door: Door) -> None:
+    admin: tuple[Role, str] = ("admin", OWN)
+    for name in ("camp", "camp--2"):
+        body: dict[str, Any] = {
+            "experiment_id": f"{OWN}.{name}",
+            "arms": [f"{name}-a", f"{name}-b"],
+            "policy": {"name": "linucb"},
+            "context": {"dimension": 1},
+        }
+        answer = await door.http.post("/experiments", json=body, headers={"X-Api-Key": door.keys[admin]})
+        assert answer.status_code == 201
+
+    async def arms() -> dict[str, list[str]]:
+        listed = (await door.send("GET", "/campaigns", None, admin)).json()
+        names = [each["campaign_id"] for each in listed if each["campaign_id"].startswith("camp")]
+        infos = {name: (await door.send("GET", f"/campaign/{name}", None, admin)).json() for name in names}
+        return {name: sorted(info["arms"]) for name, info in infos.items() if "arms" in info}
+
+    both = {"camp": ["camp-a", "camp-b"], "camp--2": ["camp--2-a", "camp--2-b"]}
+    assert {name: found for name, found in (await arms()).items() if name in both} == both
+    await door.send("DELETE", "/campaign/camp", None, admin)
+    body = {"campaign_id": "camp", "arms": ["new-a", "new-b"], "feature_dim": 1, "metadata": {"owner": "me"}}
+    assert (await door.send("POST", "/campaign", body, admin)).status_code == 200
+    assert {name: found for name, found in (await arms()).items() if name in both} == both | {
+        "camp": ["new-a", "new-b"]
+    }
+    assert (await door.send("GET", "/campaign/camp", None, admin)).json()["metadata"] == {"owner": "me"}
+
+
 async def test_a_key_for_all_namespaces_names_the_namespace(door: Door) -> None:
     name, _ = await door.campaign()
     listed = (await door.send("GET", "/campaigns", None, ("reader", ALL))).json()

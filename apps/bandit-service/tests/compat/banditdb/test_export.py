@@ -90,7 +90,7 @@ async def test_a_long_campaign_goes_on_in_further_files_which_go_when_it_is_shor
     live, short = await api.create(**LINEAR), await api.create(**LINEAR)
     await rewarded(live, 5)
     assert await written(exports, live, short) == 5
-    names = [f"{live.id}.parquet", f"{live.id}--2.parquet", f"{live.id}--3.parquet"]
+    names = [f"{live.id}.parquet", f"{live.id}@2.parquet", f"{live.id}@3.parquet"]
     assert exports.files(EVERYBODY) == {live.id: names, short.id: [f"{short.id}.parquet"]}
     assert [len(pl.read_parquet(exports.folder(EVERYBODY) / name)) for name in names] == [2, 2, 1]
     frame = pl.read_parquet(exports.folder(EVERYBODY) / f"{short.id}.parquet")

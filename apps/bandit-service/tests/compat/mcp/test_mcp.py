@@ -82,13 +82,23 @@ async def test_what_one_agent_reports_every_agent_sees(served: Served) -> None:
         action, interaction_id = advice.splitlines()[0], advice.split()[-1]
         assert action == "Take action 'cheap'."
         assert "learns" in await used(one, "record_outcome", interaction_id=interaction_id, reward=1.0)
-        assert "learns" in await used(one, "record_outcome", interaction_id=interaction_id, reward=1.0)
+        repeated = await used(one, "record_outcome", interaction_id=interaction_id, reward=0.0)
+        assert repeated == "Nothing was changed. An outcome of this interaction counts already, with reward 1."
     async with agent(served, "reader") as another:
         assert f"- {name}: 2 arms, alpha 0.5, linucb" in await used(another, "list_campaigns")
         found = await used(another, "campaign_diagnostics", campaign_id=name)
     assert "1 predictions, 1 rewards" in found
     assert "- cheap (active): theta_norm" in found
     assert served.client().report(name)["total_rewards"] == 1
+
+
+async def test_lists_may_be_sent_as_text(served: Served) -> None:
+    name = f"routing_{next(_numbers)}"
+    async with agent(served, "admin") as session:
+        await used(session, "create_campaign", campaign_id=name, arms='["fast", "org/model:8b"]', feature_dim="2")
+        arguments = {"campaign_id": name, "context": "[0.5, 1]", "eligible_arms": "null", "exclude_arms": '["fast"]'}
+        advice = await used(session, "get_intuition", **arguments)
+    assert advice.splitlines()[0] == "Take action 'org/model:8b'."
 
 
 @pytest.mark.parametrize(
@@ -111,6 +121,7 @@ async def test_a_tool_needs_its_role(served: Served, role: Role, tool: str, argu
     [
         ("get_intuition", {"campaign_id": "unknown", "context": [1.0]}, "there is no campaign 'unknown'"),
         ("get_intuition", {"campaign_id": "unknown"}, "context: Field required"),
+        ("get_intuition", {"campaign_id": "any", "context": "0.1, 0.2"}, "context: Input should be a valid list"),
         ("record_outcome", {"interaction_id": "never-issued", "reward": 1.0}, "interaction_id"),
         ("campaign_diagnostics", {"campaign_id": "unknown", "more": 1}, "more"),
         ("create_campaign", {"campaign_id": "x", "arms": ["a"], "feature_dim": 1}, "arms"),
@@ -140,11 +151,14 @@ async def test_any_replica_answers_any_request(served: Served) -> None:
         assert (await http.get(f"{served.url}/mcp")).status_code == 405
 
 
-@pytest.mark.parametrize(("host", "status"), [("127.0.0.1:8000", 200), ("localhost", 200), ("evil.example", 403)])
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("127.0.0.1:8000", 200), ("localhost", 200), ("devbox", 200), ("devbox:8000", 200), ("evil.example", 403)],
+)
 async def test_where_no_key_is_needed_a_web_page_cannot_reach_it(
     module_settings: Settings, run_replica: RunReplica, host: str, status: int
 ) -> None:
     """By a name of its own that leads to this machine (DNS rebinding)."""
-    async with run_replica(module_settings) as http:
+    async with run_replica(module_settings.model_copy(update={"host_names": "devbox"})) as http:
         answer = await http.post("/mcp", json=LIST_TOOLS, headers=ACCEPT | {"Host": host})
     assert answer.status_code == status

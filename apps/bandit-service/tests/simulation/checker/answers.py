@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from ..schedule import Activate, Reward, Select
+from ..schedule import Activate, Direct, Reward, Select
 from ..told import Told
-from .found import Found, Place, Row
+from .found import Found, Place, Row, direct_place
 
 _REWARDED = frozenset({"applied", "duplicate", "queued"})
 
@@ -43,7 +43,7 @@ def _decisions(found: Found) -> Iterator[str]:
 
 def _unit(found: Found, asked: Select, row: Row, what: str) -> Iterator[str]:
     if row["unit_hash"] is None:
-        if asked.unit not in found.erased:
+        if asked.unit not in found.erasing:
             yield f"UNIT of decision {what} is lost"
     elif row["unit_hash"] != found.units[asked.unit]:
         yield f"UNIT of decision {what} is another one"
@@ -75,12 +75,8 @@ def _request_ids(found: Found) -> Iterator[str]:
 
 
 def _rewards(found: Found) -> Iterator[str]:
-    by_place: dict[Place, list[Told]] = defaultdict(list)
-    for told in found.told:
-        if isinstance(told.asked, Reward) and told.shown is not None:
-            by_place[told.experiment, told.shown.decision_id, told.asked.position].append(told)
     sent = _sent(found)
-    for place, answers in by_place.items():
+    for place, answers in _by_place(found).items():
         row = found.one("reward", place)
         acknowledged = [told for told in answers if told.result in _REWARDED]
         if row is None:
@@ -97,11 +93,22 @@ def _rewards(found: Found) -> Iterator[str]:
     yield from _late(found)
 
 
+def _by_place(found: Found) -> dict[Place, list[Told]]:
+    """Return what was told of rewards, by the place of the one that counts."""
+    by_place: dict[Place, list[Told]] = defaultdict(list)
+    for told in found.told:
+        if isinstance(told.asked, Reward) and told.shown is not None:
+            by_place[told.experiment, told.shown.decision_id, told.asked.position].append(told)
+        elif isinstance(told.asked, Direct):
+            by_place[direct_place(told.experiment, told.asked.reward_id)].append(told)
+    return by_place
+
+
 def _sent(found: Found) -> dict[int, list[Told]]:
     """Return the attempts by their value, which no two rewards share."""
     sent: dict[int, list[Told]] = defaultdict(list)
     for told in found.told:
-        if isinstance(told.asked, Reward):
+        if isinstance(told.asked, Reward | Direct):
             sent[told.asked.micro].append(told)
     return sent
 

@@ -15,6 +15,15 @@ type Row = Mapping[str, Any]
 type Place = tuple[str, str, int]
 
 
+def direct_place(experiment: str, reward_id: str) -> Place:
+    """Return where the one event of a reward for an arm stands."""
+    return experiment, f"direct/{reward_id}", 0
+
+
+def is_direct(place: Place) -> bool:
+    return place[1].startswith("direct/")
+
+
 @dataclass(frozen=True, slots=True)
 class Health:
     """What a process says of itself at the end, and how much it still holds that the ledger does not have."""
@@ -33,6 +42,7 @@ class Found:
     epoch: What is added to true time in the ledger, in seconds.
     units: By name of a unit, what it is stored under.
     erased: Units whose erasure was confirmed.
+    erasing: Those, and units whose erasure was begun and is not finished.
     tables: The rows of Postgres's tables, by column; times in microseconds.
     mirror: By key, what Redis holds.
     keeps_request_ids: Every process had Redis all the time.
@@ -46,6 +56,7 @@ class Found:
     epoch: float
     units: Mapping[str, bytes]
     erased: frozenset[str]
+    erasing: frozenset[str]
     tables: Mapping[str, Sequence[Row]]
     mirror: Mapping[str, bytes | Mapping[bytes, bytes]]
     streams: Sequence[str]

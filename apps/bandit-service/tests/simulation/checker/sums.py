@@ -6,7 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator
 
-from .found import Found, Place, Row
+from .found import Found, Place, Row, is_direct
 
 _MICRO = 1_000_000
 _UNIQUE = frozenset({"decision", "activation", "reward", "outcome"})
@@ -40,7 +40,8 @@ def _outcomes(found: Found) -> Iterator[str]:
         if source is None:
             continue
         shown = is_shown(found, source, place)
-        wanted = shown and (place[0] == "zero" or (bool(source["deferred"]) and reward is not None))
+        waits = place[0] == "zero" and not is_direct(place)
+        wanted = shown and (waits or (bool(source["deferred"]) and reward is not None))
         if wanted and outcome is None:
             yield f"OUTCOME MISSING of {place}"
         if outcome is not None and not shown:
@@ -77,7 +78,8 @@ def _fold(found: Found) -> dict[tuple[str, int], list[int]]:
             arm[0] += activation is not None and bool(activation["counted"])
         else:
             arm[0] += decision is not None
-        counts = outcome if place[0] == "zero" or source["deferred"] else reward
+        waits = place[0] == "zero" and not is_direct(place)
+        counts = outcome if waits or source["deferred"] else reward
         if counts is not None:
             arm[1] += 1
             arm[2] += counts["reward_micro"]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 import psycopg
 from psycopg import sql
@@ -19,6 +18,8 @@ from .statements import Result
 
 if TYPE_CHECKING:
     from psycopg.abc import Query
+
+_NOTHING_YET: Final = Result(None, -1)
 
 type _Work = Callable[[], Outcome | asyncio.Future[Outcome]]
 
@@ -90,19 +91,22 @@ class SimulatedConnection:
         except (TimeoutError, ConnectionLostError):
             raise psycopg.OperationalError("cancelling failed") from None
 
-    @asynccontextmanager
-    async def pipeline(self) -> AsyncIterator[None]:
-        """Send what is executed within it together, as one transaction, in one round trip."""
-        together = self._together = []
-        try:
-            yield
-        finally:
-            self._together = None
+    def pipeline(self) -> SimulatedPipeline:
+        """Return what sends what is executed within it together, as one transaction, in one round trip."""
+        return SimulatedPipeline(self)
+
+    async def send_together(self) -> None:
+        """Send what has been kept, and let each cursor take what its statement returns."""
+        together, self._together = self._together or [], None
         results: list[Result] = []
         statements = [(text, parameters) for _, text, parameters in together]
         await self.round_trip(lambda: self._session.run_all(statements, results))
         for (cursor, _, _), result in zip(together, results, strict=True):
             cursor.take(result)
+
+    def keep_together(self, *, is_kept: bool) -> None:
+        """Keep what is executed from now on, or forget what was kept."""
+        self._together = [] if is_kept else None
 
     def send_later(self, cursor: SimulatedCursor, query: Query, parameters: Parameters) -> bool:
         """Keep a statement for the end of a pipeline; return whether there is one."""
@@ -184,7 +188,7 @@ class SimulatedConnection:
         self._is_delivered = True
         found = work()
         outcome = await found if isinstance(found, asyncio.Future) else found
-        await self._link.reply()
+        await self._link.reply(commits=self._session.has_unheard)
         self._heard()
         return outcome
 
@@ -207,6 +211,7 @@ class SimulatedConnection:
         self._heard()
 
     def _heard(self) -> None:
+        self._session.heard()
         self._status = self._session.status
         if self._session.ended is not None:
             self.closed = True
@@ -232,6 +237,26 @@ class SimulatedConnection:
         await (self.commit() if kind is None else self.rollback())
 
 
+class SimulatedPipeline:
+    """Sends what is executed within it together at its end, and nothing after an exception."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: SimulatedConnection) -> None:
+        self._connection = connection
+
+    async def __aenter__(self) -> None:
+        self._connection.keep_together(is_kept=True)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            await self._connection.send_together()
+        else:
+            self._connection.keep_together(is_kept=False)
+
+
 class SimulatedCursor:
     """A cursor: what a statement returned."""
 
@@ -241,7 +266,7 @@ class SimulatedCursor:
         self._rows: Sequence[Any] | None = None
         self._next = 0
         self.rowcount = -1
-        self._result = Result(None, -1)
+        self._result = _NOTHING_YET
 
     @property
     def description(self) -> tuple[str, ...] | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from psycopg import errors
 
@@ -20,13 +21,29 @@ ONLY_ROW = True
 SKIPPED_IDS = 32
 
 
-class _Commit(NamedTuple):
-    """A commit in the log: when it was, what to put back to take it out, its id, and the identity columns then."""
+@dataclass(slots=True, eq=False)
+class Commit:
+    """A commit in the log.
 
+    Attributes:
+        began_at: When its transaction began.
+        at: When it was committed.
+        client: Who did it.
+        timeline: The number of the timeline that it is on.
+        changes: Each row that it wrote, before and after.
+        xid: The id of its transaction.
+        ids: The identity columns at that time.
+        heard_at: When its client heard of it; None if it never did.
+    """
+
+    began_at: float
     at: float
-    before: list[tuple[Table, Key, Any]]
+    client: str
+    timeline: int
+    changes: list[tuple[Table, Key, Any, Any]]
     xid: int
     ids: dict[str, int]
+    heard_at: float | None = None
 
 
 class Database:
@@ -70,7 +87,7 @@ class Database:
         self._kept = kept
         self._xid = 1_000
         self._ids: dict[str, int] = {}
-        self._log: deque[_Commit] = deque()
+        self._log: deque[Commit] = deque()
         self.timelines.put(self.timeline(), TimelineRow(self.timeline(), now_us()))
         self.kept_from.put(ONLY_ROW, KeptFrom(ONLY_ROW, float("-inf")))
 
@@ -116,32 +133,37 @@ class Database:
         found = self._ids[table] = self._ids.get(table, 0) + 1
         return found
 
-    def commit(self, transaction: Transaction, at: float) -> None:
-        """Make a transaction's writes visible."""
-        before = []
+    def commit(self, transaction: Transaction, at: float) -> Commit | None:
+        """Make a transaction's writes visible; return the commit, None if there is nothing to commit."""
+        changes = []
         for table, key, row in transaction.written():
-            before.append((table, key, table.rows.get(key)))
+            changes.append((table, key, table.rows.get(key), row))
             table.put(key, row)
-        if before:
-            self._log.append(_Commit(at, before, transaction.xid or 0, dict(self._ids)))
         while self._log and self._log[0].at < at - self._kept:
             self._log.popleft()
+        if not changes:
+            return None
+        client, ids = transaction.session.client, dict(self._ids)
+        xid = transaction.xid or 0
+        commit = Commit(transaction.began_at, at, client, self.timeline_number, changes, xid, ids)
+        self._log.append(commit)
+        return commit
 
-    def lose(self, since: float, skip: Callable[[int], int]) -> int:
-        """Take out every commit after a time; return how many they were.
+    def lose(self, since: float, skip: Callable[[int], int]) -> list[Commit]:
+        """Take out every commit after a time; return them, the last one first.
 
         Args:
             since: From when on.
             skip: Returns a number below its argument: how many ids are passed over.
         """
-        lost = 0
+        lost = []
         while self._log and self._log[-1].at > since:
             commit = self._log.pop()
-            for table, key, row in reversed(commit.before):
+            for table, key, row, _ in reversed(commit.changes):
                 table.put(key, row)
             self._xid = min(self._xid, commit.xid - 1)
             self._ids = commit.ids
-            lost += 1
+            lost.append(commit)
         self.skip_ids(skip)
         return lost
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Coroutine
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import psycopg
@@ -34,10 +34,14 @@ class SimulatedPool:
         link: On which way.
         min_size: How many it keeps open.
         max_size: How many it has at most.
+        client: Whose it is, for those who look at what was committed.
     """
 
-    def __init__(self, server: SimulatedPostgres, link: Link, *, min_size: int, max_size: int) -> None:
+    def __init__(
+        self, server: SimulatedPostgres, link: Link, *, min_size: int, max_size: int, client: str = ""
+    ) -> None:
         self.closed = True
+        self._client = client
         self._server = server
         self._link = link
         self._min_size = min_size
@@ -78,21 +82,16 @@ class SimulatedPool:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    @asynccontextmanager
-    async def connection(self) -> AsyncIterator[SimulatedConnection]:
-        """Lend a connection.
+    def connection(self) -> Lent:
+        """Return what lends a connection.
 
-        Raises:
+        Raises, when it is entered:
             PoolTimeout: none was free in time. TooManyRequests: too many wait already. PoolClosed: as it says.
         """
-        connection = await self._take()
-        try:
-            async with connection:
-                yield connection
-        finally:
-            self._give_back(connection)
+        return Lent(self)
 
-    async def _take(self) -> SimulatedConnection:
+    async def take(self) -> SimulatedConnection:
+        """Return a connection that nobody else has until it is given back."""
         if self.closed:
             raise PoolClosed("the pool is not open")
         if self._idle:
@@ -109,10 +108,11 @@ class SimulatedPool:
             raise PoolTimeout("couldn't get a connection in time") from None
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self._give_back(waiter.result())
+                self.give_back(waiter.result())
             raise
 
-    def _give_back(self, connection: SimulatedConnection) -> None:
+    def give_back(self, connection: SimulatedConnection) -> None:
+        """Take a connection back; one that is of no use any more is replaced."""
         if connection.status is TransactionStatus.IDLE and not self.closed:
             self._offer(connection)
             return
@@ -176,9 +176,30 @@ class SimulatedPool:
             answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             server.when_thawed(lambda: None if answer.done() else answer.set_result(None))
             await answer
-        return server.connect()
+        return server.connect(self._client)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks[task] = None
         task.add_done_callback(lambda done: self._tasks.pop(done, None))
+
+
+class Lent:
+    """A connection that is lent for as long as a block lasts, as psycopg's pool does it."""
+
+    __slots__ = ("_connection", "_pool")
+
+    def __init__(self, pool: SimulatedPool) -> None:
+        self._pool = pool
+
+    async def __aenter__(self) -> SimulatedConnection:
+        connection = self._connection = await self._pool.take()
+        return connection
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await self._connection.__aexit__(kind, error, trace)
+        finally:
+            self._pool.give_back(self._connection)

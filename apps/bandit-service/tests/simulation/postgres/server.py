@@ -14,9 +14,10 @@ from psycopg import errors
 
 from ..link import Link
 from . import jsonb
-from .database import Database
+from .database import Commit, Database
 from .pool import SimulatedPool
 from .session import Session
+from .statements import Model
 
 # How far back a standby can lag that a failover promotes.
 LONGEST_LAG: Final = 60.0
@@ -54,14 +55,18 @@ class SimulatedPostgres:
         self._held: dict[Session, None] = {}
         self._thawing: deque[Callable[[], None]] = deque()
         self.database = Database(self.now_us, LONGEST_LAG)
+        # What hears of every statement with its parameters, of every commit, and of what a failover loses.
+        self.on_statement: Callable[[str, int, Model, Any], None] = lambda *_: None
+        self.on_commit: Callable[[Commit], None] = lambda _: None
+        self.on_lost: Callable[[list[Commit]], None] = lambda _: None
 
     # Clients.
 
-    def pool(self, link: Link, *, min_size: int = 1, max_size: int = 8) -> SimulatedPool:
+    def pool(self, link: Link, *, min_size: int = 1, max_size: int = 8, client: str = "") -> SimulatedPool:
         """Return the pool of one process, which is opened as psycopg's is."""
-        return SimulatedPool(self, link, min_size=min_size, max_size=max_size)
+        return SimulatedPool(self, link, min_size=min_size, max_size=max_size, client=client)
 
-    def connect(self) -> Session:
+    def connect(self, client: str = "") -> Session:
         """Begin a session.
 
         Raises:
@@ -69,7 +74,7 @@ class SimulatedPostgres:
         """
         if not self.is_up:
             raise psycopg.OperationalError("connection refused")
-        session = Session(self)
+        session = Session(self, client)
         self._sessions[session] = None
         return session
 
@@ -125,12 +130,13 @@ class SimulatedPostgres:
             self._leave_behind(old)
         self.end_sessions(psycopg.OperationalError)
         lost = self.database.lose(self.time() - lag, self.rng.randrange)
+        self.on_lost(lost)
         self.database.timeline_number += 1
         self.database.is_read_only = False
         self.holds_commits = False
         self.is_up = True
         self.thaw()
-        return lost
+        return len(lost)
 
     def set_read_only(self, *, is_read_only: bool = True) -> None:
         """Refuse to write, with SQLSTATE 25006, or take that back."""

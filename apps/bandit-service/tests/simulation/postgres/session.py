@@ -3,48 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable, Generator, Mapping, Sequence
-from functools import cache, partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from functools import partial
+from types import GeneratorType
+from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 from psycopg import errors
 from psycopg.pq import TransactionStatus
 
+from .limits import Limits, limits_of
 from .statements import Model, Result, model_of
 from .transaction import Transaction
 
 if TYPE_CHECKING:
-    from .database import Database
+    from .database import Commit, Database
     from .server import SimulatedPostgres
 
 DEADLOCK_TIMEOUT: Final = 1.0
 _CLOCK_TICK: Final = 1e-6
 _DONE: Final = Result((), 0)
-# What else a model has: it is not refused as a whole, and names neither columns nor parameters.
-_NO_MORE: Final = (False, (), ())
-_BEGIN: Final = re.compile(
-    rb"BEGIN; SET LOCAL statement_timeout = (\d+); SET LOCAL idle_in_transaction_session_timeout = (\d+)"
-)
+_TOGETHER: Final = Model("statements sent together", lambda _, __: _DONE, writes=False, columns=(), names=())
 
 type Parameters = Mapping[str, Any] | Sequence[Any] | None
 type Outcome = Result | psycopg.Error
 type Statements = Sequence[tuple[str, Parameters]]
 type _Work = Callable[[], Outcome | asyncio.Future[Outcome]]
-
-
-class _Limits(NamedTuple):
-    """Seconds that a statement may take, and that a transaction may be idle."""
-
-    statement: float
-    idle: float
-
-
-@cache
-def _limits(begin: bytes) -> _Limits | None:
-    found = _BEGIN.fullmatch(begin)
-    return None if found is None else _Limits(int(found[1]) / 1_000, int(found[2]) / 1_000)
 
 
 class Session:
@@ -55,14 +39,15 @@ class Session:
         ended: Why the server has ended the session; None while it has not.
     """
 
-    def __init__(self, server: SimulatedPostgres) -> None:
+    def __init__(self, server: SimulatedPostgres, client: str = "") -> None:
         self.server = server
+        self.client = client
         self.database = server.database
         self.status = TransactionStatus.IDLE
         self.ended: type[psycopg.Error] | None = None
         self.blocked_by: Transaction | None = None
         self._transaction: Transaction | None = None
-        self._limits: _Limits | None = None
+        self._limits: Limits | None = None
         self._idle_since = 0.0
         self._client_is_gone = False
         self._running: Generator[Transaction | None, None, Any] | None = None
@@ -74,6 +59,7 @@ class Session:
         self._held = _DONE
         # Whether a commit was made without the standby that it waited for: its client gets a warning.
         self.warns = False
+        self._unheard: Commit | None = None
 
     @property
     def transaction(self) -> Transaction | None:
@@ -110,12 +96,11 @@ class Session:
 
     def run_all(self, statements: Statements, results: list[Result]) -> Outcome | asyncio.Future[Outcome]:
         """Execute statements that were sent together, as one transaction; note what each returns."""
-        model = Model("statements sent together", lambda each, _: self._run_all(each, statements, results), *_NO_MORE)
-        return self._when_awake(lambda: self._execute(model, None))
+        return self._when_awake(lambda: self._outcome(_TOGETHER, self._run_all(self._begun(), statements, results)))
 
     def limit(self, seconds: float) -> None:
         """Limit the statements of the transaction, and its idleness."""
-        self._limits = _Limits(seconds, seconds)
+        self._limits = Limits(seconds, seconds)
 
     def cancel(self, error: type[psycopg.Error] = errors.QueryCanceled) -> None:
         """Cancel the statement that waits, if there is one. A commit that waits for a standby is made without it."""
@@ -124,6 +109,16 @@ class Session:
         elif self.server.is_held(self):
             self.warns = True
             self.server.release(self)
+
+    @property
+    def has_unheard(self) -> bool:
+        """Whether something is committed of which the client has not heard."""
+        return self._unheard is not None
+
+    def heard(self) -> None:
+        """Note that the client has got the answer."""
+        if self._unheard is not None:
+            self._unheard.heard_at, self._unheard = self.server.time(), None
 
     def disconnect(self) -> None:
         """Hear that the client is gone: after the statement that runs, if there is one, the session ends."""
@@ -162,12 +157,12 @@ class Session:
     # Control.
 
     def _begin(self, text: bytes) -> Result:
-        limits = _limits(text)
+        limits = limits_of(text)
         if limits is None:
             raise NotImplementedError(f"the simulated Postgres does not know {text!r}")
         return self._begin_with(limits)
 
-    def _begin_with(self, limits: _Limits | None) -> Result:
+    def _begin_with(self, limits: Limits | None) -> Result:
         if self.status is TransactionStatus.IDLE:
             self._limits = limits
             self._open()
@@ -203,7 +198,10 @@ class Session:
 
     def _settle(self) -> None:
         if self._transaction is not None:
-            self.database.commit(self._transaction, self.server.time())
+            commit = self.database.commit(self._transaction, self.server.time())
+            if commit is not None:
+                self._unheard = commit
+                self.server.on_commit(commit)
         self._end_transaction()
         self.status = TransactionStatus.IDLE
 
@@ -232,13 +230,19 @@ class Session:
     # Statements.
 
     def _execute(self, model: Model, parameters: Parameters) -> Outcome | asyncio.Future[Outcome]:
-        if self.status is TransactionStatus.INERROR:
-            raise errors.InFailedSqlTransaction("current transaction is aborted")
-        transaction = self._transaction or self._open()
+        transaction = self._begun()
         # A statement with parameters keeps its snapshot until the next one: its portal stays open that long.
         transaction.snapshot_xmin = self.database.oldest_xid() if parameters else None
-        found = self._run(transaction, model, parameters)
-        if isinstance(found, Generator):
+        return self._outcome(model, self._run(transaction, model, parameters))
+
+    def _begun(self) -> Transaction:
+        if self.status is TransactionStatus.INERROR:
+            raise errors.InFailedSqlTransaction("current transaction is aborted")
+        return self._transaction or self._open()
+
+    def _outcome(self, model: Model, found: Any) -> Outcome | asyncio.Future[Outcome]:
+        """Return what comes of a statement that has begun, or a future of that if it has to wait."""
+        if isinstance(found, GeneratorType):
             self._running, self._model = found, model
             outcome = self._advance()
         else:
@@ -255,6 +259,7 @@ class Session:
     def _run(self, transaction: Transaction, model: Model, parameters: Parameters) -> Any:
         if model.writes and self.database.is_read_only:
             raise errors.ReadOnlySqlTransaction(f"cannot execute {model.name} in a read-only transaction")
+        self.server.on_statement(self.client, self.database.timeline_number, model, parameters)
         return model.run(transaction, model.named(parameters))
 
     def _run_all(
@@ -264,7 +269,7 @@ class Session:
             model = model_of(text)
             transaction.snapshot_xmin = self.database.oldest_xid()
             found = self._run(transaction, model, parameters)
-            results.append(model.result((yield from found) if isinstance(found, Generator) else found))
+            results.append(model.result((yield from found) if isinstance(found, GeneratorType) else found))
         return results[-1]
 
     def _time_out(self, statement: int) -> None:

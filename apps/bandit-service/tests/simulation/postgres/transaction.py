@@ -25,6 +25,7 @@ class Transaction:
         "_locks",
         "_shares",
         "_writes",
+        "began_at",
         "began_us",
         "database",
         "has_ended",
@@ -37,6 +38,7 @@ class Transaction:
     def __init__(self, session: Session, database: Database) -> None:
         self.session = session
         self.database = database
+        self.began_at = session.server.time()
         self.began_us = database.now_us()
         self.has_ended = False
         self.xid: int | None = None

@@ -38,6 +38,8 @@ class SimulatedRedis:
         self._commands = Commands(lambda: clock() + self.clock_offset, self._publish)
         # Hears the keys of every script that has run.
         self.on_script: Callable[[list[bytes]], None] = lambda _: None
+        # Hears every command and its answer.
+        self.on_command: Callable[[Command, Any], None] = lambda _command, _reply: None
         self._frozen: deque[Waiting] = deque()
         self._listeners: dict[int, Callable[[bytes, bytes], None]] = {}
         self._numbers = 0
@@ -152,6 +154,7 @@ class SimulatedRedis:
             return error
         if name == "execute_command" and arguments[0] == "EVALSHA":
             self.on_script([raw(key) for key in arguments[3 : 3 + int(arguments[2])]])
+        self.on_command(command, reply)
         return reply
 
     def _publish(self, channel: bytes, message: bytes) -> int:

@@ -89,7 +89,7 @@ class DecisionResolver:
             [found] = await self._claims.read([ExperimentKeys(experiment_id).own(own_id)])
         except StoreUnavailableError:
             return None
-        return None if found is None else decode_event(found).claim
+        return decode_event(found).claim if found else None
 
     def _signed(self, decision_id: str) -> DecisionClaims:
         try:

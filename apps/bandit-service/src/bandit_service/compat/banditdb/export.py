@@ -23,6 +23,8 @@ ROWS_PER_FILE: Final = 1_000_000
 _FLUSH_SECONDS = 5.0
 _CHECK_EVERY = 0.05
 _SUFFIX = ".parquet"
+# No name holds it.
+_NUMBERED: Final = "@"
 
 
 class Exports:
@@ -74,11 +76,9 @@ class Exports:
         found: dict[str, list[tuple[int, str]]] = {}
         for path in (each for pattern in depth for each in folder.glob(pattern + _SUFFIX)):
             parent = path.parent.relative_to(folder)
-            name, _, number = path.name.removesuffix(_SUFFIX).rpartition("--")
-            if not name or not number.isdecimal():
-                name, number = path.name.removesuffix(_SUFFIX), "1"
+            name, _, number = path.name.removesuffix(_SUFFIX).partition(_NUMBERED)
             campaign = name if parent == Path() else f"{parent}.{name}"
-            found.setdefault(campaign, []).append((int(number), str(parent / path.name)))
+            found.setdefault(campaign, []).append((int(number or 1), str(parent / path.name)))
         return {campaign: [name for _, name in sorted(files)] for campaign, files in sorted(found.items())}
 
     async def _in_turn(self, namespace: str, find: Callable[[], Awaitable[dict[str, Experiment]]]) -> int:
@@ -166,7 +166,7 @@ def _replace(path: Path, frame: pl.DataFrame) -> None:
 
 
 def _file_name(campaign: str, number: int) -> str:
-    return f"{campaign}{_SUFFIX}" if number == 1 else f"{campaign}--{number}{_SUFFIX}"
+    return f"{campaign}{_SUFFIX}" if number == 1 else f"{campaign}{_NUMBERED}{number}{_SUFFIX}"
 
 
 def _after(folder: Path, campaign: str, number: int) -> Iterator[Path]:

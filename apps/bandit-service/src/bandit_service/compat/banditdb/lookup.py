@@ -8,7 +8,14 @@ from bandit_core.rules.served_experiment import ServedExperiment
 from bandit_service.api.decisions.lookup import ExperimentLookup
 from bandit_service.api.experiments.schemas import Filter
 from bandit_service.api.experiments.service import Experiments
-from bandit_service.compat.banditdb.names import campaign_of, check_new, experiment_name, generation, unknown
+from bandit_service.compat.banditdb.names import (
+    campaign_of,
+    check_new,
+    experiment_name,
+    first_of,
+    generation,
+    unknown,
+)
 from bandit_service.domain.api_key import Principal
 
 _PAGE = 1_000
@@ -20,7 +27,7 @@ class Lookup:
     def __init__(self, experiments: Experiments, lookup: ExperimentLookup) -> None:
         self._experiments = experiments
         self._lookup = lookup
-        # Archived for good: a generation that was passed over once need not be looked at again.
+        # Archived for good, or another campaign's: what was passed over once need not be looked at again.
         self._generations: dict[str, int] = {}
 
     async def served(self, campaign_id: str, principal: Principal) -> ServedExperiment:
@@ -36,7 +43,7 @@ class Lookup:
                 served = await self._lookup.served(generation(name, number), principal)
             except NotFound:
                 raise unknown(campaign_id) from None
-            if served.experiment.status != "archived":
+            if served.experiment.status != "archived" and first_of(served.experiment) == name:
                 break
             number += 1
         if not served.experiment.is_contextual:
@@ -53,8 +60,8 @@ class Lookup:
             raise unknown(campaign_id)
         return found
 
-    async def free_id(self, campaign_id: str, principal: Principal) -> str:
-        """Return the id for the experiment of a new campaign.
+    async def free_id(self, campaign_id: str, principal: Principal) -> tuple[str, str]:
+        """Return the id of the first experiment of a new campaign, and the id for its own.
 
         Raises:
             Invalid: no campaign may have that name; Forbidden: another namespace; Conflict: there is such a campaign.
@@ -65,7 +72,7 @@ class Lookup:
         found, free = await self._last(name)
         if found is not None:
             raise Conflict(f"there is a campaign {campaign_id!r} already")
-        return free
+        return name, free
 
     async def all(self, principal: Principal) -> dict[str, Experiment]:
         """Return every campaign that the caller may see, by name."""
@@ -75,7 +82,7 @@ class Lookup:
             page, cursor = await self._experiments.search(Filter(limit=_PAGE, cursor=cursor), principal)
             for each in page:
                 if each.is_contextual and each.status != "archived":
-                    found[campaign_of(each.id, principal)] = each
+                    found[campaign_of(each, principal)] = each
             if cursor is None:
                 return found
 
@@ -88,6 +95,6 @@ class Lookup:
                 experiment = await self._experiments.read(candidate)
             except NotFound:
                 return None, candidate
-            if experiment.status != "archived":
+            if experiment.status != "archived" and first_of(experiment) == name:
                 return experiment, candidate
             number += 1

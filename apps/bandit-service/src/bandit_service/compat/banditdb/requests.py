@@ -8,14 +8,17 @@ from typing import Final
 from bandit_core.rules.experiment import Experiment
 from bandit_core.rules.experiment_requests import Absence, NewArm, NewExperiment, read
 from bandit_core.rules.problems import Invalid
+from bandit_service.compat.banditdb.names import FIRST
 from bandit_service.compat.banditdb.schemas import ALGORITHMS, HOUR, AddArm, CreateCampaign
 
 REASON: Final = "asked for through /banditdb"
 _POLICIES: Final[Mapping[str, str]] = {algorithm: policy for policy, algorithm in ALGORITHMS.items()}
 
 
-def new_experiment(experiment_id: str, request: CreateCampaign) -> NewExperiment:
+def new_experiment(experiment_id: str, first: str, request: CreateCampaign) -> NewExperiment:
     """Return the experiment that a campaign becomes: a linear policy on the context as it is, without an intercept.
+
+    `first` is the first experiment of that campaign.
 
     Raises:
         Invalid: it asks for what is not supported, or is wrong.
@@ -34,7 +37,7 @@ def new_experiment(experiment_id: str, request: CreateCampaign) -> NewExperiment
         "arms": list(request.arms),
         "policy": {"name": _POLICIES[wanted], "params": params},
         "context": {"dimension": request.feature_dim, "intercept": False},
-        "metadata": request.metadata or {},
+        "metadata": (request.metadata or {}) | ({} if first == experiment_id else {FIRST: first}),
     }
     return read(NewExperiment, document)
 

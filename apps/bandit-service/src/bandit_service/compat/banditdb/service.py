@@ -8,7 +8,7 @@ from typing import NamedTuple
 from bandit_core.rules.decisions import is_signed
 from bandit_core.rules.experiment_requests import Because
 from bandit_core.rules.problems import Conflict, NotFound
-from bandit_core.rules.requests import RewardRequest, SelectRequest
+from bandit_core.rules.requests import RewardRequest, RewardResponse, SelectRequest
 from bandit_core.rules.served_experiment import ServedExperiment
 from bandit_service.api.decisions.lookup import ExperimentLookup
 from bandit_service.api.decisions.resolver import DecisionResolver
@@ -79,8 +79,8 @@ class BanditDb:
         Raises:
             Invalid: it is wrong, or asks for what is not supported; Forbidden: another namespace; Conflict: it exists.
         """
-        experiment_id = await self._lookup.free_id(request.campaign_id, principal)
-        await self._experiments.create(requests.new_experiment(experiment_id, request), principal)
+        first, experiment_id = await self._lookup.free_id(request.campaign_id, principal)
+        await self._experiments.create(requests.new_experiment(experiment_id, first, request), principal)
 
     async def campaigns(self, principal: Principal) -> list[CampaignSummary]:
         found = await self._lookup.all(principal)
@@ -163,8 +163,10 @@ class BanditDb:
         decided = await self._decisions.finish(predicting.begun)
         return Prediction(campaign_id=predicting.campaign_id, arm_id=decided.arm, interaction_id=decided.decision_id)
 
-    async def reward(self, request: Reward, principal: Principal) -> None:
-        """Count a reward once. One that is there already is no error: a client whose answer was lost sends it again.
+    async def reward(self, request: Reward, principal: Principal) -> RewardResponse:
+        """Count a reward once, and return what became of it.
+
+        One that is there already is no error: a client whose answer was lost sends it again.
 
         Raises:
             NotFound: nobody knows the prediction; Conflict: its campaign is archived; Expired: its window is over;
@@ -177,7 +179,8 @@ class BanditDb:
             raise NotFound("the prediction's campaign was deleted")
         if served.experiment.status == "paused":
             raise _archived(served.experiment.id)
-        await self._rewards.reward(RewardRequest(decision_id=request.interaction_id, reward=request.reward), principal)
+        counted = RewardRequest(decision_id=request.interaction_id, reward=request.reward)
+        return await self._rewards.reward(counted, principal)
 
     async def interact(self, campaign_id: str, request: Interact, principal: Principal) -> str:
         """Learn from a decision that was made elsewhere; return a name for it. Sent again, it counts again."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from bandit_core.rules.experiment import Experiment
 from bandit_core.rules.served_experiment import ServedExperiment
+from bandit_service.compat.banditdb.names import FIRST
 from bandit_service.compat.banditdb.schemas import (
     ALGORITHMS,
     HOUR,
@@ -113,8 +114,8 @@ def algorithm(experiment: Experiment) -> Algorithm:
 
 def metadata(experiment: Experiment) -> dict[str, Any] | None:
     """Return what was stored with a campaign; of an experiment with named features, what lets clients name them too."""
-    if experiment.metadata:
-        return dict(experiment.metadata)
+    if stored := {key: value for key, value in experiment.metadata.items() if key != FIRST}:
+        return stored
     context = experiment.context
     if context is None or context.features is None:
         return None

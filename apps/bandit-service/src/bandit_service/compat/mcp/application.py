@@ -24,10 +24,9 @@ PATH: Final = "/mcp"
 class McpApplication:
     """An ASGI application. The SDK's task group has to be entered and left by one task: that is a task of its own."""
 
-    def __init__(self, tools: Sequence[Tool], admission: Admission, *, only_loopback: bool) -> None:
+    def __init__(self, tools: Sequence[Tool], admission: Admission) -> None:
         self._tools = tools
         self._admission = admission
-        self._only_loopback = only_loopback
         self._starting: asyncio.Task[StreamableHTTPSessionManager] | None = None
         self._running: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
@@ -54,7 +53,7 @@ class McpApplication:
         await asyncio.to_thread(import_module, "bandit_service.compat.mcp.server")
         from bandit_service.compat.mcp.server import manager_of
 
-        manager = manager_of(self._tools, only_loopback=self._only_loopback)
+        manager = manager_of(self._tools)
         entered = asyncio.Event()
         self._running = asyncio.create_task(self._run(manager, entered))
         await entered.wait()

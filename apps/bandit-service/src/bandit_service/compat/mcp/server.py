@@ -9,7 +9,6 @@ from typing import Any, Final
 import structlog
 from mcp.server.lowlevel import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
-from mcp.server.transport_security import TransportSecuritySettings
 from mcp.types import TextContent
 from mcp.types import Tool as McpTool
 from pydantic import ValidationError
@@ -25,7 +24,6 @@ INSTRUCTIONS: Final = (
     "record_outcome how it went."
 )
 _AWAY = (PostgresUnavailableError, StoreUnavailableError, StoreFullError)
-_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 log = structlog.get_logger(__name__)
 
 
@@ -33,18 +31,12 @@ class ToolFailedError(Exception):
     """Its text is what the agent is told."""
 
 
-def manager_of(tools: Sequence[Tool], *, only_loopback: bool) -> StreamableHTTPSessionManager:
+def manager_of(tools: Sequence[Tool]) -> StreamableHTTPSessionManager:
     """Return what answers the requests; any replica can answer any of them.
 
-    `only_loopback`: requests need no key, so a web page must not reach this by a name that it gave this machine (DNS
-    rebinding): hosts of other names are refused.
+    Which hosts and web pages may ask is checked before, as for every other path.
     """
-    security = None
-    if only_loopback:
-        hosts = [form for host in _LOOPBACK for form in (host, f"{host}:*")]
-        origins = [f"http://{host}" for host in hosts]
-        security = TransportSecuritySettings(allowed_hosts=hosts, allowed_origins=origins)
-    return StreamableHTTPSessionManager(_server(tools), json_response=True, stateless=True, security_settings=security)
+    return StreamableHTTPSessionManager(_server(tools), json_response=True, stateless=True)
 
 
 def _server(tools: Sequence[Tool]) -> Server[object, Any]:

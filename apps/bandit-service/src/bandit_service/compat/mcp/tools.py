@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+import msgspec
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from bandit_service.compat.banditdb.schemas import CreateCampaign, Diagnostics, Predict, Reward
 from bandit_service.compat.banditdb.service import BanditDb
@@ -13,6 +14,16 @@ from bandit_service.domain.api_key import Principal, Role
 
 PRINCIPAL: Final = "bandit.principal"
 """Where the ASGI scope of a request holds who is calling."""
+
+
+def _list_of(given: object) -> object:
+    """Return the list that a text stands for: several agents' clients send lists as JSON in a text."""
+    if isinstance(given, str):
+        try:
+            return msgspec.json.decode(given, type=list | None)
+        except msgspec.DecodeError:
+            return given
+    return given
 
 
 class _Arguments(BaseModel):
@@ -23,7 +34,11 @@ class CreateCampaignArguments(_Arguments):
     """What create_campaign takes."""
 
     campaign_id: Annotated[str, Field(description="A name for this kind of decision, such as llm_routing")]
-    arms: Annotated[list[str], Field(description="The options to choose between, such as gpt-4o and claude-haiku")]
+    arms: Annotated[
+        list[str],
+        BeforeValidator(_list_of),
+        Field(description="The options to choose between, such as gpt-4o and claude-haiku"),
+    ]
     feature_dim: Annotated[int, Field(description="How many numbers every context has")]
     alpha: Annotated[
         float, Field(description="How much to explore: 0.1 exploits early, 3.0 tries uncertain options for long")
@@ -50,10 +65,16 @@ class IntuitionArguments(_Arguments):
 
     campaign_id: Annotated[str, Field(description="The campaign to decide in")]
     context: Annotated[
-        list[float], Field(description="The situation as numbers, always in the same order and best between -1 and 1")
+        list[float],
+        BeforeValidator(_list_of),
+        Field(description="The situation as numbers, always in the same order and best between -1 and 1"),
     ]
-    eligible_arms: Annotated[list[str] | None, Field(description="Choose among these only, this time")] = None
-    exclude_arms: Annotated[list[str] | None, Field(description="Leave these out, this time")] = None
+    eligible_arms: Annotated[
+        list[str] | None, BeforeValidator(_list_of), Field(description="Choose among these only, this time")
+    ] = None
+    exclude_arms: Annotated[
+        list[str] | None, BeforeValidator(_list_of), Field(description="Leave these out, this time")
+    ] = None
 
 
 class OutcomeArguments(_Arguments):
@@ -102,7 +123,15 @@ def tools(banditdb: BanditDb) -> list[Tool]:
         )
 
     async def record_outcome(arguments: OutcomeArguments, principal: Principal) -> str:
-        await banditdb.reward(Reward(**arguments.model_dump()), principal)
+        counted = await banditdb.reward(Reward(**arguments.model_dump()), principal)
+        if counted.status == "duplicate":
+            return (
+                f"Nothing was changed. An outcome of this interaction counts already, with reward {counted.reward:g}."
+            )
+        if counted.status == "queued":
+            return (
+                "Written down. The campaign learns from it soon, unless an outcome of this interaction counts already."
+            )
         return "Recorded. The campaign learns from it."
 
     return [

@@ -14,6 +14,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, NullPool, create_engine
 from sqlalchemy.exc import OperationalError
 
+from bandit_service.ledger.encoding import check_encoding
 from bandit_service.ledger.errors import PostgresUnavailableError
 
 CONNECT_TIMEOUT = 5
@@ -34,6 +35,7 @@ def upgrade(dsn: str, revision: str = "head") -> str:
 
     Raises:
         SchemaBusyError: a table is in use by a transaction that does not end.
+        WrongEncodingError: the database cannot hold every text.
         psycopg.Error, sqlalchemy.exc.SQLAlchemyError: Postgres is away or refuses; then nothing was changed.
     """
     with _configured() as config, _connected(dsn) as connection:
@@ -57,7 +59,11 @@ def _who_is_busy(dsn: str) -> str:
 
 
 def current_revision(dsn: str) -> str | None:
-    """Return the revision a database is at; None before the first migration."""
+    """Return the revision a database is at; None before the first migration.
+
+    Raises:
+        WrongEncodingError: the database cannot hold every text.
+    """
     with _connected(dsn) as connection:
         return MigrationContext.configure(connection).get_current_revision()
 
@@ -88,9 +94,15 @@ def _connected(dsn: str) -> Iterator[Connection]:
 
 
 def _connect(dsn: str) -> psycopg.Connection:
-    return psycopg.connect(
+    connection = psycopg.connect(
         dsn,
         connect_timeout=CONNECT_TIMEOUT,
         prepare_threshold=None,
         application_name="bandit-service migrate",
     )
+    try:
+        check_encoding(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection

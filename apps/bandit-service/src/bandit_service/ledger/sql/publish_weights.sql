@@ -1,25 +1,36 @@
--- Put weights into force and keep them in the history, while the lease is locked. The version is the next one, and above
--- all that were given on earlier timelines.
+-- Put weights of experiments into force, and keep them in the history, if their leases are still held: they are locked. A
+-- version is the one after the last, and above all that were given on earlier timelines. It is counted up by the row in
+-- force itself, which the statement reads as it is once the lease is locked.
 WITH given AS (
+    SELECT * FROM unnest(
+        %(experiment_id)s, %(holder)s, %(token)s, %(record)s, %(explanation)s, %(summary)s
+    ) AS new (experiment_id, holder, token, record, explanation, summary)
+), held AS (
+    SELECT given.*
+    FROM given JOIN leases USING (experiment_id)
+    WHERE leases.holder = given.holder AND leases.token = given.token
+    ORDER BY experiment_id
+    FOR UPDATE OF leases
+), published AS (
+    INSERT INTO weights AS known (experiment_id, version, published_at, record, explanation, summary)
     SELECT
-        %(experiment_id)s::text AS experiment_id, clock_timestamp() AS at, %(record)s::jsonb AS record,
-        %(explanation)s::jsonb AS explanation, %(summary)s::text AS summary,
-        greatest(
-            coalesce((SELECT version FROM weights WHERE experiment_id = %(experiment_id)s), 0), timeline_base()
-        ) + 1 AS version
-), history AS (
-    INSERT INTO allocations (
-        experiment_id, weights_version, published_at, revision, weights, prob_best, expected_loss, explanation, summary
-    )
-    SELECT
-        experiment_id, version, at, (record ->> 'revision')::bigint, record -> 'weights', record -> 'prob_best',
-        record -> 'expected_loss', explanation, summary
-    FROM given
+        experiment_id, timeline_base() + 1, clock_timestamp(),
+        record::jsonb || jsonb_build_object('version', timeline_base() + 1), explanation::jsonb, summary
+    FROM held
+    ORDER BY experiment_id
+    ON CONFLICT (experiment_id) DO UPDATE SET
+        version = greatest(known.version + 1, excluded.version),
+        published_at = excluded.published_at,
+        record = excluded.record || jsonb_build_object('version', greatest(known.version + 1, excluded.version)),
+        explanation = excluded.explanation,
+        summary = excluded.summary
+    RETURNING *
 )
-INSERT INTO weights (experiment_id, version, published_at, record, explanation, summary)
-SELECT experiment_id, version, at, record || jsonb_build_object('version', version), explanation, summary
-FROM given
-ON CONFLICT (experiment_id) DO UPDATE SET
-    version = excluded.version, published_at = excluded.published_at, record = excluded.record,
-    explanation = excluded.explanation, summary = excluded.summary
-RETURNING version
+INSERT INTO allocations (
+    experiment_id, weights_version, published_at, revision, weights, prob_best, expected_loss, explanation, summary
+)
+SELECT
+    experiment_id, version, published_at, (record ->> 'revision')::bigint, record -> 'weights', record -> 'prob_best',
+    record -> 'expected_loss', explanation, summary
+FROM published
+RETURNING experiment_id, weights_version

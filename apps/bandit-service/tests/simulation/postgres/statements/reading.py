@@ -21,13 +21,16 @@ _DAY_US: Final = 86_400_000_000
 
 @models("totals")
 def totals(transaction: Transaction, parameters: _Parameters) -> _Rows:
-    as_of = transaction.database.now_us() / 1_000_000
-    sums: dict[tuple[Any, ...], list[int]] = {}
+    database = transaction.database
+    as_of, found = database.now_us() / 1_000_000, []
     for name, floor in columns(parameters, "experiment_ids", "floors"):
-        for row in transaction.group(transaction.database.arm_totals, name):
+        sums: dict[tuple[Any, ...], list[int]] = {}
+        for row in transaction.group(database.arm_totals, name):
             if row.slot == 0 or row.slot >= max(floor, 1):
-                _add(sums, row[:4], row[6:])
-    return [(as_of, *key, *found) for key, found in sums.items()] or [(as_of, *(None,) * 8)]
+                _add(sums, row[1:4], row[6:])
+        head = as_of, name, True if transaction.group(database.unsettled, name) else None
+        found += [(*head, *key, *each) for key, each in sums.items()] or [(*head, *(None,) * 7)]
+    return found
 
 
 @models("totals_changed")

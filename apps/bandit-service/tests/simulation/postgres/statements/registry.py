@@ -43,7 +43,8 @@ class Model(NamedTuple):
     def named(self, parameters: Mapping[str, Any] | Sequence[Any] | None) -> Mapping[str, Any]:
         if parameters is None:
             return {}
-        if isinstance(parameters, Mapping):
+        # Asking whether something is a Mapping costs more than many a statement.
+        if isinstance(parameters, dict):
             return parameters
         return dict(zip(self.names, parameters, strict=True))
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import jsonb
-from ..parameters import ms
-from ..schema import AllocationRow, Checkpoint, WeightsRow
+from ..parameters import columns, ms
+from ..schema import AllocationRow, Checkpoint, LeaseRow, WeightsRow
 from ..transaction import Steps, Transaction
 from .registry import models
 
@@ -18,30 +18,54 @@ type _Rows = list[tuple[Any, ...]]
 
 @models("publish_weights", writes=True)
 def publish_weights(transaction: Transaction, parameters: _Parameters) -> Steps[_Rows]:
-    database, name = transaction.database, parameters["experiment_id"]
-    there = transaction.get(database.weights, name)
-    version = max(there.version if there is not None else 0, database.timeline_base()) + 1
-    explanation = jsonb.checked(parameters["explanation"])
-    record = jsonb.parsed(jsonb.checked(parameters["record"]))
+    database = transaction.database
+    columns_ = ("experiment_id", "holder", "token", "record", "explanation", "summary")
+    given = sorted(
+        row for row in columns(parameters, *columns_) if _is_held(transaction.get(database.leases, row[0]), row)
+    )
     yield None
-    at = database.now_us()
-    text = jsonb.written(record | {"version": version})
-    row = WeightsRow(name, version, at, text, explanation, parameters["summary"])
-    yield from transaction.upsert(database.weights, name, row, lambda _: row)
+    held = []
+    for row in given:
+        lease = yield from transaction.lock(database.leases, row[0], strongly=True)
+        if _is_held(lease, row):
+            held.append(row)
+    found = []
+    for name, _, _, record, explanation, summary in held:
+        version = yield from _put_into_force(
+            transaction, name, jsonb.checked(record), jsonb.checked(explanation), summary
+        )
+        found.append((name, version))
+    return found
+
+
+def _put_into_force(transaction: Transaction, name: str, text: str, explanation: str, summary: str) -> Steps[int]:
+    database, record = transaction.database, jsonb.parsed(text)
+    at, least = database.now_us(), database.timeline_base() + 1
+
+    def new(version: int) -> WeightsRow:
+        return WeightsRow(name, version, at, jsonb.written(record | {"version": version}), explanation, summary)
+
+    row = yield from transaction.upsert(
+        database.weights, name, new(least), lambda there: new(max(there.version + 1, least))
+    )
     allocation = AllocationRow(
         name,
-        version,
+        row.version,
         at,
         int(record["revision"]),
         jsonb.written(record.get("weights")),
         jsonb.written(record.get("prob_best")),
         jsonb.written(record.get("expected_loss")),
         explanation,
-        row.summary,
+        summary,
     )
-    yield from transaction.insert_new(database.allocations, (name, version), allocation)
+    yield from transaction.insert_new(database.allocations, (name, row.version), allocation)
     yield from transaction.refer(database.experiments, name)
-    return [(version,)]
+    return int(row.version)
+
+
+def _is_held(lease: LeaseRow | None, given: tuple[Any, ...]) -> bool:
+    return lease is not None and (lease.holder, lease.token) == given[1:3]
 
 
 @models("weights_with_explanation")
