@@ -1,26 +1,28 @@
--- What Grafana may read: run it as the owner of the tables, after each migration, and give the role a password of its
--- own (ALTER ROLE bandit_grafana LOGIN PASSWORD '…'). API keys are left out. experiments.definition, which the queries
--- need, repeats the salt of unit ids: whoever may ask Grafana free questions can find the events of a unit they know.
+-- The role of readers outside the service: the pipeline, Grafana and notebooks. It reads the documented views and
+-- nothing else: no table, no API key, no unit, no salt. Run this as the owner of the tables, after each migration, and
+-- give the role a password of its own: ALTER ROLE bandit_reader LOGIN PASSWORD '…'.
 DO $$
 BEGIN
-    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'bandit_grafana') THEN
-        CREATE ROLE bandit_grafana;
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'bandit_reader') THEN
+        CREATE ROLE bandit_reader;
     END IF;
+EXCEPTION WHEN duplicate_object OR unique_violation THEN
+    NULL;  -- another session made it at the same moment
 END
 $$;
--- The tables may be in a schema of their own.
+-- The views may be in a schema of their own.
 DO $$
 DECLARE
-    place text := (SELECT relnamespace::regnamespace FROM pg_class WHERE oid = 'experiments'::regclass);
+    place text := (SELECT relnamespace::regnamespace FROM pg_class WHERE oid = 'experiments_v1'::regclass);
 BEGIN
-    EXECUTE format('GRANT USAGE ON SCHEMA %s TO bandit_grafana', place);
+    EXECUTE format('GRANT USAGE ON SCHEMA %s TO bandit_reader', place);
     IF place <> 'public' THEN
-        EXECUTE format('ALTER ROLE bandit_grafana IN DATABASE %I SET search_path = %s', current_database(), place);
+        EXECUTE format('ALTER ROLE bandit_reader IN DATABASE %I SET search_path = %s', current_database(), place);
     END IF;
 END
 $$;
-GRANT SELECT (name) ON namespaces TO bandit_grafana;
 GRANT SELECT ON
-    experiments, experiment_arms, experiment_changes, bandit_events, exposures, arm_posteriors, posterior_snapshots,
-    allocations, ope_results
-TO bandit_grafana;
+    experiments_v1, arms_v1, changes_v1, events_v1, decisions_v1, rewards_v1, outcomes_v1, allocations_v1,
+    posteriors_v1, stopping_v1, stopping_conditions_v1, posterior_snapshots_v1, snapshot_progress_v1,
+    sample_ratios_v1, ope_results_v1
+TO bandit_reader;

@@ -6,14 +6,13 @@ from typing import Any, Final, Literal
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
+from bandit_core.findings import CRITICAL as CRITICAL_ENTROPY
+from bandit_core.sample_ratio import SMALL_P_VALUE
 from dashboards.datasources import POSTGRES
-from dashboards.fleet import EFFECTIVE_ARMS
-from dashboards.queries import SAMPLE_RATIO_OF_ALL, SqlQuery
+from dashboards.queries import SqlQuery
 
-SAMPLE_RATIO_LIMIT: Final = 5
 _EXPRESSION = "__expr__"
 _BANDIT = 'sum by (experiment) (increase(bandit_decisions_total{stratum="bandit"}[%s]))'
-_WEIGHT = "max by (experiment, arm) (bandit_arm_weight)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +81,15 @@ RULES: Final = (
     PrometheusRule(
         alert="BanditEntropyCollapse",
         expr=(
-            f"{EFFECTIVE_ARMS.format(weight=_WEIGHT)} < 1.1 and on (experiment) {_BANDIT % '15m'} > 0 "
-            f"and on (experiment) count by (experiment) ({_WEIGHT}) > 1"
+            f"max by (experiment) (bandit_weight_entropy) < {CRITICAL_ENTROPY} "
+            f"and on (experiment) {_BANDIT % '15m'} > 0"
         ),
         holds="1h",
         severity="info",
         summary="Experiment {{ $labels.experiment }} gives nearly all of its traffic to one arm",
         description=(
-            "The effective number of arms (the exponential of the weights' entropy) is {{ $value }}. It learns next to "
-            "nothing about the others any more: conclude it, or set min_weight."
+            "The entropy of its weights is {{ $value | humanizePercentage }} of the largest possible. It learns next "
+            "to nothing about the other arms any more: conclude it, or set min_weight."
         ),
     ),
     PrometheusRule(
@@ -140,7 +139,7 @@ def grafana_rules() -> dict[str, Any]:
 
 
 def _sample_ratio_mismatch() -> dict[str, Any]:
-    query = SqlQuery("sample_ratio_alert", SAMPLE_RATIO_OF_ALL).build()
+    query = SqlQuery("sample_ratio_alert").build()
     return {
         "uid": "bandit-sample-ratio-mismatch",
         "title": "BanditSampleRatioMismatch",
@@ -148,7 +147,7 @@ def _sample_ratio_mismatch() -> dict[str, Any]:
         "for": "10m",
         "data": [
             _step("A", str(POSTGRES.uid), json.loads(json.dumps(query, cls=JSONEncoder))),
-            _step("B", _EXPRESSION, _above("A", SAMPLE_RATIO_LIMIT)),
+            _step("B", _EXPRESSION, _below("A", SMALL_P_VALUE)),
         ],
         "noDataState": "OK",
         "execErrState": "Error",
@@ -156,8 +155,9 @@ def _sample_ratio_mismatch() -> dict[str, Any]:
         "annotations": {
             "summary": "Experiment {{ $labels.experiment }} does not serve the arms as its weights say",
             "description": (
-                "Over the last 6 hours an arm was drawn {{ $values.A.Value }} standard errors more or less often than "
-                "its weights let expect. Estimates from these decisions are not to be trusted until the cause is known."
+                "An arm is drawn more often than the logged propensities say (p-value {{ $values.A.Value }}). "
+                "Estimates from these decisions are not to be trusted until the cause is known. The test covers all "
+                "decisions of the experiment, so silence the alert once the cause is mended."
             ),
         },
     }
@@ -172,11 +172,11 @@ def _step(ref_id: str, datasource_uid: str, model: dict[str, Any]) -> dict[str, 
     }
 
 
-def _above(ref_id: str, limit: float) -> dict[str, Any]:
+def _below(ref_id: str, limit: float) -> dict[str, Any]:
     return {
         "refId": "B",
         "type": "threshold",
         "datasource": {"type": _EXPRESSION, "uid": _EXPRESSION},
         "expression": ref_id,
-        "conditions": [{"evaluator": {"type": "gt", "params": [limit]}}],
+        "conditions": [{"evaluator": {"type": "lt", "params": [limit]}}],
     }

@@ -2,9 +2,10 @@
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
 
+from bandit_core.sample_ratio import SMALL_P_VALUE
 from dashboards import variables
 from dashboards.panels import as_unit, bars, curves, figure, levels, lines, rows
-from dashboards.queries import BEST_ARM, CONDITIONS, CURVE, SAMPLE_RATIO, SqlQuery, series
+from dashboards.queries import SqlQuery, series
 
 UID = "bandit-experiment"
 _OF_IT = 'experiment="$experiment"'
@@ -56,7 +57,7 @@ def _overview(board: Dashboard) -> Dashboard:
             figure(
                 "Stopping progress",
                 "How far the experiment is from its stopping rule: 100% when the rule holds. A dash without a rule.",
-                SqlQuery("progress", CONDITIONS),
+                SqlQuery("progress"),
                 unit="percentunit",
             ).thresholds(levels((1, "green"), base="blue"))
         )
@@ -69,10 +70,10 @@ def _beliefs(board: Dashboard) -> Dashboard:
         .with_panel(
             curves(
                 "Posterior densities",
-                "The Beta posterior of each active arm's mean reward, from its last snapshot and all events since. "
+                "The posterior of each active arm's mean reward, as of the last publication of weights. "
                 "The area under each curve is 1; curves that overlap little are arms that can be told apart. "
-                "At most the 20 arms that may reach highest are drawn.",
-                SqlQuery("densities", CURVE),
+                "At most the 20 arms that are most likely to be the best are drawn.",
+                SqlQuery("densities"),
                 by="arm",
                 x_label="mean reward",
             )
@@ -80,10 +81,9 @@ def _beliefs(board: Dashboard) -> Dashboard:
         .with_panel(
             rows(
                 "Arms",
-                "Beliefs now. Low and high bound the 95% credible interval, to the resolution of the curves. P(best) "
-                "and expected loss are integrated from the curves; the weight is that of the last kept allocation, "
-                "within one point of the one in force. Retired arms cannot be best.",
-                SqlQuery("arms", BEST_ARM),
+                "Decisions and rewards now; beliefs as the service computed them for the weights that are in force. "
+                "Low and high bound the 95% credible interval. Retired arms cannot be best.",
+                SqlQuery("arms"),
             )
             .override_by_regexp("mean|low|high|expected_loss", as_unit("percentunit", 2))
             .override_by_regexp("prob_best|weight", as_unit("percentunit", 1))
@@ -127,9 +127,10 @@ def _allocation(board: Dashboard) -> Dashboard:
         .with_panel(
             bars(
                 "Stopping rule",
-                "How far each condition of the rule has come. P(best) counts in log-odds from equal chances to the "
-                "threshold, expected loss by its inverse square, so that both grow about as the data does.",
-                SqlQuery("conditions", CONDITIONS),
+                "How far each condition of the rule had come at the last publication of weights. P(best) counts in "
+                "log-odds from equal chances to the threshold, expected loss by its inverse square, so that both grow "
+                "about as the data does.",
+                SqlQuery("conditions"),
                 field="progress",
             ).thresholds(levels((1, "green"), base="blue"))
         )
@@ -191,9 +192,10 @@ def _checks(board: Dashboard) -> Dashboard:
         .with_panel(
             rows(
                 "Sample ratio",
-                "Fresh draws of the last 6 hours against what their weights let expect. The deviation is in standard "
-                "errors; the alert fires above 5.",
-                SqlQuery("sample_ratio", SAMPLE_RATIO),
+                "Draws of each arm against the propensities they were logged with: the inverse propensities of an "
+                "arm's draws (represented) are expected to add up to the draws of all arms (expected). The p-value may "
+                f"be looked at at any time; the alert fires below {SMALL_P_VALUE}.",
+                SqlQuery("sample_ratio"),
                 span=12,
             ).override_by_name("difference", as_unit("percentunit", 2))
         )

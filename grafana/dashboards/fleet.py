@@ -8,16 +8,12 @@ from dashboards.panels import TALL, as_unit, bars, figure, lines, link_to, rows
 from dashboards.queries import SqlQuery, latest, series
 
 UID = "bandit-fleet"
-EFFECTIVE_ARMS = (
-    "exp(-sum by (experiment) ({weight} * ln({weight} > 0)))"  # weights of zero contribute nothing to the entropy
-)
 _THOSE = 'experiment=~"$experiment"'
 _ONE = f"/d/{experiment.UID}?var-namespace=${{__data.fields.namespace}}&var-experiment=${{__value.raw}}"
 
 
 def dashboard() -> Dashboard:
     """Return the dashboard of the chosen namespaces."""
-    weight = f"max by (experiment, arm) (bandit_arm_weight{{{_THOSE}}})"
     return (
         variables.new_dashboard(UID, "Bandit / Fleet", "All experiments: states, leaders, traffic", since="now-24h")
         .with_variable(variables.namespace(several=True))
@@ -51,11 +47,12 @@ def dashboard() -> Dashboard:
         )
         .with_panel(
             lines(
-                "Effective number of arms",
-                "The exponential of the weights' entropy: the number of arms when traffic is shared equally, 1 when "
-                "one arm gets all of it.",
-                series(EFFECTIVE_ARMS.format(weight=weight), "{{experiment}}"),
-            ).min(1)
+                "Entropy of the weights",
+                "1 when all arms get the same share of the traffic, 0 when one arm gets all of it.",
+                series(f"max by (experiment) (bandit_weight_entropy{{{_THOSE}}})", "{{experiment}}"),
+            )
+            .min(0)
+            .max(1)
         )
         .with_panel(
             lines(

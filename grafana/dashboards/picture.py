@@ -24,7 +24,7 @@ from bandit_local.servers.local_server import free_port
 from bandit_local.stack import running_stack
 from bandit_pipeline.charts import png
 from dashboards.macros import expanded
-from dashboards.queries import CURVE, sql
+from dashboards.queries import sql
 
 EXPERIMENT: Final = "obd-women"
 _ITEMS: Final = 5
@@ -42,7 +42,7 @@ class Point(NamedTuple):
 def density_points(dsn: str, experiment: str) -> list[Point]:
     """Return what the panel of posterior densities shows of an experiment."""
     now = datetime.now(UTC)
-    statement = expanded(sql("densities", CURVE), {"experiment": [experiment]}, start=now, end=now)
+    statement = expanded(sql("densities"), {"experiment": [experiment]}, start=now, end=now)
     with psycopg.connect(dsn, row_factory=namedtuple_row) as connection:
         return [Point(*row) for row in connection.execute(statement.encode())]
 

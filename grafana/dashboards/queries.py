@@ -11,14 +11,6 @@ from dashboards.datasources import POSTGRES, PROMETHEUS
 
 type Format = Literal["table", "time_series"]
 
-# What stands before the SELECT, in this order: each part is written in terms of those before it.
-POSTERIOR = ("posterior",)
-CURVE = (*POSTERIOR, "curve")
-BEST_ARM = (*CURVE, "best_arm")
-CONDITIONS = (*BEST_ARM, "conditions")
-SAMPLE_RATIO = ("observed_experiment", "ratio")
-SAMPLE_RATIO_OF_ALL = ("observed_running", "ratio")
-
 
 class SqlDataquery(Dataquery):
     """A query of the Postgres data source, which the SDK has no class for."""
@@ -40,19 +32,18 @@ class SqlDataquery(Dataquery):
 
 
 class SqlQuery(Builder[SqlDataquery]):
-    """A query by the name of its file in `sql/`, with the parts from `sql/parts/` that it selects from."""
+    """A query by the name of its file in `sql/`. It reads the service's documented views and computes nothing."""
 
-    def __init__(self, name: str, parts: tuple[str, ...] = (), *, format_: Format = "table", ref_id: str = "A") -> None:
-        self._dataquery = SqlDataquery(sql(name, parts), format_, ref_id)
+    def __init__(self, name: str, *, format_: Format = "table", ref_id: str = "A") -> None:
+        self._dataquery = SqlDataquery(sql(name), format_, ref_id)
 
     def build(self) -> SqlDataquery:
         return self._dataquery
 
 
-def sql(name: str, parts: tuple[str, ...] = ()) -> str:
-    """Return the statement in the file of that name, behind a WITH of those parts."""
-    select = _read(f"{name}.sql")
-    return f"WITH\n{',\n'.join(_read(f'parts/{part}.sql') for part in parts)}\n{select}" if parts else select
+def sql(name: str) -> str:
+    """Return the statement in the file of that name."""
+    return files("dashboards").joinpath("sql", f"{name}.sql").read_text().rstrip("\n")
 
 
 def series(expr: str, legend: str, ref_id: str = "A") -> PrometheusBuilder:
@@ -63,7 +54,3 @@ def series(expr: str, legend: str, ref_id: str = "A") -> PrometheusBuilder:
 def latest(expr: str, legend: str) -> PrometheusBuilder:
     """Return a query for the newest value of each series of an expression."""
     return PrometheusBuilder().datasource(PROMETHEUS).expr(expr).legend_format(legend).ref_id("A").instant()
-
-
-def _read(path: str) -> str:
-    return files("dashboards").joinpath("sql", path).read_text().rstrip("\n")

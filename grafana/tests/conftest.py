@@ -1,5 +1,6 @@
 """The platform for all tests: real Valkey, Postgres and service, with an experiment that has seen everything."""
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -17,6 +18,8 @@ from bandit_local.options import Options
 from bandit_local.servers.local_server import free_port
 from bandit_local.stack import running_stack
 from bandit_local.testing.servers import MIGRATED, NewDatabase
+from bandit_service.ledger.pool import make_pool
+from bandit_service.ledger.sample_ratios import SampleRatios
 from dashboards.generate import FOLDER
 from dashboards.macros import expanded
 
@@ -31,13 +34,26 @@ _STOPPING = {
     "auto_conclude": False,
 }
 
+# A rule that looks at the policy against its holdout, and rewards that are any number.
+_OTHERS: dict[str, dict[str, Any]] = {
+    "shop.value": {
+        "holdout": 0.3,
+        "control_arm": "a",
+        "stopping": {"prob_best": None, "prob_better": 0.99, "min_decisions_per_arm": 0, "auto_conclude": False},
+    },
+    "shop.basket": {"rewards": {"distribution": "gaussian", "unit": 10.0}},
+}
+
+# Priors whose densities are infinite at both ends.
+_WEAK = [{"id": "x", "prior": {"alpha": 0.1, "beta": 0.1}}, {"id": "y", "prior": {"alpha": 0.1, "beta": 0.3}}]
+
 type Rows = list[dict[str, Any]]
 type Ask = Callable[..., Rows]
 
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """A service that runs, its database, and what the service itself said of the experiment before it was concluded."""
+    """A service that runs, its database, and what the service said of each experiment before one was concluded."""
 
     client: httpx.Client
     dsn: str
@@ -72,11 +88,21 @@ def platform(new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory
                     "guardrails": {"preset": "explore"},
                 },
             )
-            _post(client, "/experiments", {"experiment_id": "idle", "arms": ["x", "y"]})
+            _post(client, "/experiments", {"experiment_id": "idle", "arms": _WEAK})
+            for name, settings in _OTHERS.items():
+                _post(client, "/experiments", {"experiment_id": name, "arms": ["a", "b"]} | settings)
+                _serve_units(client, name)
             _serve(client, rounds=4, decisions=250)
             _wait_for_postgres(dsn)
+            for name in (EXPERIMENT, *_OTHERS):
+                _post(client, f"/experiments/{name}/snapshots", {})
+            asyncio.run(_count_draws(dsn))
             reports = {
-                view: client.get(f"/experiments/{EXPERIMENT}/{view}").json() for view in ("posterior", "conclusion")
+                name: {
+                    view: client.get(f"/experiments/{name}/{view}").raise_for_status().json()
+                    for view in ("posterior", "conclusion", "allocation")
+                }
+                for name in (EXPERIMENT, *_OTHERS, "idle")
             }
             for action in ("pause", "resume", "conclude"):
                 _post(
@@ -84,8 +110,8 @@ def platform(new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory
                     f"/experiments/{EXPERIMENT}/{action}",
                     {"reason": f"a test of {action}"} | ({"winner": "b"} if action == "conclude" else {}),
                 )
-            _evaluate(dsn)
-            _let_grafana_read(dsn)
+            _evaluate(client)
+            _let_readers_in(dsn)
             yield Platform(client, dsn, EXPERIMENT, reports)
 
 
@@ -100,7 +126,7 @@ def ask(platform: Platform) -> Ask:
         }
         statement = expanded(sql, values, start=now - timedelta(hours=1), end=now)
         with platform.transaction() if connection is None else nullcontext(connection) as open_one:
-            open_one.execute("SET LOCAL ROLE bandit_grafana")
+            open_one.execute("SET LOCAL ROLE bandit_reader")
             return open_one.execute(statement.encode()).fetchall()
 
     return run
@@ -123,33 +149,51 @@ def _serve(client: httpx.Client, *, rounds: int, decisions: int) -> None:
         time.sleep(0.15)
 
 
-def _wait_for_postgres(dsn: str, seconds: float = 20.0) -> None:
-    """Wait until every event is in Postgres and weights follow, and take a snapshot as the pipeline takes it."""
+def _wait_for_postgres(dsn: str, seconds: float = 60.0) -> None:
+    """Wait until every event is in Postgres and weights follow."""
     deadline = time.monotonic() + seconds
     arrived = (
-        "SELECT (SELECT count(*) = 2000 FROM bandit_events)"
-        " AND (SELECT max(published_at) < clock_timestamp() - interval '2 seconds' FROM weights)"
+        "SELECT (SELECT count(*) = 2800 FROM bandit_events)"
+        " AND (SELECT max(published_at) < clock_timestamp() - interval '3 seconds' FROM weights)"
     )
     with psycopg.connect(dsn, autocommit=True) as connection:
         while not connection.execute(arrived).fetchall()[0][0]:
             assert time.monotonic() < deadline, "the events did not come to Postgres"
             time.sleep(0.05)
-        connection.execute("SELECT take_posterior_snapshot(%s)", [EXPERIMENT])
 
 
-def _evaluate(dsn: str) -> None:
+def _serve_units(client: httpx.Client, name: str) -> None:
+    """Let 200 units come, each decision rewarded: around 20 for arm a and 22 for b if gaussian, else at times."""
+    rng, is_gaussian = np.random.default_rng(6), "rewards" in _OTHERS[name]
+    items = [{"experiment_id": name, "unit_id": f"u{number}"} for number in range(200)]
+    served = [item["result"] for item in _post(client, "/select/batch", {"items": items})["items"]]
+    rewards = [
+        {
+            "decision_id": each["decision_id"],
+            "reward": rng.normal(20 if each["arm"] == "a" else 22, 5) if is_gaussian else float(rng.random() < 0.3),
+        }
+        for each in served
+    ]
+    _post(client, "/reward/batch", {"items": rewards})
+
+
+async def _count_draws(dsn: str) -> None:
+    """Bring the sample ratio up to date, as the service does every 20 seconds."""
+    async with make_pool(dsn) as pool:
+        await SampleRatios(pool).update([EXPERIMENT, *_OTHERS])
+
+
+def _evaluate(client: httpx.Client) -> None:
     """Leave an evaluation as the pipeline leaves it: a policy whose truth is known, and one whose is not."""
-    with psycopg.connect(dsn) as connection:
-        connection.execute(
-            "INSERT INTO ope_results (dataset, behavior_policy, evaluation_policy, method, estimate, std_error, low, "
-            "high, n, ess, coverage, on_policy_value, on_policy_std_error, relative_error, warnings, digest) VALUES "
-            "('obp/women', 'random', 'bts', 'dr', 0.0045, 0.0009, 0.0028, 0.0064, 10000, 700, 1, 0.0042, 0.0006, 0.07, "
-            "'', 'a digest'), "
-            "('obp/women', 'random', 'uniform', 'dr', 0.0046, 0.0007, NULL, NULL, 10000, 10000, 1, NULL, NULL, NULL, "
-            "'', 'a digest')"
-        )
+    known = {"std_error": 0.0009, "low": 0.0028, "high": 0.0064, "on_policy_value": 0.0042, "relative_error": 0.07}
+    both = {"behavior_policy": "random", "method": "dr", "n": 10_000, "coverage": 1.0}
+    results = [
+        both | {"evaluation_policy": "bts", "estimate": 0.0045, "ess": 700.0} | known,
+        both | {"evaluation_policy": "uniform", "estimate": 0.0046, "ess": 10_000.0},
+    ]
+    _post(client, "/experiments/obp-women/evaluations", {"dataset": "obp/women", "digest": "x", "results": results})
 
 
-def _let_grafana_read(dsn: str) -> None:
+def _let_readers_in(dsn: str) -> None:
     with psycopg.connect(dsn) as connection:
         connection.execute((FOLDER.parent / "reader.sql").read_bytes())

@@ -26,9 +26,28 @@ def test_a_query_returns_rows_of_its_form(form: str, query: str, ask: Ask) -> No
         assert len(rows[0]) == 1
 
 
-def test_grafana_does_not_get_at_api_keys(ask: Ask) -> None:
+def test_a_reader_reads_the_documented_views_and_nothing_else(ask: Ask) -> None:
+    rows = ask(
+        "SELECT relname AS name, has_table_privilege(oid, 'SELECT') OR has_any_column_privilege(oid, 'SELECT') AS may"
+        " FROM pg_class WHERE relnamespace = current_schema::regnamespace AND relkind IN ('r', 'p', 'v')"
+    )
+    readable = {row["name"] for row in rows if row["may"]}
+    assert readable == {row["name"] for row in rows if row["name"].endswith("_v1")}
+    assert len(readable) < len(rows)
+
+
+@pytest.mark.parametrize("table", ["bandit_events", "experiments", "exposures", "api_keys", "arm_posteriors"])
+def test_a_reader_is_refused_a_table(table: str, ask: Ask) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
-        ask("SELECT * FROM api_keys")
+        ask(f"TABLE {table}")
+
+
+def test_a_reader_sees_no_unit_and_no_salt(ask: Ask) -> None:
+    rows = ask(
+        "SELECT table_name || '.' || column_name AS name FROM information_schema.columns"
+        " WHERE table_schema = current_schema AND column_name ~ 'unit|salt|definition|hash'"
+    )
+    assert rows == []
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,7 @@ def test_probabilities_and_losses_match_simulation(count: int) -> None:
     assert (np.abs(loss / DRAWS - beliefs.best_arm.expected_loss) < 4.0 * of_loss).all()
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(some_beliefs())
 def test_probabilities_sum_to_1_and_losses_are_not_negative(beliefs: GaussianBeliefs) -> None:
     result = beliefs.best_arm
@@ -142,7 +142,7 @@ def test_probabilities_sum_to_1_and_losses_are_not_negative(beliefs: GaussianBel
     assert (result.expected_loss >= 0.0).all()
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(some_beliefs(), st.integers(0, 1_000))
 def test_the_order_of_arms_does_not_matter(beliefs: GaussianBeliefs, seed: int) -> None:
     order = np.random.default_rng(seed).permutation(len(beliefs.arms))
@@ -151,7 +151,7 @@ def test_the_order_of_arms_does_not_matter(beliefs: GaussianBeliefs, seed: int) 
     np.testing.assert_allclose(permuted.best_arm.expected_loss, beliefs.best_arm.expected_loss[order], rtol=1e-9)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(some_beliefs(), finite, st.floats(0.01, 100.0))
 def test_units_of_reward_do_not_matter(beliefs: GaussianBeliefs, shift: float, unit: float) -> None:
     moved = GaussianBeliefs(beliefs.arms, unit * (beliefs.mean + shift), unit * beliefs.scale, beliefs.freedom)
@@ -194,7 +194,7 @@ def test_a_subset_keeps_the_chosen_and_is_the_same_when_all_are() -> None:
 
 
 @pytest.mark.parametrize("name", policy_names())
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(beliefs=some_beliefs())
 def test_every_policy_gives_a_probability_vector(name: str, beliefs: GaussianBeliefs) -> None:
     weights = make_policy(name, {"weights": {"0": 1.0}} if name == "fixed" else None).propose(beliefs).weights

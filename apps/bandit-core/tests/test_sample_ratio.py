@@ -1,10 +1,11 @@
-"""The check of a split: its error rate holds however often one looks, and a wrong split is found."""
+"""The tests of a split keep their error rate however often one looks, and find a wrong split."""
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy.stats import binom, binomtest, dirichlet_multinomial, multinomial
 
-from bandit_core.sample_ratio import sample_ratio
+from bandit_core.sample_ratio import ArmDraws, propensity_p_values, sample_ratio
 
 SHARES = {"bandit": 0.9, "holdout": 0.1}
 
@@ -60,3 +61,48 @@ def test_without_data_there_is_nothing_to_say() -> None:
 def test_what_makes_no_sense_is_refused(observed: dict[str, int], shares: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="must"):
         sample_ratio(observed, shares)
+
+
+def p_values(weights: NDArray[np.float64], arms: NDArray[np.int64]) -> dict[int, float]:
+    """Return the p-values of decisions (n,) that were logged with weights (n, K)."""
+    propensities = weights[np.arange(len(arms)), arms]
+    return propensity_p_values(
+        {int(arm): ArmDraws.of(propensities[arms == arm], np.ones((arms == arm).sum(), int)) for arm in np.unique(arms)}
+    )
+
+
+def moving_weights(rng: np.random.Generator, n: int, arms: int) -> NDArray[np.float64]:
+    """Weights as a bandit publishes them: they move all the time, and some are small."""
+    return rng.dirichlet(np.full(arms, 0.5), size=n) * 0.9 + 0.1 / arms
+
+
+def drawn(rng: np.random.Generator, weights: NDArray[np.float64]) -> NDArray[np.int64]:
+    return (rng.random(len(weights))[:, None] > weights.cumsum(axis=1)).sum(axis=1).clip(max=weights.shape[1] - 1)
+
+
+def test_draws_as_logged_are_rarely_blamed() -> None:
+    rng, alarms, experiments = np.random.default_rng(5), 0, 100
+    for _ in range(experiments):
+        weights = moving_weights(rng, 1_000, 4)
+        arms = drawn(rng, weights)
+        alarms += any(min(p_values(weights[:n], arms[:n]).values()) < 0.05 for n in range(100, 1_001, 100))
+    assert alarms / experiments <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / experiments)
+
+
+def test_an_arm_that_is_drawn_too_often_is_found() -> None:
+    rng = np.random.default_rng(6)
+    weights = moving_weights(rng, 20_000, 4)
+    served = weights * [1.5, 1.0, 1.0, 1.0]
+    values = p_values(weights, drawn(rng, served / served.sum(axis=1, keepdims=True)))
+    assert values[0] < 1e-4
+    assert min(values[1], values[2], values[3]) > 0.05
+
+
+def test_draws_add_up_in_any_portions() -> None:
+    propensities, decisions = np.array([0.5, 0.2, 0.9]), np.array([3, 1, 2])
+    whole = ArmDraws.of(propensities, decisions)
+    parts = ArmDraws.of(propensities[:1], decisions[:1]) + ArmDraws.of(propensities[1:], decisions[1:])
+    assert parts.draws == whole.draws
+    assert parts.represented == pytest.approx(whole.represented)
+    assert parts.gains == pytest.approx(whole.gains)
+    assert ArmDraws() + whole == whole

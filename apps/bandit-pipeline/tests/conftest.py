@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from bandit_local.options import Options
 from bandit_local.servers import RedisServer, S3Server
@@ -20,6 +22,7 @@ from bandit_pipeline.resources import BanditService, Bucket, Grafana, Postgres, 
 from bandit_pipeline.resources.postgres import fetch
 from bandit_sdk.requests import RewardItem
 
+READER = Path(__file__).parents[3] / "grafana" / "reader.sql"
 _numbers = itertools.count(1)
 
 
@@ -51,9 +54,22 @@ def new_bucket(server: S3Server) -> Bucket:
 
 @pytest.fixture
 def postgres(new_database: NewDatabase) -> Iterator[Postgres]:
-    """A migrated, empty database that no service uses."""
+    """A migrated, empty database that no service uses, as its owner sees it."""
     with new_database(MIGRATED) as dsn:
         yield Postgres(dsn=dsn)
+
+
+@pytest.fixture
+def reader(postgres: Postgres) -> Postgres:
+    """The same database as the pipeline sees it."""
+    return reader_of(postgres.dsn)
+
+
+def reader_of(dsn: str) -> Postgres:
+    """Let the role for readers in, and return the database under that role."""
+    with psycopg.connect(dsn) as connection:
+        connection.execute(READER.read_bytes())
+    return Postgres(dsn=make_conninfo(dsn, options="-c role=bandit_reader"))
 
 
 @pytest.fixture(scope="session")
@@ -67,12 +83,12 @@ def tracking(tmp_path_factory: pytest.TempPathFactory) -> Tracking:
 def stack(
     tmp_path_factory: pytest.TempPathFactory, new_database: NewDatabase
 ) -> Iterator[tuple[BanditService, Postgres]]:
-    """A running bandit-service, and its database."""
+    """A running bandit-service, and its database as the pipeline sees it."""
     data = tmp_path_factory.mktemp("stack")
     with RedisServer(data / "redis", options={"appendonly": "no"}) as redis, new_database(MIGRATED) as dsn:
         options = Options(port=free_port(), redis_url=redis.url, postgres_dsn=dsn, data=data)
         with running_stack(options) as running:
-            yield BanditService(url=running.url), Postgres(dsn=dsn)
+            yield BanditService(url=running.url), reader_of(dsn)
 
 
 @pytest.fixture
@@ -163,7 +179,7 @@ def send_rewards(service: BanditService, postgres: Postgres, ids: list[str]) -> 
 
 def wait_for(postgres: Postgres, ids: list[str], kind: str) -> None:
     """Wait until Postgres has an event of that kind for each of these decisions."""
-    query = "SELECT count(*) AS there FROM bandit_events WHERE decision_id = ANY(%(ids)s) AND kind = %(kind)s"
+    query = "SELECT count(*) AS there FROM events_v1 WHERE decision_id = ANY(%(ids)s) AND kind = %(kind)s"
     deadline = time.monotonic() + 30.0
     there = 0
     while there < len(ids):

@@ -38,10 +38,10 @@ def state(bucket: Bucket, postgres: Postgres, tracking: Tracking) -> dict[str, A
     """Return everything that a run leaves behind, apart from when it did."""
     with postgres.transaction() as connection:
         results = fetch(
-            connection, "SELECT dataset, evaluation_policy, method, estimate FROM ope_results ORDER BY 1, 2, 3"
+            connection, "SELECT dataset, evaluation_policy, method, estimate FROM ope_results_v1 ORDER BY 1, 2, 3"
         )
-        events = fetch(connection, "SELECT count(*) AS events FROM bandit_events")
-        snapshots = fetch(connection, "SELECT count(*) AS rows FROM posterior_snapshots")
+        events = fetch(connection, "SELECT count(*) AS events FROM events_v1")
+        snapshots = fetch(connection, "SELECT count(*) AS rows FROM posterior_snapshots_v1")
     keys = [f"{name}/{CAMPAIGN}" for name in ("replay", "replay_live", "regret", "ope")]
     return {
         # When the export last read Postgres is all that a repetition changes.

@@ -47,7 +47,7 @@ def test_the_arm_that_served_is_rewarded_when_another_was_decided(service: Servi
     experiment = service.create()
     served = 1 - decide(client, experiment, "late")
     report = Rewards(experiment, client).report(Feedback("late", 1.0, served))
-    assert report == Report("applied", ARMS[served], Fallback.OTHER_ARM)
+    assert report == Report("applied", ARMS[served], Fallback.OTHER_ARM, 1.0)
     assert service.rewards(experiment)[ARMS[served]] == (1.0, 0.0)
     assert service.rewards(experiment)[ARMS[1 - served]] == (0.0, 0.0)
 
@@ -56,7 +56,7 @@ def test_without_a_prediction_id_every_feedback_counts(service: Service, client:
     experiment = service.create()
     rewards = Rewards(experiment, client)
     reports = [rewards.report(Feedback(None, 0.5, 0)) for _ in range(2)]
-    assert reports == [Report("applied", "worse", Fallback.NO_PUID)] * 2
+    assert reports == [Report("applied", "worse", Fallback.NO_PUID, 0.5)] * 2
     assert service.rewards(experiment)["worse"] == (1.0, 1.0)
 
 

@@ -36,6 +36,15 @@ def wait_until(holds: Callable[[], bool], seconds: float = 20.0) -> None:
 
 NOWHERE = f"http://{HOST}:{free_port()}"
 QUICK = Retries(attempts=3, base=0.001, cap=0.001)
+EVALUATED = {
+    "behavior_policy": "random",
+    "evaluation_policy": "bts",
+    "method": "dr",
+    "estimate": 0.1,
+    "n": 10,
+    "ess": 5.0,
+    "coverage": 1.0,
+}
 
 
 def rewards_of(client: Client, experiment_id: str) -> dict[str, tuple[int, float]]:
@@ -165,6 +174,10 @@ class TestManaging:
         assert experiments.patch("sdk-life", reason="more of it", holdout=0.1, control_arm="a").holdout == 0.1
         assert experiments.pause("sdk-life", reason="a doubt").status == "paused"
         assert experiments.resume("sdk-life", reason="none left").status == "running"
+        assert not experiments.snapshot("sdk-life").taken
+        assert len(experiments.snapshot("sdk-life", min_events=0).arms) == 2
+        assert experiments.keep_evaluation("sdk-life", dataset="log", digest="x", results=[EVALUATED]).results == 1
+        assert experiments.conclude("sdk-life", reason="r", by_rule=True).status == "running"
         assert experiments.conclude("sdk-life", reason="obvious", winner="b").winner == "b"
         assert experiments.archive("sdk-life", reason="done").status == "archived"
         with pytest.raises(ConflictError):
@@ -227,6 +240,9 @@ class TestAsyncClient:
         assert (await experiments.patch("sdk-async-life", reason="r", description="d")).description == "d"
         assert (await experiments.pause("sdk-async-life", reason="r")).status == "paused"
         assert (await experiments.resume("sdk-async-life", reason="r")).status == "running"
+        assert (await experiments.snapshot("sdk-async-life", min_events=0)).taken
+        kept = await experiments.keep_evaluation("sdk-async-life", dataset="log", digest="x", results=[EVALUATED])
+        assert kept.dataset == "log"
         assert (await experiments.conclude("sdk-async-life", reason="r", winner="a")).status == "concluded"
         assert (await experiments.archive("sdk-async-life", reason="r")).status == "archived"
         page = await experiments.list(status="archived", limit=1_000)

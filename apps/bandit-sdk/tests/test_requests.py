@@ -108,3 +108,16 @@ def test_the_activation_of_a_default_is_not_sent() -> None:
     answer = requests.activate(DEFAULT, None)
     assert not isinstance(answer, Call)
     assert answer.status == "not_sent"
+
+
+def test_asking_for_what_is_due_can_be_repeated() -> None:
+    assert requests.conclude("x", "r", None, by_rule=True).repeatable
+    assert not requests.conclude("x", "r", "b", by_rule=False).repeatable
+    assert requests.snapshot("x", 1).repeatable
+    assert not requests.snapshot("x", 0).repeatable
+    assert requests.keep_evaluation("x", "obp", "digest", []).repeatable
+
+
+def test_a_conclusion_says_only_what_is_asked() -> None:
+    assert requests.conclude("x", "r", "b", by_rule=False).body == {"reason": "r", "winner": "b"}
+    assert requests.conclude("x", "r", None, by_rule=True).body == {"reason": "r", "by_rule": True}

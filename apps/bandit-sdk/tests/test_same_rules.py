@@ -62,7 +62,7 @@ steps: st.SearchStrategy[Step] = st.one_of(
     activations.map(lambda body: ("POST", "/activate", body)),
     changes.map(lambda body: ("PATCH", "/experiments/{name}", {"reason": "why"} | body)),
     st.sampled_from(["pause", "resume"]).map(lambda what: ("POST", "/experiments/{name}/" + what, {"reason": "why"})),
-    fields(winner=st.sampled_from([*ARMS, "z"])).map(
+    fields(winner=st.sampled_from([*ARMS, "z"]), by_rule=st.booleans()).map(
         lambda body: ("POST", "/experiments/{name}/conclude", {"reason": "why"} | body)
     ),
     st.just(("DELETE", "/experiments/{name}", {})),

@@ -229,6 +229,13 @@ class TestInMemoryService:
             memory.experiments.create("y", **{"arms": ["a", "b"], **unknown})
         with pytest.raises(NotFoundError, match="does not answer GET"):
             memory.report("homepage")
+        with pytest.raises(NotFoundError, match="does not answer POST"):
+            memory.experiments.snapshot("homepage")
+        with pytest.raises(NotFoundError, match="does not answer POST"):
+            memory.experiments.keep_evaluation("homepage", dataset="obp", digest="x", results=[])
+
+    def test_no_rule_ends_an_experiment(self, memory: Client) -> None:
+        assert memory.experiments.conclude("homepage", reason="r", by_rule=True).status == "running"
 
     def test_lists_know_status_and_namespace(self, memory: Client) -> None:
         memory.experiments.create("shop.checkout", arms=["a", "b"])

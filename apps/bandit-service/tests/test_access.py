@@ -27,6 +27,8 @@ ROLES: tuple[Role, ...] = ("reader", "writer", "admin")
 WHY = {"reason": "a test"}
 SELECTION = {"experiment_id": "{id}"}
 REWARD = {"experiment_id": "{id}", "arm": "a", "reward": 1}
+RESULT = {"behavior_policy": "random", "evaluation_policy": "bts", "method": "dr", "estimate": 0.1}
+EVALUATION = {"dataset": "obp", "digest": "x", "results": [RESULT | {"n": 1, "ess": 1.0, "coverage": 1.0}]}
 
 type Need = Literal["nothing", "reader", "writer", "admin"]
 
@@ -57,6 +59,8 @@ ROWS = {
     "PUT /experiments/{experiment_id}": Row("admin", {"experiment_id": "{id}", "arms": ["a", "b", "c"]}),
     "DELETE /experiments/{experiment_id}": Row("admin"),
     "GET /experiments/{experiment_id}/changes": Row("reader"),
+    "POST /experiments/{experiment_id}/snapshots": Row("admin", {}),
+    "POST /experiments/{experiment_id}/evaluations": Row("admin", EVALUATION),
     "POST /experiments/{experiment_id}/arms": Row("admin", WHY | {"id": "d"}, 201),
     "POST /experiments/{experiment_id}/arms/{arm_id}/retire": Row("admin", WHY),
     "POST /experiments/{experiment_id}/arms/{arm_id}/pause": Row("admin", WHY),

@@ -50,12 +50,12 @@ async def test_decisions_are_counted_by_arm_and_stratum(api: Api) -> None:
 
 
 async def test_rewards_are_counted_by_what_became_of_them(api: Api) -> None:
-    live = await api.create("a", "b", reward_window=0.2, reward_model={"type": "ternary"})
+    live = await api.create("a", "b", reward_window=3.0, reward_model={"type": "ternary"})
     first, second, third = await live.select_many(3)
     await live.reward(first, 1)
     await live.reward(first, 1)
     await live.reward(second, outcome="neutral")
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(3.1)
     await live.reward(third, 1, 410)
     found = await scraped(api)
     for status in ("applied", "duplicate", "ignored", "late"):

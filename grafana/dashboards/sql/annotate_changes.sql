@@ -1,3 +1,3 @@
-SELECT changed_at AS time, (change ->> 'action') || ' by ' || who || ': ' || why AS text, change ->> 'action' AS tags
-FROM experiment_changes
-WHERE experiment_id = ${experiment:sqlstring} AND change ->> 'action' <> 'conclude' AND $__timeFilter(changed_at)
+SELECT changed_at AS time, action || ' by ' || who || ': ' || why AS text, action AS tags
+FROM changes_v1
+WHERE experiment_id = ${experiment:sqlstring} AND action <> 'conclude' AND $__timeFilter(changed_at)

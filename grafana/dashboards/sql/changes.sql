@@ -1,5 +1,5 @@
-SELECT changed_at AS time, revision, who, change ->> 'action' AS action, why
-FROM experiment_changes
+SELECT changed_at AS time, revision, who, action, why
+FROM changes_v1
 WHERE experiment_id = ${experiment:sqlstring} AND $__timeFilter(changed_at)
 ORDER BY changed_at DESC
 LIMIT 200

@@ -1,1 +1,4 @@
-SELECT condition, value, threshold, progress FROM measured ORDER BY place
+SELECT name AS condition, value, threshold, progress
+FROM stopping_conditions_v1
+WHERE experiment_id = ${experiment:sqlstring}
+ORDER BY place

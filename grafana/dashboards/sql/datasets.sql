@@ -1,1 +1,1 @@
-SELECT DISTINCT dataset FROM ope_results ORDER BY dataset
+SELECT DISTINCT dataset FROM ope_results_v1 ORDER BY dataset

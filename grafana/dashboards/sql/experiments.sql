@@ -1,1 +1,4 @@
-SELECT id FROM experiments WHERE namespace IN (${namespace:sqlstring}) ORDER BY status = 'archived', created_at DESC
+SELECT experiment_id
+FROM experiments_v1
+WHERE namespace IN (${namespace:sqlstring})
+ORDER BY status = 'archived', created_at DESC

@@ -1,1 +1,1 @@
-SELECT DISTINCT method FROM ope_results WHERE dataset = ${dataset:sqlstring} ORDER BY method
+SELECT DISTINCT method FROM ope_results_v1 WHERE dataset = ${dataset:sqlstring} ORDER BY method

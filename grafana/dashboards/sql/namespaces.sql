@@ -1,1 +1,1 @@
-SELECT name FROM namespaces ORDER BY name
+SELECT DISTINCT namespace FROM experiments_v1 ORDER BY namespace

@@ -6,7 +6,7 @@ FROM (
         estimate,
         high,
         rank() OVER (ORDER BY estimate, evaluation_policy, behavior_policy)::float8 AS place
-    FROM ope_results
+    FROM ope_results_v1
     WHERE dataset = ${dataset:sqlstring} AND method = ${method:sqlstring}
 ) AS ranked
 CROSS JOIN LATERAL (VALUES (low), (estimate), (high)) AS ends (reward)

@@ -1,8 +1,3 @@
-SELECT
-    status,
-    winner,
-    definition -> 'policy' ->> 'name' AS policy,
-    created_at,
-    definition -> 'conclusion' ->> 'why' AS conclusion
-FROM experiments
-WHERE id = ${experiment:sqlstring}
+SELECT status, winner, policy, created_at, conclusion
+FROM experiments_v1
+WHERE experiment_id = ${experiment:sqlstring}

@@ -1,12 +1,12 @@
 -- Each published change of the weights, the one in force at the start of the range, and the last one carried on to its end.
 WITH kept AS (
     SELECT weights_version, published_at, weights
-    FROM allocations
+    FROM allocations_v1
     WHERE experiment_id = ${experiment:sqlstring}
         AND published_at <= $__timeTo()
         AND published_at >= (
             SELECT coalesce(max(published_at), $__timeFrom())
-            FROM allocations
+            FROM allocations_v1
             WHERE experiment_id = ${experiment:sqlstring} AND published_at <= $__timeFrom()
         )
 ),

@@ -47,8 +47,9 @@ class Findings:
     """What the numbers say. Entropies are of selection, normalised: 0 when one arm gets all, 1 when all get the same.
 
     `status` and `trend` judge windows of at least FEW decisions; with fewer recent ones the status is that of all. Low
-    entropy is "ok" where the arm that has won takes the traffic, and not where another one does.
-    `converged`: an arm's interval lies above all others; None while some arm has fewer than FEW rewards.
+    entropy is "ok" where the arm that has won takes the traffic, and not where another one does. `dominant` is the arm
+    that has taken nearly all recent traffic. `converged`: an arm's interval lies above all others; None while some arm
+    has fewer than FEW rewards.
     """
 
     entropy: float
@@ -57,12 +58,13 @@ class Findings:
     status: Status
     converged: bool | None
     sentences: tuple[str, ...]
+    dominant: str | None = None
     likely_cause: str | None = None
     suggested_action: str | None = None
 
 
-def selection_entropy(counts: Sequence[int]) -> float | None:
-    """Return the normalised Shannon entropy of how often arms were selected; None without a selection.
+def selection_entropy(counts: Sequence[float]) -> float | None:
+    """Return the normalised Shannon entropy of how often arms were, or are to be, selected; None without a selection.
 
     A single arm has nothing to choose between: 1.
     """
@@ -86,9 +88,18 @@ def find(arms: Sequence[ArmNumbers], window: float, *, is_contextual: bool = Fal
     trend = _trend(arms)
     status = _status(arms, converged)
     cause, action = _cause(status, trend, arms, converged)
-    sentences = [*_dominance(arms, window), *_convergence(arms, converged), *_unheard(arms), *_coefficients(arms)]
+    top = _dominant(arms)
+    sentences = [*_dominance(arms, top, window), *_convergence(arms, converged), *_unheard(arms), *_coefficients(arms)]
     return Findings(
-        1.0 if entropy is None else entropy, recent, trend, status, converged, tuple(sentences), cause, action
+        1.0 if entropy is None else entropy,
+        recent,
+        trend,
+        status,
+        converged,
+        tuple(sentences),
+        None if top is None else top.arm,
+        cause,
+        action,
     )
 
 
@@ -145,14 +156,18 @@ def _cause(
     )
 
 
-def _dominance(arms: Sequence[ArmNumbers], window: float) -> list[str]:
+def _dominant(arms: Sequence[ArmNumbers]) -> ArmNumbers | None:
     total = sum(arm.recent for arm in arms)
     if total < FEW or len(arms) == 1:
-        return []
+        return None
     top = max(arms, key=lambda arm: arm.recent)
-    share = top.recent / total
-    if share < DOMINANT:
+    return top if top.recent / total >= DOMINANT else None
+
+
+def _dominance(arms: Sequence[ArmNumbers], top: ArmNumbers | None, window: float) -> list[str]:
+    if top is None:
         return []
+    share = top.recent / sum(arm.recent for arm in arms)
     said = f"Arm {top.arm} has taken {percent(share)} of traffic in the last {duration(window)}"
     if better := [arm.arm for arm in arms if arm.interval[0] > top.interval[1]]:
         return [f"{said} while its interval lies below arm {better[0]}'s{_more(len(better) - 1)}."]

@@ -5,31 +5,22 @@ With the prior μ | σ² ~ N(m, σ² / κ), σ² ~ InvGamma(a, b), n rewards of 
     κ' = κ + n,  m' = (κ m + n r̄) / κ',  a' = a + n / 2,  b' = b + S / 2 + κ n (r̄ − m)² / (2 κ'),
 
 and μ a Student t with 2a' degrees of freedom around m', of scale √(b' / (a' κ')) (Murphy 2007, "Conjugate Bayesian
-analysis of the Gaussian distribution", section 6.3). With F_i their distribution functions and all arms independent,
-
-    P(best)_i = ∫ f_i ∏_{j≠i} F_j,    expected loss_i = E[(max_{j≠i} μ_j − μ_i)⁺] = ∫ F_i (1 − ∏_{j≠i} F_j),
-
-both over one variable, with a mesh that follows every arm's quantiles.
+analysis of the Gaussian distribution", section 6.3). `t_arms` says which of them is the highest.
 """
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, Self
+from typing import Self
 
 import numpy as np
-from numpy.polynomial.legendre import leggauss
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import gammaln, log_ndtr, stdtr, stdtrit
+from scipy.special import stdtrit
 
 from bandit_core.best_arm import BestArm
 from bandit_core.checks import check_number
-from bandit_core.normal_arms import products_of_others
+from bandit_core.t_arms import TArms
 
 type Array = NDArray[np.float64]
-
-_TAIL: Final = 10.0 ** np.arange(-16.0, -1.0)
-_QUANTILES: Final = np.concatenate([_TAIL, np.linspace(0.1, 0.5, 6)])
-_NODES, _WEIGHTS = leggauss(12)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +90,14 @@ class GaussianBeliefs:
         """How many observations the beliefs carry, prior included."""
         return float(self.freedom.sum())
 
+    @property
+    def log_norm(self) -> Array:
+        """Natural logarithm (K,) of what (1 + z² / freedom)^(−(freedom + 1) / 2) is multiplied by to be a density.
+
+        z is the distance from `mean` in units of `scale`.
+        """
+        return self._means.log_norm
+
     def upper_quantile(self, tail: float) -> Array:
         """Return the mean (K,) that each arm exceeds with the probability `tail`."""
         quantile: Array = self.mean - self.scale * stdtrit(self.freedom, tail)
@@ -111,34 +110,14 @@ class GaussianBeliefs:
         return self.mean - reach, self.mean + reach
 
     def log_prob_beats(self, leader: int) -> Array:
-        """Approximate log P(μ_i > μ_leader) (K,) where that is far too small to be a float, as for normal means."""
-        variance = self.scale**2 * self.freedom / np.maximum(self.freedom - 2.0, 1.0)
-        log_prob: Array = log_ndtr((self.mean - self.mean[leader]) / np.sqrt(variance + variance[leader]))
-        return log_prob
+        """Return log P(μ_i > μ_leader) (K,), however small that probability is."""
+        return self._means.log_prob_exceeds(leader)
 
     @cached_property
     def best_arm(self) -> BestArm:
         """P(best) and expected loss of every arm, computed once."""
-        if len(self.arms) == 1:
-            return BestArm(np.ones(1), np.zeros(1))
-        nodes, weights = self._mesh()
-        z = (nodes - self.mean[:, None]) / self.scale[:, None]
-        cdf = stdtr(self.freedom[:, None], z)
-        others = products_of_others(cdf)
-        unscaled = (self._density(z) * others) @ weights
-        loss: Array = (cdf * (1.0 - others)) @ weights
-        return BestArm(unscaled / unscaled.sum(), loss)
+        return self._means.best_arm()
 
-    def _density(self, z: Array) -> Array:
-        freedom = self.freedom[:, None]
-        log_constant = gammaln((freedom + 1.0) / 2.0) - gammaln(freedom / 2.0) - 0.5 * np.log(freedom * np.pi)
-        density: Array = np.exp(log_constant - (freedom + 1.0) / 2.0 * np.log1p(z * z / freedom)) / self.scale[:, None]
-        return density
-
-    def _mesh(self) -> tuple[Array, Array]:
-        """Nodes and weights (N,) over every arm's range, cut at all arms' quantiles."""
-        reach = stdtrit(self.freedom[:, None], _QUANTILES) * self.scale[:, None]
-        cuts = np.sort(np.concatenate([self.mean[:, None] + reach, self.mean[:, None] - reach], axis=1).ravel())
-        half = (cuts[1:] - cuts[:-1]) / 2.0
-        nodes = (cuts[:-1] + half)[:, None] + half[:, None] * _NODES
-        return nodes.ravel(), (half[:, None] * _WEIGHTS).ravel()
+    @property
+    def _means(self) -> TArms:
+        return TArms(self.mean, self.scale, self.freedom)

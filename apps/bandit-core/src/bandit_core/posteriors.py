@@ -111,6 +111,11 @@ class BetaPosterior:
             return _shortest(self.alpha, self.beta, level)
         raise ValueError(f"kind must be 'equal_tailed' or 'highest_density', got {kind!r}")
 
+    @property
+    def log_norm(self) -> float:
+        """Natural logarithm of what θ^(α − 1) (1 − θ)^(β − 1) is multiplied by to be a density."""
+        return float(-betaln(self.alpha, self.beta))
+
     def density(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """Probability density at each x: 0 outside [0, 1], infinite at an end where α or β is below 1."""
         return np.where((x >= 0.0) & (x <= 1.0), np.exp(_log_density(self.alpha, self.beta, np.clip(x, 0.0, 1.0))), 0.0)

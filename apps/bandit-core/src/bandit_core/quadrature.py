@@ -50,9 +50,11 @@ _RUNNING_IN_PANEL: Final = _running_integral_matrix(_NODES, _WEIGHTS) / 2.0
 class Mesh:
     """S partitions into P panels each: `widths` (S, P), and N = P · ORDER nodes with their places and weights (S, N).
 
-    The sum of weights · values is an integral over the whole range.
+    The sum of weights · values is an integral over the whole range. A node lies one of the `offsets` (S, P, ORDER)
+    above the left one of its panel's `edges` (S, P).
     """
 
+    edges: Array
     widths: Array
     nodes: Array
     weights: Array
@@ -63,7 +65,17 @@ class Mesh:
         widths = edges[:, 1:] - edges[:, :-1]
         nodes = edges[:, :-1, None] + widths[:, :, None] * _NODES_IN_PANEL
         weights = widths[:, :, None] * _WEIGHTS_IN_PANEL
-        return cls(widths, nodes.reshape(len(edges), -1), weights.reshape(len(edges), -1))
+        return cls(edges[:, :-1], widths, nodes.reshape(len(edges), -1), weights.reshape(len(edges), -1))
+
+    @property
+    def offsets(self) -> Array:
+        """Distances (S, P, ORDER) of the nodes from their panels' left edges."""
+        offsets: Array = self.widths[:, :, None] * _NODES_IN_PANEL
+        return offsets
+
+    def backwards(self) -> "Mesh":
+        """Return the mesh as seen from its right end: the rule is symmetric."""
+        return Mesh(*(each[:, ::-1] for each in (self.edges, self.widths, self.nodes, self.weights)))
 
     def running_integral(self, values: Array) -> tuple[Array, Array]:
         """Integrals of K functions, `values` (S, K, N): up to each node (S, K, N) and over the range (S, K, 1)."""

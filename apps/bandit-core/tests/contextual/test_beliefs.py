@@ -25,6 +25,15 @@ def test_scores_are_the_mean_and_deviation_of_coefficients_times_context() -> No
     np.testing.assert_allclose(sd**2, [x @ arm.covariance @ x for arm in models.values()], rtol=1e-12)
 
 
+def test_many_contexts_score_as_each_of_them() -> None:
+    beliefs = LinearBeliefs.of({"a": learnt(1), "b": learnt(2)})
+    contexts = np.random.default_rng(3).normal(size=(5, 3))
+    mean, sd = beliefs.scores(contexts)
+    alone = [beliefs.scores(x) for x in contexts]
+    np.testing.assert_allclose(mean, [each for each, _ in alone], rtol=1e-12)
+    np.testing.assert_allclose(sd, [each for _, each in alone], rtol=1e-12)
+
+
 def test_an_arm_without_data_scores_0_and_is_as_uncertain_as_the_context_is_long() -> None:
     mean, sd = LinearBeliefs.of({"new": LinearArm.of(LinearPrior(2, ridge=4.0))}).scores(np.array([3.0, 4.0]))
     assert (mean.tolist(), sd.tolist()) == ([0.0], [2.5])

@@ -65,6 +65,13 @@ def test_the_order_of_arms_does_not_matter(
 
 
 @every_policy
+def test_many_contexts_get_the_vectors_of_each(policy: ContextualPolicy) -> None:
+    beliefs, contexts = beliefs_of(4, 3, seed=1), np.random.default_rng(2).normal(size=(20, 3))
+    alone = [linear_weights(policy, beliefs, x, 0.05) for x in contexts]
+    np.testing.assert_allclose(linear_weights(policy, beliefs, contexts, 0.05), alone, rtol=0.0, atol=1e-12)
+
+
+@every_policy
 def test_the_floor_is_mixed_in(policy: ContextualPolicy) -> None:
     """(1 − K m) w + m: what the policy prefers keeps its proportions above the floor."""
     beliefs, x = beliefs_of(4, 3, seed=1), np.array([0.2, -1.0, 1.0])
@@ -87,7 +94,7 @@ def test_a_floor_that_not_every_arm_can_have_is_refused(policy: ContextualPolicy
 
 @every_policy
 def test_a_context_of_another_length_is_refused(policy: ContextualPolicy) -> None:
-    with pytest.raises(ValueError, match=r"x must have the shape \(2,\), got \(3,\)"):
+    with pytest.raises(ValueError, match=r"x must have the shape \(2,\) or \(N, 2\), got \(3,\)"):
         linear_weights(policy, beliefs_of(4, 2, seed=1), np.ones(3), 0.0)
 
 

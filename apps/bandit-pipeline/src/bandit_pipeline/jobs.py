@@ -25,7 +25,7 @@ obp_replay_simulator = _job("obp_replay_simulator", "Policies on the random log,
 compute_regret = _job("compute_regret", "What learning costs, in a simulation", regret)
 evaluate_ope = _job("evaluate_ope", "Every estimator for every policy", ope)
 snapshot_posteriors = _job("snapshot_posteriors", "Posteriors of experiments with new events", posterior_snapshots)
-conclude_experiments = _job("conclude_experiments", "Conclude what is ready, record what is concluded", conclusions)
+conclude_experiments = _job("conclude_experiments", "Ask for conclusions, record what is concluded", conclusions)
 export_decisions = _job("export_decisions", "Decisions and rewards to Parquet", decisions_export)
 monitor_experiments = _job("monitor_experiments", "Checks of running experiments", monitoring)
 

@@ -6,13 +6,10 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-import httpx
 import pytest
 
-from bandit_pipeline.conclusions.concluding import Concluded, conclude_and_record, ready, unrecorded
+from bandit_pipeline.conclusions.concluding import Concluded, conclude_and_record, unrecorded
 from bandit_pipeline.resources import BanditService, Grafana, Tracking
-from bandit_sdk import Client
-from bandit_sdk.testing import InMemoryService
 
 type NewExperiment = Callable[..., str]
 type Visit = Callable[..., list[str]]
@@ -86,35 +83,6 @@ def test_an_experiment_that_is_done_is_concluded_and_recorded_once(
     assert [each["tags"] for each in kept if f"experiment:{name}" in each["tags"]] == [
         ["bandit-conclusion", f"experiment:{name}"]
     ]
-
-
-RULES: dict[str, tuple[bool, dict[str, bool] | None]] = {
-    "done": (True, {"auto_conclude": True}),
-    "by-hand": (True, {"auto_conclude": False}),
-    "unfinished": (False, {"auto_conclude": True}),
-    "no-rule": (True, None),
-}
-
-
-class WithRules(InMemoryService):
-    """The service in memory with experiments whose stopping rules say stop, or not."""
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        name, _, view = request.url.path.removeprefix("/experiments/").partition("/")
-        if view == "conclusion":
-            verdict = {"status": "running", "winner": None, "outcome": "", "arm": None, "sentence": "", "progress": 1.0}
-            return httpx.Response(
-                200, json={"experiment_id": name, "stop": RULES[name][0], "conditions": [], **verdict}
-            )
-        response = super().handle_request(request)
-        return httpx.Response(200, json=response.json() | {"stopping": RULES[name][1]}) if name in RULES else response
-
-
-def test_only_a_rule_that_may_conclude_makes_ready() -> None:
-    with Client("http://service", transport=WithRules()) as client:
-        for name in RULES:
-            client.experiments.create(name, arms=["a", "b"])
-        assert ready(client) == ["done"]
 
 
 def test_an_experiment_to_be_concluded_by_hand_goes_on(

@@ -107,24 +107,24 @@ def add(postgres: Postgres) -> Add:
     return add
 
 
-def test_only_the_days_of_changed_decisions_are_written(postgres: Postgres, bucket: Bucket, add: Add) -> None:
+def test_only_the_days_of_changed_decisions_are_written(reader: Postgres, bucket: Bucket, add: Add) -> None:
     add("first", day=1)
     add("second", day=2)
-    assert [each.day for each in export(postgres, bucket)] == ["2026-11-01", "2026-11-02"]
-    assert list(export(postgres, bucket)) == []
+    assert [each.day for each in export(reader, bucket)] == ["2026-11-01", "2026-11-02"]
+    assert list(export(reader, bucket)) == []
     add("first", "reward", day=1, reward=250_000, minutes_ago=0)
-    assert list(export(postgres, bucket)) == [Written("x", "2026-11-01", 1, 1)]
+    assert list(export(reader, bucket)) == [Written("x", "2026-11-01", 1, 1)]
     assert exported(bucket, "x").sort("decision_id")["reward"].to_list() == [0.25, None]
 
 
-def test_what_was_committed_up_to_15_minutes_late_is_not_missed(postgres: Postgres, bucket: Bucket, add: Add) -> None:
+def test_what_was_committed_up_to_15_minutes_late_is_not_missed(reader: Postgres, bucket: Bucket, add: Add) -> None:
     add("first")
-    assert len(list(export(postgres, bucket))) == 1
+    assert len(list(export(reader, bucket))) == 1
     add("first", "reward", reward=1_000_000, minutes_ago=14)
-    assert list(export(postgres, bucket)) == [Written("x", "2026-11-01", 1, 1)]
+    assert list(export(reader, bucket)) == [Written("x", "2026-11-01", 1, 1)]
 
 
-def test_gaussian_rewards_are_as_they_were_sent(postgres: Postgres, bucket: Bucket, add: Add) -> None:
+def test_gaussian_rewards_are_as_they_were_sent(postgres: Postgres, reader: Postgres, bucket: Bucket, add: Add) -> None:
     add("in time")
     add("in time", "reward", reward=2_500_000)
     add("too late")
@@ -133,12 +133,12 @@ def test_gaussian_rewards_are_as_they_were_sent(postgres: Postgres, bucket: Buck
         connection.execute(
             """UPDATE experiments SET definition = '{"rewards": {"distribution": "gaussian", "unit": 10.0}}'"""
         )
-    assert len(list(export(postgres, bucket))) == 1
+    assert len(list(export(reader, bucket))) == 1
     rows = exported(bucket, "x").select("decision_id", "reward", "late_reward").rows()
     assert rows == [("in time", 25.0, None), ("too late", None, -3.0)]
 
 
-def test_closed_says_that_the_outcome_counted(postgres: Postgres, bucket: Bucket, add: Add) -> None:
+def test_closed_says_that_the_outcome_counted(reader: Postgres, bucket: Bucket, add: Add) -> None:
     add("open")
     add("rewarded")
     add("rewarded", "reward", reward=1_000_000)
@@ -150,7 +150,7 @@ def test_closed_says_that_the_outcome_counted(postgres: Postgres, bucket: Bucket
     add("shown", "activation")
     add("never", deferred=True)
     add("never", "activation", filled=True)
-    assert [each.rewards for each in export(postgres, bucket)] == [1]
+    assert [each.rewards for each in export(reader, bucket)] == [1]
     rows = exported(bucket, "x").sort("decision_id").select("decision_id", "reward", "active", "closed").rows()
     assert rows == [
         ("missing", None, True, True),
@@ -161,12 +161,14 @@ def test_closed_says_that_the_outcome_counted(postgres: Postgres, bucket: Bucket
     ]
 
 
-def test_the_first_exposure_is_the_decision_that_exposures_name(postgres: Postgres, bucket: Bucket, add: Add) -> None:
+def test_the_first_exposure_is_the_decision_that_exposures_name(
+    postgres: Postgres, reader: Postgres, bucket: Bucket, add: Add
+) -> None:
     add("first", unit=b"u")
     add("again", unit=b"u")
     add("nobody")
     with postgres.transaction() as connection:
         connection.execute(b"INSERT INTO exposures VALUES ('x', 'u', 'first', '2026-11-01 12:00Z', 'bandit')")
-    assert len(list(export(postgres, bucket))) == 1
+    assert len(list(export(reader, bucket))) == 1
     rows = exported(bucket, "x").select("decision_id", "first_exposure").sort("decision_id").rows()
     assert rows == [("again", False), ("first", True), ("nobody", None)]

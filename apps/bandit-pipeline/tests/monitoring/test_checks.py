@@ -6,12 +6,11 @@ from typing import Any
 
 import pytest
 
-from bandit_pipeline.monitoring.checks import CHECKS, Limits, Window, examine, experiments
-from bandit_pipeline.resources import Postgres
-from bandit_pipeline.resources.postgres import fetch
-from bandit_pipeline.sql import statement
+from bandit_pipeline.monitoring.checks import CHECKS, Limits, Sources, Window, examine, experiments
+from bandit_pipeline.resources import BanditService, Postgres
 
-LIMITS = Limits(alpha=0.001, dominance=0.95, entropy=0.1, missing=0.2)
+LIMITS = Limits(alpha=0.001, missing=0.2)
+WELL = {"dominant_arm": None, "entropy_status": "ok", "suggested_action": None}
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 WINDOW = Window(NOW, timedelta(days=1))
 SETUP = b"""
@@ -32,12 +31,16 @@ DECISIONS = """
 GAUSSIAN = b"""
     UPDATE experiments SET definition = definition || '{"rewards": {"distribution": "gaussian", "unit": 10}}'
 """
-EXPOSURE = """
-    INSERT INTO exposures (experiment_id, unit_hash, decision_id, decision_time, stratum)
-    VALUES ('x', 'u', %(decision_id)s, %(at)s, 'bandit')
+RATIO = b"""
+    INSERT INTO sample_ratios VALUES ('x', now(), '[
+        {"arm_index": 0, "draws": 400, "represented": 800, "p_value": 1e-5},
+        {"arm_index": 1, "draws": 200, "represented": 400, "p_value": 1}
+    ]')
 """
 
 type Add = Callable[..., None]
+type NewExperiment = Callable[..., str]
+type Visit = Callable[..., list[str]]
 
 
 @pytest.fixture
@@ -67,81 +70,77 @@ def add(postgres: Postgres) -> Add:
     return add
 
 
-def findings(postgres: Postgres) -> dict[str, str]:
-    with postgres.transaction() as connection:
+def findings(reader: Postgres) -> dict[str, str]:
+    """Return the findings of the only experiment, whose traffic the service has nothing to say about."""
+    with reader.transaction() as connection:
         [experiment] = experiments(connection)
-        return {found.check: found.finding for found in examine(connection, experiment, WINDOW, LIMITS)}
+        sources = Sources(connection, lambda _: WELL)
+        return {found.check: found.finding for found in examine(sources, experiment, WINDOW, LIMITS)}
 
 
-def test_an_experiment_that_is_well_has_no_findings(postgres: Postgres, add: Add) -> None:
+def test_an_experiment_that_is_well_has_no_findings(reader: Postgres, add: Add) -> None:
     add("a", 300, 0, 0.6)
     add("b", 200, 1, 0.4)
-    assert findings(postgres) == {}
+    assert findings(reader) == {}
 
 
-def test_an_arm_served_more_often_than_logged(postgres: Postgres, add: Add) -> None:
-    add("a", 400, 0, 0.5)
-    add("b", 200, 1, 0.5)
-    assert findings(postgres)["sample_ratio"].startswith("arm 0 is drawn more often than its propensities say: its 400")
-
-
-def test_a_unit_that_returns_is_one_draw(postgres: Postgres, add: Add) -> None:
-    add("a", 400, 0, 0.5, unit=b"u")
+def test_what_the_service_tested_is_told(postgres: Postgres, reader: Postgres, add: Add) -> None:
+    add("a", 10, 0, 0.5)
     with postgres.transaction() as connection:
-        connection.execute(EXPOSURE, {"decision_id": "a1", "at": NOW - timedelta(hours=2)})
-    assert findings(postgres).keys() == {"arm_dominance"}
-    with postgres.transaction() as connection:
-        [draws] = fetch(connection, statement("bandit_pipeline.monitoring", "draws"), {"experiment_id": "x"})
-    assert draws["decisions"] == 1
+        connection.execute(RATIO)
+    said = "arm a is drawn more often than its propensities say: its 400 decisions stand for 800 in all, there were 600"
+    assert findings(reader)["sample_ratio"] == f"{said} (p = 1e-05)"
 
 
-def test_a_dominating_arm(postgres: Postgres, add: Add) -> None:
-    add("a", 990, 0, 0.99)
-    add("b", 10, 1, 0.01)
-    assert findings(postgres)["arm_dominance"].startswith("a got 99.0% of 1,000 decisions")
+def test_traffic_that_one_arm_takes_is_told(
+    service: BanditService, service_postgres: Postgres, new_experiment: NewExperiment, visit: Visit
+) -> None:
+    name = new_experiment(policy={"name": "fixed", "params": {"weights": {"a": 999, "b": 1}}})
+    visit(name, 200)
+    with service.client() as client, service_postgres.transaction() as connection:
+        [experiment] = [each for each in experiments(connection) if each["experiment_id"] == name]
+        sources = Sources(connection, client.report)
+        found = {each.check: each.finding for each in examine(sources, experiment, recent(), LIMITS)}
+    assert found["arm_dominance"] == "a has taken nearly all traffic of late: is it time to conclude?"
+    assert found["entropy_collapse"].startswith("the entropy of selections is critical: raise min_weight")
 
 
-def test_collapsed_weights(postgres: Postgres, add: Add) -> None:
-    add("a", 1, 0, 0.5)
-    with postgres.transaction() as connection:
-        connection.execute(
-            b"INSERT INTO allocations VALUES ('x', 1, now(), 1, '{\"a\": 0.999, \"b\": 0.001}', '{}', '{}', '{}', '')"
-        )
-    assert "of the largest possible" in findings(postgres)["entropy_collapse"]
+def recent() -> Window:
+    return Window(datetime.now(UTC), timedelta(days=1))
 
 
-def test_a_reward_rate_that_drifts(postgres: Postgres, add: Add) -> None:
+def test_a_reward_rate_that_drifts(reader: Postgres, add: Add) -> None:
     add("old-good", 200, 0, 0.5, hours_ago=50, reward=1.0)
     add("old-bad", 200, 1, 0.5, hours_ago=50, reward=1.0)
     add("older-bad", 200, 0, 0.5, hours_ago=50)
     add("older-b", 200, 1, 0.5, hours_ago=50)
     add("new", 200, 0, 0.5, reward=1.0)
     add("new-b", 200, 1, 0.5, reward=None)
-    assert findings(postgres)["reward_rate_drift"].startswith("a earns 1 per reward of late, 0.5 before")
+    assert findings(reader)["reward_rate_drift"].startswith("a earns 1 per reward of late, 0.5 before")
 
 
-def test_drift_is_told_in_the_units_of_rewards(postgres: Postgres, add: Add) -> None:
+def test_drift_is_told_in_the_units_of_rewards(postgres: Postgres, reader: Postgres, add: Add) -> None:
     with postgres.transaction() as connection:
         connection.execute(GAUSSIAN)
     for number, reward in enumerate((1.0, 2.0)):
         add(f"old{number}", 200, 0, 0.5, hours_ago=50, reward=reward)
         add(f"new{number}", 200, 0, 0.5, reward=reward + 2.0)
         add(f"b{number}", 200, 1, 0.5, reward=None)
-    assert findings(postgres)["reward_rate_drift"].startswith("a earns 35 per reward of late, 15 before")
+    assert findings(reader)["reward_rate_drift"].startswith("a earns 35 per reward of late, 15 before")
 
 
-def test_missing_rewards_count_once_their_window_is_closed(postgres: Postgres, add: Add) -> None:
+def test_missing_rewards_count_once_their_window_is_closed(reader: Postgres, add: Add) -> None:
     add("a", 150, 0, 0.5)
     add("b", 150, 1, 0.5, reward=None, hours_ago=0.5)
-    assert "missing_rewards" not in findings(postgres)
+    assert "missing_rewards" not in findings(reader)
     add("c", 150, 1, 0.5, reward=None)
-    assert findings(postgres)["missing_rewards"] == "50.0% of 300 decisions whose window closed got no reward"
+    assert findings(reader)["missing_rewards"] == "50.0% of 300 decisions whose window closed got no reward"
 
 
-def test_a_reward_that_the_closing_filled_in_is_missing(postgres: Postgres, add: Add) -> None:
+def test_a_reward_that_the_closing_filled_in_is_missing(reader: Postgres, add: Add) -> None:
     add("a", 150, 0, 0.5)
     add("b", 150, 1, 0.5, filled=True)
-    assert findings(postgres)["missing_rewards"] == "50.0% of 300 decisions whose window closed got no reward"
+    assert findings(reader)["missing_rewards"] == "50.0% of 300 decisions whose window closed got no reward"
 
 
 def test_every_check_says_what_holds_when_it_passes() -> None:

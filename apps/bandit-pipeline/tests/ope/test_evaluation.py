@@ -7,9 +7,9 @@ import pytest
 from bandit_core.ope.estimators import ESTIMATORS
 from bandit_core.ope.logged import LoggedDecisions
 from bandit_core.policies import policy_names
+from bandit_pipeline.ope.assets import keep
 from bandit_pipeline.ope.evaluation import SCHEMA, evaluate, methods, shares
-from bandit_pipeline.ope.store import replace
-from bandit_pipeline.resources import Postgres
+from bandit_pipeline.resources import BanditService, Postgres
 from bandit_pipeline.resources.postgres import fetch
 
 MEANS = np.array([0.2, 0.5, 0.7])
@@ -60,13 +60,13 @@ def test_shares_are_those_of_the_log() -> None:
     assert shares(simulated(WEIGHTS, 3, n=50_000)) == pytest.approx(WEIGHTS, abs=0.01)
 
 
-def test_the_newest_evaluation_of_a_data_set_takes_the_place_of_the_one_before(
-    postgres: Postgres, found: pl.DataFrame
+def test_a_new_evaluation_replaces_the_one_before(
+    service: BanditService, service_postgres: Postgres, found: pl.DataFrame
 ) -> None:
-    replace(postgres, "obp/men", "old", found)
-    replace(postgres, "obp/women", "other", found.head(1))
-    replace(postgres, "obp/men", "new", found.head(3))
-    query = "SELECT dataset, digest, count(*) AS rows FROM ope_results GROUP BY 1, 2 ORDER BY 1"
-    with postgres.transaction() as connection:
+    keep(service, "men", "old", found)
+    keep(service, "women", "other", found.head(1))
+    keep(service, "men", "new", found.head(3))
+    query = "SELECT experiment_id, dataset, digest, count(*) AS rows FROM ope_results_v1 GROUP BY 1, 2, 3 ORDER BY 1"
+    with service_postgres.transaction() as connection:
         rows = [tuple(row.values()) for row in fetch(connection, query)]
-    assert rows == [("obp/men", "new", 3), ("obp/women", "other", 1)]
+    assert rows == [("obp-men", "obp/men", "new", 3), ("obp-women", "obp/women", "other", 1)]

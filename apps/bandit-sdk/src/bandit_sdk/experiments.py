@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from bandit_sdk import requests
 from bandit_sdk.requests import Call
-from bandit_sdk.results import Experiment, ExperimentPage, ExperimentSummary, Status
+from bandit_sdk.results import Evaluation, Experiment, ExperimentPage, ExperimentSummary, Snapshot, Status
 
 _PAGE: Final = 1_000
 
@@ -75,9 +75,31 @@ class Experiments:
         """Go on after a pause."""
         return self._send(requests.change_state(experiment_id, "resume", reason))
 
-    def conclude(self, experiment_id: str, *, reason: str, winner: str | None = None) -> Experiment:
-        """End it and serve the winner from now on: the one named, or else the one of the stopping rule."""
-        return self._send(requests.change_state(experiment_id, "conclude", reason, {"winner": winner}))
+    def conclude(
+        self, experiment_id: str, *, reason: str, winner: str | None = None, by_rule: bool = False
+    ) -> Experiment:
+        """End it and serve the winner from now on: the one named, or else the one of the stopping rule.
+
+        With `by_rule` nothing changes unless its stopping rule says so now and may conclude by itself.
+        """
+        return self._send(requests.conclude(experiment_id, reason, winner, by_rule=by_rule))
+
+    def snapshot(self, experiment_id: str, *, min_events: int = 1) -> Snapshot:
+        """Keep the posteriors of this moment, if so many decisions and rewards were counted since the last snapshot.
+
+        Returns the newest snapshot: `taken` says whether it is this one.
+        """
+        return self._send(requests.snapshot(experiment_id, min_events))
+
+    def keep_evaluation(
+        self, experiment_id: str, *, dataset: str, digest: str, results: Sequence[Mapping[str, Any]]
+    ) -> Evaluation:
+        """Keep an off-policy evaluation of a log in the place of the one before of the same data set.
+
+        `results` are as POST /experiments/{id}/evaluations takes them. A log from elsewhere is kept under an id of its
+        own, which no experiment has to bear.
+        """
+        return self._send(requests.keep_evaluation(experiment_id, dataset, digest, results))
 
     def archive(self, experiment_id: str, *, reason: str) -> Experiment:
         """Serve it no longer, for good. Nothing is deleted."""
@@ -134,9 +156,21 @@ class AsyncExperiments:
         """As `Experiments.resume`."""
         return await self._send(requests.change_state(experiment_id, "resume", reason))
 
-    async def conclude(self, experiment_id: str, *, reason: str, winner: str | None = None) -> Experiment:
+    async def conclude(
+        self, experiment_id: str, *, reason: str, winner: str | None = None, by_rule: bool = False
+    ) -> Experiment:
         """As `Experiments.conclude`."""
-        return await self._send(requests.change_state(experiment_id, "conclude", reason, {"winner": winner}))
+        return await self._send(requests.conclude(experiment_id, reason, winner, by_rule=by_rule))
+
+    async def snapshot(self, experiment_id: str, *, min_events: int = 1) -> Snapshot:
+        """As `Experiments.snapshot`."""
+        return await self._send(requests.snapshot(experiment_id, min_events))
+
+    async def keep_evaluation(
+        self, experiment_id: str, *, dataset: str, digest: str, results: Sequence[Mapping[str, Any]]
+    ) -> Evaluation:
+        """As `Experiments.keep_evaluation`."""
+        return await self._send(requests.keep_evaluation(experiment_id, dataset, digest, results))
 
     async def archive(self, experiment_id: str, *, reason: str) -> Experiment:
         """As `Experiments.archive`."""

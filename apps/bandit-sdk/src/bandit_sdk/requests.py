@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Required, TypedDict
+from typing import Any, Literal, Required, TypedDict
 from urllib.parse import quote
 
 from bandit_sdk.plain import Id, as_text
@@ -18,11 +18,13 @@ from bandit_sdk.results import (
     Allocation,
     BatchItem,
     Conclusion,
+    Evaluation,
     Experiment,
     ExperimentPage,
     Posterior,
     RewardResult,
     Selection,
+    Snapshot,
 )
 
 type NewId = Callable[[], str]
@@ -187,15 +189,27 @@ def patch_experiment(experiment_id: str, reason: str, fields: Mapping[str, Any])
     return Call("PATCH", _path(experiment_id), decoder(Experiment), {"reason": reason, **fields})
 
 
-def change_state(
-    experiment_id: str, action: str, reason: str, fields: Mapping[str, Any] | None = None
-) -> Call[Experiment]:
-    """Return the request that pauses, resumes or concludes an experiment."""
-    body = {"reason": reason, **{name: value for name, value in (fields or {}).items() if value is not None}}
-    # Pausing or resuming what is so already changes nothing; concluding twice is refused.
-    return Call(
-        "POST", _path(experiment_id, f"/{action}"), decoder(Experiment), body, repeatable=action in ("pause", "resume")
-    )
+def change_state(experiment_id: str, action: Literal["pause", "resume"], reason: str) -> Call[Experiment]:
+    """Return the request that pauses or resumes an experiment, which changes nothing if that is so already."""
+    return Call("POST", _path(experiment_id, f"/{action}"), decoder(Experiment), {"reason": reason}, repeatable=True)
+
+
+def conclude(experiment_id: str, reason: str, winner: str | None, *, by_rule: bool) -> Call[Experiment]:
+    body = {"reason": reason} | ({} if winner is None else {"winner": winner}) | ({"by_rule": True} if by_rule else {})
+    # An experiment that is over cannot be concluded again; its rule changes nothing any more.
+    return Call("POST", _path(experiment_id, "/conclude"), decoder(Experiment), body, repeatable=by_rule)
+
+
+def snapshot(experiment_id: str, min_events: int) -> Call[Snapshot]:
+    body = {"min_events": min_events}
+    return Call("POST", _path(experiment_id, "/snapshots"), decoder(Snapshot), body, repeatable=min_events > 0)
+
+
+def keep_evaluation(
+    experiment_id: str, dataset: str, digest: str, results: Sequence[Mapping[str, Any]]
+) -> Call[Evaluation]:
+    body = {"dataset": dataset, "digest": digest, "results": list(results)}
+    return Call("POST", _path(experiment_id, "/evaluations"), decoder(Evaluation), body, repeatable=True)
 
 
 def archive_experiment(experiment_id: str, reason: str) -> Call[Experiment]:

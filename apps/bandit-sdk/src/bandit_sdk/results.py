@@ -225,3 +225,32 @@ class Conclusion(_Answer, frozen=True):
     sentence: str
     progress: float
     conditions: tuple[Condition, ...]
+
+
+class ArmSnapshot(_Answer, frozen=True):
+    """The posterior of one arm at a moment; gaussian rewards have no `alpha`, `beta` and `mean` there."""
+
+    arm: str
+    decisions: int
+    rewards: int
+    reward_sum: float
+    alpha: float | None = None
+    beta: float | None = None
+    mean: float | None = None
+
+
+class Snapshot(_Answer, frozen=True):
+    """The newest snapshot of an experiment; without one `taken_at` is None. `taken`: the request took it."""
+
+    experiment_id: str
+    taken: bool
+    taken_at: datetime | None
+    arms: tuple[ArmSnapshot, ...]
+
+
+class Evaluation(_Answer, frozen=True):
+    """An off-policy evaluation that was kept: how many results of which data set."""
+
+    experiment_id: str
+    dataset: str
+    results: int

@@ -16,7 +16,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bandit_service.api.decisions import endpoints as decision_endpoints
 from bandit_service.api.experiments import endpoints as experiment_endpoints
-from bandit_service.api.experiments.endpoints import STRUCTS
 from bandit_service.api.results import endpoints as allocator_endpoints
 from bandit_service.api.rewards import endpoints as reward_endpoints
 from bandit_service.compat.banditdb import endpoints as banditdb_endpoints
@@ -105,7 +104,9 @@ def create_app(
     app.short_cuts = {route.path: watched(route.app) for route in routes}
     app.include_router(experiment_endpoints.router(replica.experiments, admission))
     app.include_router(
-        allocator_endpoints.router(replica.reports, replica.experiment_reports, replica.lookup, admission)
+        allocator_endpoints.router(
+            replica.reports, replica.experiment_reports, replica.records, replica.lookup, admission
+        )
     )
     token = settings.metrics_token
     app.include_router(
@@ -125,7 +126,9 @@ def create_app(
 def _document(app: FastAPI, fast_path: FastPath) -> None:
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = openapi.document(app, fast_path.endpoints, STRUCTS)
+            app.openapi_schema = openapi.document(
+                app, fast_path.endpoints, (*experiment_endpoints.STRUCTS, *allocator_endpoints.STRUCTS)
+            )
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]  # the framework's documented way

@@ -13,6 +13,7 @@ from bandit_service.allocation.leases import Leases
 from bandit_service.allocation.loop import Allocator
 from bandit_service.ledger.errors import PostgresUnavailableError
 from bandit_service.ledger.leases import FencedError
+from bandit_service.ledger.sample_ratios import SampleRatios
 from bandit_service.ledger.slots import MERGE_EVERY
 from bandit_service.ledger.snapshots import SnapshotsRepository
 from bandit_service.metrics import Metrics
@@ -27,7 +28,7 @@ TICK_EVERY: Final = 0.05
 SECOND: Final = 1.0
 CLAIM_EVERY: Final = 2.0
 CHECK_EVERY: Final = 5.0
-SNAPSHOTS_DUE_EVERY: Final = 20.0
+RECORDS_EVERY: Final = 20.0
 SNAPSHOT_EVERY: Final = 60.0
 PARTITIONS_EVERY: Final = 600.0
 _AWAY: Final = (StoreUnavailableError, StoreFullError, PostgresUnavailableError, FencedError)
@@ -47,6 +48,7 @@ class Background:
         announcer: Announcer,
         subscription: Subscription,
         snapshots: SnapshotsRepository,
+        sample_ratios: SampleRatios,
         partitions: PartitionKeeper,
         retention: RetentionKeeper,
         metrics: Metrics,
@@ -59,6 +61,7 @@ class Background:
         self._announcer = announcer
         self._subscription = subscription
         self._snapshots = snapshots
+        self._sample_ratios = sample_ratios
         self._partitions = partitions
         self._retention = retention
         self._metrics = metrics
@@ -80,7 +83,7 @@ class Background:
                 tasks.create_task(self._every(SECOND, self._show))
                 tasks.create_task(self._every(CHECK_EVERY, self._allocator.check_all))
                 tasks.create_task(self._every(MERGE_EVERY, self._allocator.merge))
-                tasks.create_task(self._every(SNAPSHOTS_DUE_EVERY, self._take_snapshots))
+                tasks.create_task(self._every(RECORDS_EVERY, self._keep_records))
                 tasks.create_task(self._every(PARTITIONS_EVERY, self._partitions.keep_ahead))
                 tasks.create_task(self._every(PARTITIONS_EVERY, self._retention.keep))
         finally:
@@ -155,10 +158,12 @@ class Background:
             await self._cache.load_all()
         self._allocator.touched(await self._cache.sweep())
 
-    async def _take_snapshots(self) -> None:
+    async def _keep_records(self) -> None:
+        """Take the snapshots that are due, and test the sample ratios of new decisions."""
         held = list(self._leases.held)
         if held:
             await self._snapshots.take_due(held, SNAPSHOT_EVERY)
+            await self._sample_ratios.update(held)
 
     async def _on_changed(self, experiment_ids: list[str]) -> None:
         await self._cache.changed(experiment_ids)

@@ -8,6 +8,7 @@ from itertools import islice
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
+from bandit_core.findings import selection_entropy
 from bandit_core.rules.allocation_record import AllocationRecord
 
 # Each series costs memory here and in Prometheus. What is beyond these bounds is counted together, as OTHER.
@@ -47,6 +48,9 @@ class Metrics:
         self.weight = self._gauge("bandit_arm_weight", "Published weight", labels)
         self.posterior_mean = self._gauge("bandit_arm_posterior_mean", "Posterior mean of the reward", labels)
         self.prob_best = self._gauge("bandit_arm_prob_best", "Probability that the arm is the best", labels)
+        self.weight_entropy = self._gauge(
+            "bandit_weight_entropy", "Entropy of the weights, of the largest possible", ("experiment",)
+        )
         self.expected_loss = self._gauge("bandit_arm_expected_loss", "Expected loss of choosing the arm", labels)
         self.ledger_lag = self._gauge("bandit_ledger_lag_seconds", "Age of the oldest event not yet in Postgres", ())
         self.waiting = self._gauge("bandit_events_waiting", "Events that Postgres does not have yet", ())
@@ -73,6 +77,7 @@ class Metrics:
         for arm in self._arms.get(experiment, {}).keys() - shown.keys():
             self._forget_arm(experiment, arm)
         self._arms[experiment] = shown
+        self.weight_entropy.labels(experiment).set(selection_entropy(list(record.weights.values())) or 0.0)
         for arm in shown:
             self.weight.labels(experiment, arm).set(record.weights[arm])
             self.posterior_mean.labels(experiment, arm).set(means[arm])
@@ -81,8 +86,11 @@ class Metrics:
 
     def forget(self, experiment: str) -> None:
         """Stop showing an experiment whose lease went to another process."""
-        for arm in self._arms.pop(experiment, ()):
-            self._forget_arm(experiment, arm)
+        shown = self._arms.pop(experiment, None)
+        if shown is not None:
+            self.weight_entropy.remove(experiment)
+            for arm in shown:
+                self._forget_arm(experiment, arm)
 
     def render(self) -> bytes:
         return generate_latest(self.registry)

@@ -30,6 +30,7 @@ from bandit_service.api.decisions.request_ids import RequestIds
 from bandit_service.api.decisions.resolver import DecisionResolver
 from bandit_service.api.decisions.service import Decisions
 from bandit_service.api.experiments.service import Experiments
+from bandit_service.api.results.service import Records
 from bandit_service.api.rewards.service import Rewards
 from bandit_service.background import Background
 from bandit_service.compat.banditdb.export import Exports
@@ -41,6 +42,7 @@ from bandit_service.http.health import Readiness
 from bandit_service.ledger.agreement import Agreement
 from bandit_service.ledger.api_keys import ApiKeysRepository
 from bandit_service.ledger.errors import PostgresUnavailableError
+from bandit_service.ledger.evaluations import EvaluationsRepository
 from bandit_service.ledger.experiments import ExperimentsRepository
 from bandit_service.ledger.interactions import Interactions
 from bandit_service.ledger.leases import LeasesRepository
@@ -50,6 +52,7 @@ from bandit_service.ledger.partitions import Partitions
 from bandit_service.ledger.pool import make_pool
 from bandit_service.ledger.producers import Producers
 from bandit_service.ledger.retention import RetentionStore
+from bandit_service.ledger.sample_ratios import SampleRatios
 from bandit_service.ledger.served import ServedRepository
 from bandit_service.ledger.settling import Settling
 from bandit_service.ledger.snapshots import SnapshotsRepository
@@ -184,7 +187,7 @@ class Replica:
             leases=self._leases,
             allocator=allocator,
         )
-        partitions = Partitions(pool)
+        partitions, self._snapshots = Partitions(pool), SnapshotsRepository(pool)
         self._background = Background(
             recorder=self._recorder,
             allocator=allocator,
@@ -192,7 +195,8 @@ class Replica:
             cache=self._cache,
             announcer=self._announcer,
             subscription=self._subscription,
-            snapshots=SnapshotsRepository(pool),
+            snapshots=self._snapshots,
+            sample_ratios=SampleRatios(pool),
             partitions=PartitionKeeper(partitions, clock=clock),
             retention=RetentionKeeper(
                 partitions, RetentionStore(pool), Agreement(pool), days=settings.keep_events_days, clock=clock
@@ -211,6 +215,7 @@ class Replica:
             caught_up=self._caught_up,
         )
         self.experiment_reports = ExperimentReports(self.reports, TrafficRepository(self._pool), clock=clock)
+        self.records = Records(self._snapshots, EvaluationsRepository(self._pool), caught_up=self._caught_up)
         self.experiments = Experiments(ExperimentsRepository(self._pool), self._publication, self.reports, clock=clock)
         ids = DecisionIds(settings.decision_keys, RandomBytesPool(secrets.token_bytes).take)
         self.lookup = ExperimentLookup(self._cache)

@@ -10,10 +10,13 @@ from bandit_service.metrics import Metrics
 
 
 class Aside:
-    """Stands for snapshots, partitions, retention and conclusions, which have tests of their own."""
+    """Stands for snapshots, sample ratios, partitions, retention and conclusions, which have tests of their own."""
 
     async def take_due(self, experiment_ids: list[str], seconds: float) -> None:
         """Keep no picture of posteriors."""
+
+    async def update(self, experiment_ids: list[str]) -> None:
+        """Test no sample ratio."""
 
     async def keep_ahead(self) -> None:
         """Create no partition."""

@@ -14,10 +14,9 @@ from bandit_service.domain.api_key import ANONYMOUS
 
 from .experiments import arm_id
 from .replica import Replica
-from .schedule import Activate, Direct, Reward, Select
+from .schedule import PATIENCE, Activate, Direct, Reward, Select
 from .told import Result, Shown, Told
 
-_PATIENCE: Final = 4.0
 _ATTEMPTS: Final = 3
 
 type Outcome = tuple[Result, Shown | None, int | None]
@@ -116,7 +115,8 @@ class Clients:
         for number in range(attempts):
             replica = self._replicas[place % len(self._replicas)]
             sent_at = self._now()
-            result, shown, micro = await self._outcome(asked, attempt(replica))
+            patience = asked.patience if isinstance(asked, Reward) else PATIENCE
+            result, shown, micro = await self._outcome(asked, attempt(replica), patience)
             self.told.append(Told(asked, replica.name, sent_at, self._now(), result, experiment, shown, micro))
             if result not in ("silent", "unavailable") or number + 1 == attempts:
                 return
@@ -124,9 +124,9 @@ class Clients:
             await asyncio.sleep(round(self._rng.expovariate(2.0), 6))
             place += self._rng.randrange(2)
 
-    async def _outcome(self, asked: object, answering: Coroutine[Any, Any, Outcome]) -> Outcome:
+    async def _outcome(self, asked: object, answering: Coroutine[Any, Any, Outcome], patience: float) -> Outcome:
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(patience):
                 return await answering
         except (TimeoutError, ConnectionError):
             return "silent", None, None

@@ -11,7 +11,7 @@ from random import Random
 from typing import Final
 
 from .scale import DEAD_AFTER, KEPT, WINDOW
-from .schedule import HOLDER, Activate, Erase, ExperimentName, Fault, FaultName, Reward, Select, Step
+from .schedule import HOLDER, PATIENCE, Activate, Erase, ExperimentName, Fault, FaultName, Reward, Select, Step
 
 # An own id and a unit that no other request of a schedule has.
 _OWN_ID: Final = "own-race"
@@ -48,10 +48,12 @@ class Race:
     ) -> Select:
         return Select(_time(at), replica, label, experiment, _UNIT, own_id=own_id, deferred=deferred)
 
-    def reward(self, at: float, replica: int, label: str = "race", *, queued: bool = False) -> Reward:
+    def reward(
+        self, at: float, replica: int, label: str = "race", *, queued: bool = False, patience: float = PATIENCE
+    ) -> Reward:
         """Return a reward whose value no other has."""
         self._micro += 1
-        return Reward(_time(at), replica, label, self._micro, queued=queued)
+        return Reward(_time(at), replica, label, self._micro, queued=queued, patience=patience)
 
     def fault(
         self,
@@ -182,7 +184,8 @@ def frozen_with_a_reward(race: Race) -> Iterator[Step]:
     yield race.fault(
         "freeze", at - 0.001, place, lasts=DEAD_AFTER + race.within(2.0, 6.0), messages=race.rng.randrange(1, 3)
     )
-    yield race.reward(at, place, queued=True)
+    # Its client waits for the answer that comes when the process wakes up.
+    yield race.reward(at, place, queued=True, patience=20.0)
 
 
 def frozen_holder(race: Race) -> Iterator[Step]:

@@ -295,6 +295,7 @@ class Replica:
             announcer=announcer,
             subscription=subscription,
             snapshots=aside,
+            sample_ratios=aside,
             partitions=aside,
             retention=aside,
             metrics=shared_metrics(),

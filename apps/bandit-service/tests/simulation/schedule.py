@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
+# How many seconds a client waits for an answer.
+PATIENCE: Final = 4.0
 # In place of a process's number: whoever has a lease at that time.
 HOLDER: Final = -1
 
@@ -66,7 +68,10 @@ class Select:
 
 @dataclass(frozen=True, slots=True)
 class Reward:
-    """Reward a decision. Every reward has a value of its own, so that the ledger says which one counted."""
+    """Reward a decision. Every reward has a value of its own, so that the ledger says which one counted.
+
+    `patience` is how many seconds the client waits for an answer.
+    """
 
     at: float
     replica: int
@@ -74,6 +79,7 @@ class Reward:
     micro: int
     position: int = 0
     queued: bool = False
+    patience: float = PATIENCE
 
     def __str__(self) -> str:
         how = ", to be queued" if self.queued else ""

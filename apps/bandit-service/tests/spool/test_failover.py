@@ -297,8 +297,7 @@ async def test_every_answer_given_around_a_failover_holds(
     await asyncio.gather(*work)
     for process in crowd:
         await process.written()
-        health = process.recorder.health
-        await until(lambda health=health: health.ledger and health.spool)
+    await until(lambda: all(process.recorder.health.ledger and process.recorder.health.spool for process in crowd))
 
     assert set(await events_in(ledger)) >= recorded
     stored = await rewards(ledger)

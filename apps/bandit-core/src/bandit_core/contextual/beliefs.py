@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -12,7 +13,7 @@ from bandit_core.linear import LinearArm
 type Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class LinearBeliefs:
     """Coefficients `theta` (K, d) of K >= 1 arms and their `covariance` (K, d, d), for noise of standard deviation 1.
 
@@ -43,11 +44,22 @@ class LinearBeliefs:
         )
 
     def scores(self, x: Array) -> tuple[Array, Array]:
-        """Return mean and standard deviation (K,) of every arm's expected reward θ·x in the context x (d,)."""
-        mean: Array = self.theta @ x
-        variance = (self.covariance @ x) @ x
+        """Return mean and standard deviation of every arm's expected reward θ·x.
+
+        For a context x (d,) they are (K,), for contexts (N, d) they are (N, K).
+        """
+        count, dimension = self.theta.shape
+        product = x @ self._side_by_side
+        spread = product[..., count:].reshape(*x.shape[:-1], count, dimension)
+        variance = (spread @ x[..., :, None])[..., 0]
         # Rounding may leave a variance just below 0.
-        return mean, np.sqrt(np.maximum(variance, 0.0))
+        return product[..., :count], np.sqrt(np.maximum(variance, 0.0))
+
+    @cached_property
+    def _side_by_side(self) -> Array:
+        """All arms' coefficients and covariances (d, K + K · d): contexts are multiplied with all of them at once."""
+        rows = np.concatenate([self.theta, self.covariance.reshape(-1, self.theta.shape[1])])
+        return np.ascontiguousarray(rows.T)
 
     def subset(self, names: Sequence[str]) -> "LinearBeliefs":
         """Return the beliefs about some of the arms, in the given order."""

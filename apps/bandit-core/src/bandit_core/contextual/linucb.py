@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from bandit_core.contextual.policy import Array, check_parameters
 from bandit_core.policies.base import share_among
 
@@ -30,4 +28,4 @@ class LinUCB:
 
     def weights(self, mean: Array, sd: Array) -> Array:
         bound = mean + self.alpha * sd
-        return share_among(np.asarray(bound == bound.max()))
+        return share_among(bound == bound.max(axis=-1, keepdims=True))

@@ -30,19 +30,21 @@ class ContextualPolicy(Protocol):
     def half_life(self) -> float | None: ...
 
     def weights(self, mean: Array, sd: Array) -> Array:
-        """Return the probability vector (K,) for scores of these means and deviations (K,)."""
+        """Return the probability vector (K,) for scores of these means and deviations (K,); all may be (N, K)."""
         ...
 
 
 def linear_weights(policy: ContextualPolicy, beliefs: LinearBeliefs, x: Array, min_weight: float) -> Array:
     """Return the vector (K,) that a decision in the context x (d,) is drawn from; exact, so its propensities are.
 
+    For contexts (N, d) it returns their vectors (N, K), in one product.
+
     The policy's vector w is mixed with the uniform one: (1 − K m) w + m, with m the least weight of an arm.
     InfeasibleLimits (a ValueError) when m cannot be given to every arm; ValueError for an x of another length.
     """
     count, dimension = beliefs.theta.shape
-    if x.shape != (dimension,):
-        raise ValueError(f"x must have the shape ({dimension},), got {x.shape}")
+    if x.ndim not in (1, 2) or x.shape[-1] != dimension:
+        raise ValueError(f"x must have the shape ({dimension},) or (N, {dimension}), got {x.shape}")
     if min_weight * count > 1.0 + FEASIBILITY_TOLERANCE:
         raise InfeasibleLimits(f"min_weight {min_weight:g} for each of {count} arms adds up to more than 1")
     weights = policy.weights(*beliefs.scores(x))

@@ -163,6 +163,6 @@ class Policy(Protocol):
 
 
 def share_among(chosen: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return equal weights for the chosen arms and 0 for the others, so that a tie favours no position."""
-    weights: NDArray[np.float64] = chosen / np.count_nonzero(chosen)
+    """Return equal weights for the chosen arms and 0 for the others, (K,) or (N, K): a tie favours no position."""
+    weights: NDArray[np.float64] = chosen / np.count_nonzero(chosen, axis=-1, keepdims=True)
     return weights

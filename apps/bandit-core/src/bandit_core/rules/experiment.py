@@ -25,7 +25,7 @@ from bandit_core.rules.fields import (
 )
 
 MICRO = 1_000_000
-_CONTEXTUAL = frozenset(contextual_policy_names())
+CONTEXTUAL_POLICIES = frozenset(contextual_policy_names())
 DEFAULT_NAMESPACE = "default"
 
 Status = Literal["running", "paused", "concluded", "archived"]
@@ -214,6 +214,16 @@ class Experiment(Settings, frozen=True):
         return self.status == "concluded" and self.conclusion is not None and self.conclusion.outcome == "better_policy"
 
     @property
+    def concludes_by_rule(self) -> bool:
+        """Whether it ends as soon as its stopping rule says so, without anybody's doing."""
+        return self.status == "running" and self.stopping is not None and self.stopping.auto_conclude
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether weights are published for it."""
+        return self.status in ("running", "paused") or self.goes_on
+
+    @property
     def is_gaussian(self) -> bool:
         return self.rewards.distribution == "gaussian"
 
@@ -225,7 +235,7 @@ class Experiment(Settings, frozen=True):
     @property
     def is_contextual(self) -> bool:
         """Whether its policy computes a vector for each context."""
-        return self.policy.name in _CONTEXTUAL
+        return self.policy.name in CONTEXTUAL_POLICIES
 
     @property
     def dimension(self) -> int:

@@ -97,6 +97,13 @@ class Conclusion(Because, frozen=True, kw_only=True):
     """How to end an experiment."""
 
     winner: Annotated[ArmId, Meta(description="Arm to serve; null: the one of the stopping rule")] | None = None
+    by_rule: Annotated[
+        bool,
+        Meta(
+            description="Conclude only if the stopping rule says so now and `auto_conclude` is set. Otherwise, and in "
+            "an experiment that is over, nothing changes. `winner` and `reason` are those of the rule."
+        ),
+    ] = False
 
 
 def read[T: msgspec.Struct](kind: type[T], document: Mapping[str, Any]) -> T:

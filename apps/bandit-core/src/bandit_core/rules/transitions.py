@@ -161,6 +161,12 @@ def concluded(
     return replace(experiment, status="concluded", winner=winner, conclusion=conclusion)
 
 
+def check_conclusion(request: Conclusion) -> None:
+    """Raise Invalid if the stopping rule is to end an experiment, and somebody else names the winner."""
+    if request.by_rule and request.winner is not None:
+        raise Invalid.field("winner", "with by_rule the stopping rule names the winner")
+
+
 def concluded_as_asked(
     experiment: Experiment, request: Conclusion, verdict: Verdict | None, now: float, who: str
 ) -> Experiment:

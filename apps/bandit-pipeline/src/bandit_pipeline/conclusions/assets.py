@@ -14,7 +14,7 @@ from bandit_pipeline.tables import markdown
 def conclusions(
     context: dg.AssetExecutionContext, service: BanditService, tracking: Tracking, grafana: Grafana
 ) -> dg.MaterializeResult[None]:
-    """Concludes experiments whose stopping rule says stop, and records every conclusion in MLflow and Grafana."""
+    """Has the service conclude what its stopping rules end, and records every conclusion in MLflow and Grafana."""
     with clear_failure(context):
         concluded = list(conclude_and_record(service, tracking, grafana))
     return dg.MaterializeResult(

@@ -1,13 +1,14 @@
-"""Conclude what is ready, and keep a record of every conclusion: one each, however often this runs."""
+"""Ask the service to conclude, and keep a record of every conclusion: one each, however often this runs."""
 
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from bandit_pipeline.resources import BanditService, Grafana, Tracking
 from bandit_sdk import Client
-from bandit_sdk.errors import ConflictError
+
+_ASKED: Final = "the pipeline asked whether the stopping rule is met"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +21,6 @@ class Concluded:
     why: str
 
 
-def ready(client: Client) -> list[str]:
-    """Return the running experiments whose stopping rule says stop, where it may conclude by itself."""
-    running = client.experiments.every(status="running")
-    return [each.experiment_id for each in running if _may_conclude(client, each.experiment_id)]
-
-
 def unrecorded(client: Client, tracking: Tracking) -> list[str]:
     """Return the concluded experiments that there is no record of, whoever concluded them."""
     concluded = [each.experiment_id for each in client.experiments.every(status="concluded")]
@@ -34,29 +29,16 @@ def unrecorded(client: Client, tracking: Tracking) -> list[str]:
 
 
 def conclude_and_record(service: BanditService, tracking: Tracking, grafana: Grafana) -> Iterator[Concluded]:
-    """Conclude all that are ready, then record what is concluded: in Grafana, where there is one, and in MLflow.
+    """Ask for conclusions, then record what is concluded: in Grafana, where there is one, and in MLflow.
 
-    The record in MLflow comes last and is what counts: cut off before it, the next run does the rest again.
+    The service says whether a stopping rule ends an experiment, and changes nothing in any other. The record in MLflow
+    comes last and is what counts: cut off before it, the next run does the rest again.
     """
     with service.client() as client:
-        for name in ready(client):
-            _conclude(client, name)
+        for each in client.experiments.every(status="running"):
+            client.experiments.conclude(each.experiment_id, reason=_ASKED, by_rule=True)
         for name in unrecorded(client, tracking):
             yield _record(client, name, tracking, grafana)
-
-
-def _may_conclude(client: Client, name: str) -> bool:
-    """Return whether the stopping rule says stop; never where somebody wants to conclude by hand (auto_conclude)."""
-    if not client.conclusion(name).stop:
-        return False
-    stopping = client.experiments.get(name).stopping
-    return stopping is not None and bool(stopping["auto_conclude"])
-
-
-def _conclude(client: Client, name: str) -> None:
-    verdict = client.conclusion(name)
-    with suppress(ConflictError):  # another caller concluded it first
-        client.experiments.conclude(name, reason=verdict.sentence[:500])
 
 
 def _record(client: Client, name: str, tracking: Tracking, grafana: Grafana) -> Concluded:

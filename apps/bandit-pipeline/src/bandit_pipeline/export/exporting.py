@@ -61,9 +61,10 @@ def _export_one(connection: Connection, bucket: Bucket, experiment: Row) -> Iter
     since = {"experiment_id": name, "since": known.read_at}
     days: list[date] = [row["day"] for row in fetch(connection, statement(__package__, "changed_days"), since)]
     for day in days:
-        pairs = fetch_frame(connection, statement(__package__, "pairs"), SCHEMA, {"experiment_id": name, "day": day})
-        bucket.put_frame(file_key(name, str(day)), pairs)
-        yield Written(name, str(day), len(pairs), len(pairs) - pairs["reward"].null_count())
+        wanted = {"experiment_id": name, "day": day}
+        decisions = fetch_frame(connection, statement(__package__, "decisions"), SCHEMA, wanted)
+        bucket.put_frame(file_key(name, str(day)), decisions)
+        yield Written(name, str(day), len(decisions), len(decisions) - decisions["reward"].null_count())
     if days:
         _Progress(experiment["read_at"], sorted({*known.days, *map(str, days)})).write(bucket, name)
 

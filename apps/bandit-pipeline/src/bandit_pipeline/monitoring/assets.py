@@ -7,10 +7,11 @@ import dagster as dg
 import polars as pl
 from pydantic import Field
 
+from bandit_core.sample_ratio import SMALL_P_VALUE
 from bandit_pipeline.errors import clear_failure
-from bandit_pipeline.monitoring.checks import CHECKS, Finding, Limits, Window, examine, experiments
+from bandit_pipeline.monitoring.checks import CHECKS, Finding, Limits, Sources, Window, examine, experiments
 from bandit_pipeline.owners import OWNERS
-from bandit_pipeline.resources import Postgres
+from bandit_pipeline.resources import BanditService, Postgres
 from bandit_pipeline.tables import markdown
 
 
@@ -18,27 +19,27 @@ class MonitoringConfig(dg.Config):
     """From where on something is worth a look."""
 
     look_back_hours: float = Field(default=24.0, gt=0.0, description="What counts as recent")
-    alpha: float = Field(default=0.001, gt=0.0, lt=1.0, description="p-value below which a test says something")
-    dominance: float = Field(default=0.95, gt=0.0, le=1.0, description="Largest share of decisions of one arm")
-    entropy: float = Field(default=0.1, ge=0.0, le=1.0, description="Least entropy of weights, of the largest possible")
+    alpha: float = Field(default=SMALL_P_VALUE, gt=0.0, lt=1.0, description="p-value below which a test says something")
     missing: float = Field(default=0.2, ge=0.0, le=1.0, description="Largest share of decisions without a reward")
 
 
 @dg.asset(
     group_name="experiments",
     owners=OWNERS,
-    kinds={"postgres"},
+    kinds={"postgres", "fastapi"},
     check_specs=[
         dg.AssetCheckSpec(name, asset="monitoring", description=check.__doc__) for name, check in CHECKS.items()
     ],
 )
-def monitoring(context: dg.AssetExecutionContext, config: MonitoringConfig, postgres: Postgres) -> dg.MaterializeResult:  # type: ignore[type-arg]  # beside checks, Dagster reads this form only
+def monitoring(
+    context: dg.AssetExecutionContext, config: MonitoringConfig, postgres: Postgres, service: BanditService
+) -> dg.MaterializeResult:  # type: ignore[type-arg]  # beside checks, Dagster reads this form only
     """Whether running experiments draw as they say, still explore, and get rewards as before."""
-    limits = Limits(config.alpha, config.dominance, config.entropy, config.missing)
+    limits = Limits(config.alpha, config.missing)
     window = Window(datetime.now(UTC), timedelta(hours=config.look_back_hours))
-    with clear_failure(context), postgres.transaction() as connection:
-        known = experiments(connection)
-        findings = [finding for each in known for finding in examine(connection, each, window, limits)]
+    with clear_failure(context), service.client() as client, postgres.transaction() as connection:
+        known, sources = experiments(connection), Sources(connection, client.report)
+        findings = [finding for each in known for finding in examine(sources, each, window, limits)]
     return dg.MaterializeResult(
         metadata={"experiments": len(known), "findings": _table(findings)}, check_results=list(_results(findings))
     )

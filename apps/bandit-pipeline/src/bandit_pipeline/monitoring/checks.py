@@ -3,16 +3,14 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
-import numpy as np
-
-from bandit_pipeline.monitoring.statistics import drift_p_value, normalised_entropy, sample_ratio_p_values
+from bandit_pipeline.monitoring.statistics import drift_p_value
 from bandit_pipeline.resources.postgres import Connection, Row, fetch
 from bandit_pipeline.sql import statement
 
 MIN_DECISIONS: Final = 100
-"""Fewer decisions in the look-back say nothing about shares."""
+"""Of fewer decisions the share that got no reward says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +18,6 @@ class Limits:
     """From where on something is worth a look."""
 
     alpha: float
-    dominance: float
-    entropy: float
     missing: float
 
 
@@ -46,46 +42,43 @@ class Window:
         return self.now - self.length
 
 
-type Check = Callable[[Connection, Row, Window, Limits], Iterator[str]]
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where checks read: the views of the log, and the service's report of an experiment by its id."""
+
+    connection: Connection
+    report: Callable[[str], dict[str, Any]]
 
 
-def sample_ratio(connection: Connection, experiment: Row, _: Window, limits: Limits) -> Iterator[str]:
+type Check = Callable[[Sources, Row, Window, Limits], Iterator[str]]
+
+
+def sample_ratio(sources: Sources, experiment: Row, _: Window, limits: Limits) -> Iterator[str]:
     """Arms are drawn with the propensities that are logged."""
-    rows = _fetch(connection, "draws", experiment)
-    if not rows:
-        return
-    arms, decisions = (np.array([row[name] for row in rows], dtype=np.int64) for name in ("arm_index", "decisions"))
-    propensities = np.array([row["propensity"] for row in rows])
-    for arm, p_value in sample_ratio_p_values(arms, propensities, decisions).items():
-        if p_value < limits.alpha:
-            drawn, expected = decisions[arms == arm].sum(), (decisions / propensities)[arms == arm].sum()
-            total = decisions.sum()
-            yield (
-                f"arm {arm} is drawn more often than its propensities say: its {drawn:,} decisions stand for "
-                f"{expected:,.0f} in all, there were {total:,} (p = {p_value:.1g})"
-            )
+    for row in _fetch(sources, "sample_ratio", experiment, alpha=limits.alpha):
+        yield (
+            f"arm {row['arm']} is drawn more often than its propensities say: its {row['arm_draws']:,} decisions stand "
+            f"for {row['represented']:,.0f} in all, there were {row['draws']:,} (p = {row['p_value']:.1g})"
+        )
 
 
-def arm_dominance(connection: Connection, experiment: Row, window: Window, limits: Limits) -> Iterator[str]:
+def arm_dominance(sources: Sources, experiment: Row, _: Window, __: Limits) -> Iterator[str]:
     """No arm gets nearly all traffic while the experiment still runs."""
-    rows = _fetch(connection, "shares", experiment, since=window.since)
-    total = sum(row["decisions"] for row in rows)
-    for row in rows if total >= MIN_DECISIONS else []:
-        if row["decisions"] > limits.dominance * total:
-            yield f"{row['arm']} got {row['decisions'] / total:.1%} of {total:,} decisions: is it time to conclude?"
+    report = sources.report(experiment["experiment_id"])
+    if report["dominant_arm"] is not None:
+        yield f"{report['dominant_arm']} has taken nearly all traffic of late: is it time to conclude?"
 
 
-def entropy_collapse(connection: Connection, experiment: Row, _: Window, limits: Limits) -> Iterator[str]:
-    """Published weights still explore."""
-    for row in _fetch(connection, "weights", experiment):
-        entropy = normalised_entropy(list(row["weights"].values()))
-        if entropy < limits.entropy:
-            yield f"the weights' entropy is {entropy:.3f} of the largest possible: little is learned any more"
+def entropy_collapse(sources: Sources, experiment: Row, _: Window, __: Limits) -> Iterator[str]:
+    """Traffic still explores, unless an arm has won."""
+    report = sources.report(experiment["experiment_id"])
+    if report["entropy_status"] != "ok":
+        yield f"the entropy of selections is {report['entropy_status']}: {report['suggested_action']}"
 
 
-def reward_rate_drift(connection: Connection, experiment: Row, window: Window, limits: Limits) -> Iterator[str]:
+def reward_rate_drift(sources: Sources, experiment: Row, window: Window, limits: Limits) -> Iterator[str]:
     """The rewards of an arm are what they were before."""
-    rows = _fetch(connection, "rewards", experiment, since=window.since)
+    rows = _fetch(sources, "rewards", experiment, since=window.since)
     samples = {(row["arm"], row["recent"]): (row["rewards"], row["total"], row["squares"]) for row in rows}
     arms = sorted({arm for arm, _ in samples})
     for arm in arms:
@@ -96,12 +89,12 @@ def reward_rate_drift(connection: Connection, experiment: Row, window: Window, l
             yield f"{arm} earns {means[0]:.4g} per reward of late, {means[1]:.4g} before (p = {p_value:.1g})"
 
 
-def missing_rewards(connection: Connection, experiment: Row, window: Window, limits: Limits) -> Iterator[str]:
+def missing_rewards(sources: Sources, experiment: Row, window: Window, limits: Limits) -> Iterator[str]:
     """Decisions get their reward before the window closes. Where a missing one means zero, that is no fault."""
     if experiment["missing_reward"] == "zero":
         return
     closed = window.now - timedelta(seconds=experiment["reward_window"])
-    [row] = _fetch(connection, "missing", experiment, closed=closed, opened=closed - window.length)
+    [row] = _fetch(sources, "missing", experiment, closed=closed, opened=closed - window.length)
     missing = row["decisions"] - row["rewarded"]
     if row["decisions"] >= MIN_DECISIONS and missing > limits.missing * row["decisions"]:
         yield f"{missing / row['decisions']:.1%} of {row['decisions']:,} decisions whose window closed got no reward"
@@ -118,15 +111,16 @@ def experiments(connection: Connection) -> list[Row]:
     return fetch(connection, statement(__package__, "experiments"))
 
 
-def examine(connection: Connection, experiment: Row, window: Window, limits: Limits) -> list[Finding]:
+def examine(sources: Sources, experiment: Row, window: Window, limits: Limits) -> list[Finding]:
     """Return what is wrong with one experiment; nothing, for one that is well."""
     name = experiment["experiment_id"]
     return [
         Finding(check, name, finding)
         for check, find in CHECKS.items()
-        for finding in find(connection, experiment, window, limits)
+        for finding in find(sources, experiment, window, limits)
     ]
 
 
-def _fetch(connection: Connection, name: str, experiment: Row, **parameters: datetime) -> list[Row]:
-    return fetch(connection, statement(__package__, name), {"experiment_id": experiment["experiment_id"], **parameters})
+def _fetch(sources: Sources, name: str, experiment: Row, **parameters: datetime | float) -> list[Row]:
+    wanted = {"experiment_id": experiment["experiment_id"], **parameters}
+    return fetch(sources.connection, statement(__package__, name), wanted)

@@ -12,10 +12,9 @@ from bandit_pipeline.obd.store import logged_data, read_log
 from bandit_pipeline.ope.chart import chart
 from bandit_pipeline.ope.contextual import frequent_values, with_contexts
 from bandit_pipeline.ope.evaluation import evaluate
-from bandit_pipeline.ope.store import replace
 from bandit_pipeline.owners import OWNERS
 from bandit_pipeline.partitions import campaigns
-from bandit_pipeline.resources import Bucket, Postgres, Tracking
+from bandit_pipeline.resources import BanditService, Bucket, Tracking
 from bandit_pipeline.tables import markdown, picture
 
 SHOWN = [
@@ -42,10 +41,10 @@ class OpeConfig(dg.Config):
     deps=[obd_rounds],
     group_name="evaluation",
     owners=OWNERS,
-    kinds={"mlflow", "postgres", "python"},
+    kinds={"mlflow", "fastapi", "python"},
 )
 def ope(
-    context: dg.AssetExecutionContext, config: OpeConfig, bucket: Bucket, postgres: Postgres, tracking: Tracking
+    context: dg.AssetExecutionContext, config: OpeConfig, bucket: Bucket, service: BanditService, tracking: Tracking
 ) -> dg.MaterializeResult[None]:
     """Estimates of what policies would have earned, by every estimator; with the error where the truth is known."""
     campaign = context.partition_key
@@ -54,7 +53,7 @@ def ope(
         found = evaluate(random, bts, thresholds=config.thresholds, seed=config.seed)
         data = logged_data(bucket, campaign, "random")
         bucket.put_frame(f"silver/ope/{campaign}.parquet", found)
-        replace(postgres, f"obp/{campaign}", data.digest, found)
+        keep(service, campaign, data.digest, found)
         shown = chart(found.filter(pl.col("evaluation_policy") == "bts"), f"BTS from the random log, {campaign}")
         with tracking.run(f"ope/{campaign}", parameters=config.model_dump(), data=data) as run:
             run.table("ope", found)
@@ -69,6 +68,14 @@ def ope(
                 "BTS from the random log": picture(shown),
                 "mlflow run": run.id,
             }
+        )
+
+
+def keep(service: BanditService, campaign: str, digest: str, found: pl.DataFrame) -> None:
+    """Have the service keep an evaluation in the place of the one before. `digest` says which data it was made on."""
+    with service.client() as client:
+        client.experiments.keep_evaluation(
+            f"obp-{campaign}", dataset=f"obp/{campaign}", digest=digest, results=found.to_dicts()
         )
 
 

@@ -10,13 +10,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import batched
-from typing import Any
 
 import polars as pl
 
 from bandit_pipeline.errors import PipelineError
 from bandit_pipeline.resources import Postgres
-from bandit_pipeline.resources.postgres import fetch
+from bandit_pipeline.resources.postgres import Row, fetch
 from bandit_pipeline.sql import statement
 from bandit_sdk import Client
 from bandit_sdk.errors import ConflictError
@@ -88,18 +87,21 @@ def create(client: Client, plan: Plan, policy: str, min_weight: float) -> None:
 
 
 def remaining(postgres: Postgres, plan: Plan) -> list[Visitor]:
-    """Return the visitors whose decision, or whose reward where one is due, is not in Postgres yet.
+    """Return the visitors whose decision, or whose outcome where one is due, is not in Postgres yet.
 
     Postgres is a moment behind the service: who is sent again without need is answered as the first time.
     """
-    with postgres.transaction() as connection:
-        rows = fetch(connection, statement(__package__, "events"), {"experiment_id": plan.experiment_id})
-    known = {row["decision_id"]: row for row in rows}
+    known = {row["decision_id"]: row for row in _decisions(postgres, plan)}
     return [each for each in plan.visitors if not _is_complete(each, known.get(each.decision_id))]
 
 
-def _is_complete(visitor: Visitor, known: dict[str, Any] | None) -> bool:
-    return known is not None and (known["arm"] != visitor.arm or known["rewarded"])
+def _is_complete(visitor: Visitor, known: Row | None) -> bool:
+    return known is not None and (known["arm"] != visitor.arm or known["closed"])
+
+
+def _decisions(postgres: Postgres, plan: Plan) -> list[Row]:
+    with postgres.transaction() as connection:
+        return fetch(connection, statement(__package__, "events"), {"experiment_id": plan.experiment_id})
 
 
 def send(
@@ -168,16 +170,15 @@ def wait_until_counted(
     unsent = len(plan.visitors) - progress.seen - progress.sent
     deadline = clock() + COUNTED_WITHIN
     # After a conclusion the visitors of the last batch have decisions, and no rewards.
-    while _is_unsettled(postgres, plan) or (not progress.ended and len(remaining(postgres, plan)) > unsent):
+    while _waits(postgres, plan) if progress.ended else len(remaining(postgres, plan)) > unsent:
         if clock() >= deadline:
             raise PipelineError("bandit-service has not counted all rewards: is a process of it running and ready?")
         sleep(0.2)
 
 
-def _is_unsettled(postgres: Postgres, plan: Plan) -> bool:
-    with postgres.transaction() as connection:
-        [row] = fetch(connection, statement(__package__, "unsettled"), {"experiment_id": plan.experiment_id})
-    return bool(row["unsettled"])
+def _waits(postgres: Postgres, plan: Plan) -> bool:
+    """Whether a reward waits for the service to write its outcome."""
+    return any(row["rewarded"] and not row["closed"] for row in _decisions(postgres, plan))
 
 
 def standing(client: Client, plan: Plan) -> pl.DataFrame:

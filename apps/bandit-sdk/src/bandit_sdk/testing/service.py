@@ -42,10 +42,11 @@ class InMemoryService(httpx.BaseTransport, httpx.AsyncBaseTransport):
     """What `Client(url, transport=InMemoryService())` and `AsyncClient` talk to instead of the network.
 
     It draws from real posteriors by real policies within real guardrails, with exact propensities, and counts each
-    reward once; what may be asked and who is eligible is decided by the service's own rules. New rewards move the
+        reward once; what may be asked and who is eligible is decided by the service's own rules. New rewards move the
     weights with the next decision. It knows experiments (create, get, list, patch, pause, resume, conclude, archive),
     selections, rewards, activations, batches, posterior and allocation. It checks no API keys. It has no contexts,
-    segments, Gaussian rewards and stopping rules, and refuses them (422, 404). It is for one thread at a time.
+    segments, Gaussian rewards, stopping rules, snapshots and evaluations, and refuses them (422, 404). It is for one
+    thread at a time.
 
     Args:
         rng: Draws the arms; give a seeded one to repeat a test.
@@ -142,7 +143,10 @@ class InMemoryService(httpx.BaseTransport, httpx.AsyncBaseTransport):
                 known.change(transitions.resumed, read(Because, _object(request.content)))
             case "POST", "conclude":
                 end = read(Conclusion, _object(request.content))
-                known.change(lambda before: transitions.concluded_as_asked(before, end, None, now, "memory"), end)
+                transitions.check_conclusion(end)
+                # There are no stopping rules here, so that none says so.
+                if not end.by_rule:
+                    known.change(lambda before: transitions.concluded_as_asked(before, end, None, now, "memory"), end)
             case _:
                 return None
         return ExperimentView.of(known.experiment)

@@ -132,8 +132,11 @@ def is_material(record: AllocationRecord, last: AllocationRecord | None) -> bool
     return any(abs(weight - last.weights[arm]) >= _MATERIAL_CHANGE for arm, weight in record.weights.items())
 
 
-def judge(experiment: Experiment, totals: Totals, now: float) -> Verdict | None:
-    """Return what the stopping rule says now; None for an experiment without one."""
+def judge(experiment: Experiment, totals: Totals, now: float, beliefs: ArmBeliefs | None = None) -> Verdict | None:
+    """Return what the stopping rule says now; None for an experiment without one.
+
+    `beliefs`, where they are at hand, are those of the totals: their P(best) is computed once.
+    """
     rule = experiment.stopping
     if rule is None:
         return None
@@ -143,7 +146,7 @@ def judge(experiment: Experiment, totals: Totals, now: float) -> Verdict | None:
     decisions = {each.arm.id: min(each.decisions, each.rewards) if closes else each.decisions for each in known}
     elapsed = max(0.0, now - experiment.created_at)
     better = None if rule.prob_better is None else prob_better(*sides(known, totals))
-    return stopping_rule(rule).evaluate(beliefs_of(experiment, known), decisions, elapsed, better)
+    return stopping_rule(rule).evaluate(beliefs or beliefs_of(experiment, known), decisions, elapsed, better)
 
 
 def sides(known: Sequence[Posterior], totals: Totals) -> tuple[Side, Side]:

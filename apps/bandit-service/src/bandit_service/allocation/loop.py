@@ -317,7 +317,7 @@ class Allocator:
 
     def _has_moved(self, experiment_id: str) -> bool:
         each, served = self._watched.get(experiment_id), self._cache.get(experiment_id)
-        if each is None or served is None or each.totals is None or not _has_weights(served.experiment):
+        if each is None or served is None or each.totals is None or not served.experiment.has_weights:
             return False
         return each.computed_from != known(served.experiment, each.totals) or each.follow_at <= self._clock()
 
@@ -334,14 +334,14 @@ class Allocator:
         return is_first or not is_early(served, max(each.computed_at, served.published_at), now)
 
     async def _publish_definition(self, each: Watched, experiment: Experiment) -> None:
-        if _has_weights(experiment):
+        if experiment.has_weights:
             if each.totals is None:
                 await self._take((await self._totals.read([experiment.id])).totals)
             await self._publish_one(each, experiment)
 
     def _may_conclude(self, experiment_id: str, each: Watched, now: float) -> bool:
         served = self._cache.get(experiment_id)
-        if served is None or each.totals is None or served.experiment.status != "running":
+        if served is None or each.totals is None or not served.experiment.concludes_by_rule:
             return False
         return each.judged_from != _looked_at(served.experiment, each, now)
 
@@ -365,7 +365,3 @@ def _looked_at(experiment: Experiment, each: Watched, now: float) -> tuple[int, 
 
 def _put(names: set[str], name: str, *, belongs: bool) -> None:
     (names.add if belongs else names.discard)(name)
-
-
-def _has_weights(experiment: Experiment) -> bool:
-    return experiment.status in ("running", "paused") or experiment.goes_on

@@ -30,7 +30,7 @@ class MarginalPolicy:
 
     def propose(self, beliefs: ArmBeliefs) -> Proposal:
         models = self.models.subset(beliefs.arms)
-        return Proposal(np.mean([linear_weights(self.policy, models, x, self.floor) for x in self.contexts], axis=0))
+        return Proposal(linear_weights(self.policy, models, self.contexts, self.floor).mean(axis=0))
 
 
 def averaged(experiment: Experiment, models: Models) -> Policy:

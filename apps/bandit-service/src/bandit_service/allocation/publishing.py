@@ -14,10 +14,12 @@ from bandit_core.policies.base import ArmBeliefs
 from bandit_core.rules.allocation_record import AllocationRecord
 from bandit_core.rules.experiment import Experiment
 from bandit_core.rules.served_experiment import ServedExperiment
+from bandit_service.allocation.assessment import assess
 from bandit_service.allocation.compute import beliefs_of, compute, posteriors
 from bandit_service.allocation.copies import Copies
 from bandit_service.allocation.linear_models import LinearModels, Models
 from bandit_service.allocation.watched import Watched, follow_at, is_early, is_worth_publishing, known
+from bandit_service.domain.assessment import Assessment
 from bandit_service.domain.totals import Totals
 from bandit_service.ledger.weights import NewWeights, WeightsRepository
 from bandit_service.metrics import Metrics
@@ -40,6 +42,7 @@ class _Computed(NamedTuple):
     task: _Task
     record: AllocationRecord
     allocation: Allocation
+    assessment: Assessment
 
 
 class Publisher:
@@ -135,12 +138,15 @@ class Publisher:
 
     async def _put_into_force(self, wanted: Sequence[_Computed]) -> dict[str, Publish | None]:
         """Return what was published by experiment; nothing for one whose lease has gone."""
-        new = [NewWeights.of(task.each.lease, record, allocation.explanation) for task, record, allocation in wanted]
+        new = [
+            NewWeights.of(task.each.lease, record, allocation.explanation, assessment)
+            for task, record, allocation, assessment in wanted
+        ]
         for task, *_ in wanted:
             task.each.is_uncertain = True
         records = await self._weights.publish(new)
         published: dict[str, Publish | None] = {}
-        for (task, _, allocation), given in zip(wanted, new, strict=True):
+        for (task, _, allocation, _), given in zip(wanted, new, strict=True):
             experiment, each = task.served.experiment, task.each
             each.is_uncertain = False
             record = records.get(experiment.id)
@@ -157,13 +163,15 @@ class Publisher:
 
     def _show(self, each: Watched, experiment: Experiment, record: AllocationRecord, beliefs: ArmBeliefs) -> None:
         if self._watched.get(experiment.id) is each:
-            means = dict(zip(beliefs.arms, (beliefs.mean * experiment.unit).tolist(), strict=True))
+            means = dict(zip(beliefs.arms, beliefs.mean.tolist(), strict=True))
             self._metrics.believed(experiment.id, record, means)
 
 
 def _compute(task: _Task, now: float) -> _Computed:
-    served = task.served
-    return _Computed(task, *compute(served.experiment, task.totals, served.allocation, now, task.models))
+    experiment, last = task.served.experiment, task.served.allocation
+    record, allocation = compute(experiment, task.totals, last, now, task.models)
+    assessment = assess(experiment, task.totals, record.weights, now, allocation.beliefs)
+    return _Computed(task, record, allocation, assessment)
 
 
 def _is_up_to_date(experiment: Experiment, totals: Totals, last: AllocationRecord) -> bool:

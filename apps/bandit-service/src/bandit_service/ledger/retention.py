@@ -16,6 +16,7 @@ from typing import Any, Final, Literal, Protocol
 from psycopg import AsyncConnection, sql
 from psycopg.abc import Buffer
 
+from bandit_core.rules.experiment import CONTEXTUAL_POLICIES
 from bandit_service.ledger.maintenance import (
     DEFAULT,
     DEFAULT_PARTITION,
@@ -184,7 +185,7 @@ class RetentionStore:
 async def _still_needed(connection: AsyncConnection[Any], before: datetime, now: datetime) -> dict[str, list[str]]:
     """Return for each reason the experiments, or processes, that need events of decisions before a moment."""
     needed = {}
-    parameters = {"before": before, "now": now, "grace": _GRACE_SECONDS}
+    parameters = {"before": before, "now": now, "grace": _GRACE_SECONDS, "contextual": sorted(CONTEXTUAL_POLICIES)}
     for name, reason in _NEEDS.items():
         names = [found for (found,) in await (await connection.execute(statement(name), parameters)).fetchall()]
         if names:

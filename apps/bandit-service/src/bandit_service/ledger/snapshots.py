@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg.rows import class_row
 
 from bandit_service.ledger.pool import Pool, connected, statement
 
 
+@dataclass(frozen=True, slots=True)
+class ArmSnapshot:
+    """The posterior of an arm at a moment. Gaussian rewards have no alpha, beta and mean there."""
+
+    taken_at: datetime
+    arm: str
+    alpha: float | None
+    beta: float | None
+    mean: float | None
+    decisions: int
+    rewards: int
+    reward_sum: float
+
+
 class SnapshotsRepository:
-    """Takes snapshots. Its method raises PostgresUnavailableError while Postgres is away."""
+    """Takes snapshots. Methods raise PostgresUnavailableError while Postgres is away."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -21,6 +39,19 @@ class SnapshotsRepository:
             every: The least time between two snapshots of one experiment, in seconds.
         """
         async with connected(self._pool) as connection:
-            parameters = {"experiment_ids": list(experiment_ids), "every": every}
+            parameters = {"experiment_ids": list(experiment_ids), "min_events": 1, "every": every}
             cursor = await connection.execute(statement("take_due_snapshots"), parameters)
-            return [experiment_id for (experiment_id,) in await cursor.fetchall()]
+            return [experiment_id for experiment_id, _ in await cursor.fetchall()]
+
+    async def take(self, experiment_id: str, min_events: int) -> tuple[bool, list[ArmSnapshot]]:
+        """Take a snapshot if the totals have moved by so many events since the last one.
+
+        Returns:
+            Whether one was taken, and the newest one; it is empty if none was ever taken.
+        """
+        async with connected(self._pool) as connection:
+            parameters = {"experiment_ids": [experiment_id], "min_events": min_events, "every": 0.0}
+            taken = (await connection.execute(statement("take_due_snapshots"), parameters)).rowcount > 0
+            cursor = connection.cursor(row_factory=class_row(ArmSnapshot))
+            await cursor.execute(statement("newest_snapshot"), {"experiment_id": experiment_id})
+            return taken, await cursor.fetchall()

@@ -10,6 +10,7 @@ import msgspec
 
 from bandit_core.allocation import Explanation
 from bandit_core.rules.allocation_record import AllocationRecord, decode_allocation, encode_allocation
+from bandit_service.domain.assessment import Assessment, encode_assessment
 from bandit_service.ledger.arrays import BIGINT, TEXT, packed
 from bandit_service.ledger.leases import Lease
 from bandit_service.ledger.pool import Pool, connected, in_one_trip, numbered_statement, statement
@@ -19,17 +20,25 @@ _encode = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True, slots=True)
 class NewWeights:
-    """Weights to be put into force under a lease, with their explanation as JSON and in words."""
+    """Weights to be put into force under a lease, with their explanation as JSON and in words, and what is believed."""
 
     lease: Lease
     record: AllocationRecord
     explanation: bytes
     summary: str
+    assessment: bytes
 
     @classmethod
-    def of(cls, lease: Lease, record: AllocationRecord, explanation: Explanation) -> NewWeights:
+    def of(
+        cls,
+        lease: Lease,
+        record: AllocationRecord,
+        explanation: Explanation,
+        assessment: Assessment = Assessment(),  # noqa: B008 (frozen)
+    ) -> NewWeights:
         record = msgspec.structs.replace(record, token=lease.token)
-        return cls(lease, record, _encode(explanation.to_dict()), explanation.paragraph())
+        encoded = _encode(explanation.to_dict())
+        return cls(lease, record, encoded, explanation.paragraph(), encode_assessment(assessment))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +69,7 @@ class WeightsRepository:
             "record": packed(TEXT, [encode_allocation(each.record).decode() for each in new]),
             "explanation": packed(TEXT, [each.explanation.decode() for each in new]),
             "summary": packed(TEXT, [each.summary for each in new]),
+            "assessment": packed(TEXT, [each.assessment.decode() for each in new]),
         }
         rows = await in_one_trip(self._pool, numbered_statement("publish_weights"), parameters)
         versions: dict[str, int] = dict(rows)

@@ -75,6 +75,7 @@ class ExperimentReport(BaseModel):
     window: float = Field(
         ge=0, description="Length of the recent window in seconds: two hours, or as long as the experiment is there"
     )
+    dominant_arm: str | None = Field(description="The arm that took nearly all traffic of the window; null: none did")
     likely_cause: str | None
     suggested_action: str | None
     findings: list[str]
@@ -105,7 +106,7 @@ class ExperimentReports:
         except PostgresUnavailableError:
             raise Unavailable("Postgres does not answer, and it has the history of decisions", retry_after=1) from None
         norms = _norms(served)
-        window = min(WINDOW, max(0.0, now - experiment.created_at))
+        window = recent_window(experiment.created_at, now)
         found = find(
             [_numbers(arm, selections, norms) for arm in posterior.arms if arm.status == "active"],
             window,
@@ -115,6 +116,11 @@ class ExperimentReports:
         if units is not None and not experiment.is_gaussian:
             holdout = await asyncio.to_thread(_holdout, experiment, posterior, totals, units)
         return _assembled(posterior, found, window, selections, norms, holdout)
+
+
+def recent_window(created_at: float, now: float) -> float:
+    """Return for how many seconds traffic counts as recent: no longer than the experiment is there."""
+    return min(WINDOW, max(0.0, now - created_at))
 
 
 def _assembled(
@@ -138,6 +144,7 @@ def _assembled(
         entropy_status=found.status,
         entropy_trend=found.trend,
         window=window,
+        dominant_arm=found.dominant,
         likely_cause=found.likely_cause,
         suggested_action=found.suggested_action,
         findings=list(found.sentences),

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Awaitable, Callable
+from typing import Any
 
-import numpy as np
 from pydantic import BaseModel, Field
 
 from bandit_core.allocation import Explanation
-from bandit_core.posteriors import BetaPosterior
 from bandit_core.rules.allocation_record import AllocationRecord
 from bandit_core.rules.experiment import Experiment, Status
 from bandit_core.rules.problems import Unavailable
 from bandit_core.rules.served_experiment import ServedExperiment
-from bandit_core.rules.vectors import gaussian_beliefs
 from bandit_core.stopping import Verdict
+from bandit_service.allocation.assessment import Estimate, beliefs_by_arm, estimates
 from bandit_service.allocation.compute import Posterior, beliefs_of, judge, posteriors
 from bandit_service.domain.totals import Totals
 from bandit_service.ledger.errors import PostgresUnavailableError
@@ -25,7 +23,6 @@ from bandit_service.ledger.weights import WeightsRepository
 from bandit_service.mirror.errors import StoreUnavailableError
 from bandit_service.mirror.publication import Mirror
 
-_CREDIBLE = 0.95
 _CATCH_UP_SECONDS = 1.0
 
 
@@ -212,64 +209,35 @@ def _posterior_report(served: ServedExperiment, totals: Totals) -> PosteriorRepo
     experiment = served.experiment
     known = posteriors(experiment, totals)
     beliefs = beliefs_of(experiment, known)
-    best = beliefs.best_arm
-    prob_best = dict(zip(beliefs.arms, best.prob_best.tolist(), strict=True))
-    losses = dict(zip(beliefs.arms, best.expected_loss.tolist(), strict=True))
+    by_arm = beliefs_by_arm(beliefs)
     weights = served.allocation.weights if served.allocation else {}
     return PosteriorReport(
         experiment_id=experiment.id,
         as_of=totals.as_of,
         status=experiment.status,
         weights_version=served.weights_version,
-        leader=beliefs.arms[best.leader],
-        expected_loss=max(0.0, min(losses.values())),
+        leader=beliefs.arms[beliefs.best_arm.leader],
+        expected_loss=min(loss for _, loss in by_arm.values()),
         decisions=sum(each.decisions for each in known),
         arms=[
-            _arm(each, estimate, prob_best.get(each.arm.id), losses.get(each.arm.id), weights.get(each.arm.id, 0.0))
-            for each, estimate in zip(known, _estimates(experiment, known), strict=True)
+            _arm(each, estimate, by_arm.get(each.arm.id), weights.get(each.arm.id, 0.0))
+            for each, estimate in zip(known, estimates(experiment, known), strict=True)
         ],
     )
 
 
-class _Estimate(NamedTuple):
-    alpha: float | None
-    beta: float | None
-    mean: float
-    interval: tuple[float, float]
-    reward_sum: float
-
-
-def _estimates(experiment: Experiment, known: Sequence[Posterior]) -> list[_Estimate]:
-    """Return what is believed of every arm's mean reward, in the units rewards are sent in."""
-    if not experiment.is_gaussian:
-        return [_estimate_of_rate(each) for each in known]
-    parameters = np.array([each.parameters(experiment) for each in known])
-    beliefs = gaussian_beliefs(experiment, [each.arm.id for each in known], parameters)
-    low, high = beliefs.interval(_CREDIBLE)
-    columns = zip(known, beliefs.mean.tolist(), low.tolist(), high.tolist(), strict=True)
-    return [
-        _Estimate(None, None, mean, (least, most), each.alpha * experiment.unit) for each, mean, least, most in columns
-    ]
-
-
-def _estimate_of_rate(each: Posterior) -> _Estimate:
-    interval = BetaPosterior(each.alpha, each.beta).interval(_CREDIBLE)
-    return _Estimate(each.alpha, each.beta, each.mean, (interval.low, interval.high), each.reward_sum)
-
-
-def _arm(
-    each: Posterior, estimate: _Estimate, prob_best: float | None, loss: float | None, weight: float
-) -> ArmPosterior:
+def _arm(each: Posterior, estimate: Estimate, beliefs: tuple[float, float] | None, weight: float) -> ArmPosterior:
+    prob_best, loss = beliefs or (None, None)
     return ArmPosterior(
         arm=each.arm.id,
         index=each.arm.index,
         status=each.arm.status,
-        alpha=estimate.alpha,
-        beta=estimate.beta,
+        alpha=estimate.density.get("alpha"),
+        beta=estimate.density.get("beta"),
         mean=estimate.mean,
         interval=estimate.interval,
         prob_best=prob_best,
-        expected_loss=None if loss is None else max(0.0, loss),
+        expected_loss=loss,
         weight=weight,
         decisions=each.decisions,
         rewards=each.rewards,

@@ -36,9 +36,28 @@ TABLES = {
     "posterior_snapshots",
     "producers",
     "refused_events",
+    "sample_ratios",
     "timelines",
     "unsettled",
     "weights",
+}
+
+VIEWS = {
+    "allocations_v1",
+    "arms_v1",
+    "changes_v1",
+    "decisions_v1",
+    "events_v1",
+    "experiments_v1",
+    "ope_results_v1",
+    "outcomes_v1",
+    "posterior_snapshots_v1",
+    "posteriors_v1",
+    "rewards_v1",
+    "sample_ratios_v1",
+    "snapshot_progress_v1",
+    "stopping_conditions_v1",
+    "stopping_v1",
 }
 
 
@@ -55,7 +74,7 @@ def test_an_empty_database_has_no_revision(empty_postgres_dsn: str) -> None:
 def test_upgrade_brings_an_empty_database_to_the_newest_revision(empty_postgres_dsn: str) -> None:
     assert migrations.upgrade(empty_postgres_dsn) == migrations.head_revision()
     assert migrations.current_revision(empty_postgres_dsn) == migrations.head_revision()
-    assert tables(empty_postgres_dsn) == TABLES
+    assert tables(empty_postgres_dsn) == TABLES | VIEWS
 
 
 def test_upgrading_again_changes_nothing(empty_postgres_dsn: str) -> None:

@@ -10,7 +10,8 @@ What it does not model:
   no model: drop_totals, export_events, fold_day, partition_sizes, retention_*, retire_*, rows_in_default, and
   `CREATE`, `ALTER`, `LOCK` and `DROP TABLE`.
 - What operators ask: api_keys, revoke_api_key, held_posteriors, inspect, probe_insert, and migrations.
-- Pictures and exports: take_due_snapshots, rewarded_contexts.
+- Pictures and exports: take_due_snapshots, newest_snapshot, new_draws, save_sample_ratio, delete_evaluation,
+  insert_evaluation, rewarded_contexts; and the views.
 - Overflow of sums, the unique name of an arm within its experiment, and checks of columns but those of `kind` and
   `stratum`.
 - Order where a statement leaves it open. Here it is that of keys, compared by code points.

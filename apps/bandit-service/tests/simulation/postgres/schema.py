@@ -155,6 +155,7 @@ class WeightsRow(NamedTuple):
     record: str
     explanation: str
     summary: str
+    assessment: str
 
 
 class Checkpoint(NamedTuple):
@@ -229,7 +230,7 @@ DEFINITIONS = (
     TableDefinition("producers", ProducerRow),
     TableDefinition("timelines", TimelineRow),
     TableDefinition("leases", LeaseRow),
-    TableDefinition("weights", WeightsRow, json=("record", "explanation")),
+    TableDefinition("weights", WeightsRow, json=("record", "explanation", "assessment")),
     TableDefinition("linear_checkpoints", Checkpoint),
     TableDefinition("allocations", AllocationRow, json=("weights", "prob_best", "expected_loss", "explanation")),
     TableDefinition("refused_events", RefusedEvent, json=("event",)),

@@ -237,5 +237,8 @@ def _add_states(routes: APIRouter, experiments: Experiments) -> None:
 
     @routes.post("/{experiment_id}/conclude", summary="End an experiment", responses=responses(*WRITING))
     async def conclude_experiment(experiment_id: ExperimentId, body: Conclusion, principal: Caller) -> ExperimentView:
-        """From now on the winner is served: the one named, or else the one of the stopping rule."""
+        """From now on the winner is served: the one named, or else the one of the stopping rule.
+
+        With `by_rule` nothing changes unless the stopping rule ends the experiment now: such a request can be repeated.
+        """
         return views.ExperimentView.of(await experiments.conclude(experiment_id, body, principal))

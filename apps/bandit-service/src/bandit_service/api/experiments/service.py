@@ -184,13 +184,19 @@ class Experiments:
         return await self._apply("archive", experiment_id, request, principal, transitions.archived)
 
     async def conclude(self, experiment_id: str, request: Conclusion, principal: Principal) -> Experiment:
-        """End an experiment: from then on its winner is served.
+        """End an experiment: from then on its winner is served. `by_rule`: only if its stopping rule ends it now.
 
         Raises:
             Conflict: it is over, the stopping rule names no winner either, or the winner is not served.
+            Invalid: `by_rule` with a winner, or there is no such arm.
         """
         experiment = await self.read(experiment_id)
         verdict = await self._conclusions.verdict(experiment)
+        transitions.check_conclusion(request)
+        if request.by_rule:
+            if verdict is None or not verdict.stop or not experiment.concludes_by_rule:
+                return experiment
+            return await self.conclude_by_rule(experiment, verdict)
         now = self._clock()
 
         def transition(experiment: Experiment) -> Experiment:
@@ -198,7 +204,7 @@ class Experiments:
 
         return await self._apply("conclude", experiment_id, request, principal, transition)
 
-    async def conclude_by_rule(self, experiment: Experiment, verdict: Verdict) -> None:
+    async def conclude_by_rule(self, experiment: Experiment, verdict: Verdict) -> Experiment:
         """End an experiment because its stopping rule says so, unless it was changed since it was judged."""
         now, why = self._clock(), verdict.sentence()
 
@@ -207,7 +213,7 @@ class Experiments:
                 return current
             return transitions.concluded(current, winner=verdict.arm, verdict=verdict, now=now, who=RULE, why=why)
 
-        await self._write("conclude", experiment.id, transition, Reason(RULE, why, now))
+        return await self._write("conclude", experiment.id, transition, Reason(RULE, why, now))
 
     async def _apply(
         self, action: str, experiment_id: str, request: Because, principal: Principal, transition: Transition

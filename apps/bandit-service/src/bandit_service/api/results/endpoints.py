@@ -1,20 +1,32 @@
-"""GET /experiments/{id}/posterior, /allocation, /conclusion and /report."""
+"""GET /experiments/{id}/posterior, /allocation, /conclusion and /report; POST /snapshots and /evaluations."""
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Body, Depends
 
 from bandit_core.rules.served_experiment import ServedExperiment
 from bandit_service.api.decisions.lookup import ExperimentLookup
 from bandit_service.api.experiments.endpoints import DOCUMENTED_KEYS, READING, Caller, ExperimentId, guarded
+from bandit_service.api.results import schemas
+from bandit_service.api.results.schemas import EvaluationReport, SnapshotReport
+from bandit_service.api.results.service import Records
 from bandit_service.http.problems import responses
 from bandit_service.http.rate_limit import Admission
+from bandit_service.http.structs import AsStruct
 from bandit_service.results.experiment_report import ExperimentReport, ExperimentReports
 from bandit_service.results.report import AllocationReport, ConclusionReport, PosteriorReport, Reports
 
+SnapshotRequest = Annotated[schemas.SnapshotRequest, AsStruct(schemas.SnapshotRequest), Body()]
+EvaluationRequest = Annotated[schemas.EvaluationRequest, AsStruct(schemas.EvaluationRequest), Body()]
+STRUCTS = (schemas.SnapshotRequest, schemas.EvaluationRequest)
+
 
 def router(
-    reports: Reports, experiment_reports: ExperimentReports, lookup: ExperimentLookup, admission: Admission
+    reports: Reports,
+    experiment_reports: ExperimentReports,
+    records: Records,
+    lookup: ExperimentLookup,
+    admission: Admission,
 ) -> APIRouter:
     """Return the routes of results."""
     routes = APIRouter(
@@ -50,5 +62,18 @@ def router(
     async def read_report(known: Known) -> ExperimentReport:
         """Traffic, rewards and beliefs of each arm, whether it still explores, and the holdout's comparison."""
         return await experiment_reports.report(known)
+
+    @routes.post("/snapshots", summary="Keep the posteriors of this moment", responses=responses(400))
+    async def take_snapshot(known: Known, body: SnapshotRequest) -> SnapshotReport:
+        """Only if something was counted since the last one, unless told otherwise: the request can be repeated."""
+        return await records.snapshot(known.experiment.id, body)
+
+    @routes.post("/evaluations", summary="Keep an off-policy evaluation", responses=responses(400))
+    async def keep_evaluation(experiment_id: ExperimentId, body: EvaluationRequest) -> EvaluationReport:
+        """It takes the place of the one before of the same data set.
+
+        The log need not be one of an experiment of this service: a public data set is kept under an id of its own.
+        """
+        return await records.evaluation(experiment_id, body)
 
     return routes

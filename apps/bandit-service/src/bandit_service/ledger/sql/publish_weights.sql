@@ -3,8 +3,8 @@
 -- force itself, which the statement reads as it is once the lease is locked.
 WITH given AS (
     SELECT * FROM unnest(
-        %(experiment_id)s, %(holder)s, %(token)s, %(record)s, %(explanation)s, %(summary)s
-    ) AS new (experiment_id, holder, token, record, explanation, summary)
+        %(experiment_id)s, %(holder)s, %(token)s, %(record)s, %(explanation)s, %(summary)s, %(assessment)s
+    ) AS new (experiment_id, holder, token, record, explanation, summary, assessment)
 ), held AS (
     SELECT given.*
     FROM given JOIN leases USING (experiment_id)
@@ -12,10 +12,11 @@ WITH given AS (
     ORDER BY experiment_id
     FOR UPDATE OF leases
 ), published AS (
-    INSERT INTO weights AS known (experiment_id, version, published_at, record, explanation, summary)
+    INSERT INTO weights AS known (experiment_id, version, published_at, record, explanation, summary, assessment)
     SELECT
         experiment_id, timeline_base() + 1, clock_timestamp(),
-        record::jsonb || jsonb_build_object('version', timeline_base() + 1), explanation::jsonb, summary
+        record::jsonb || jsonb_build_object('version', timeline_base() + 1), explanation::jsonb, summary,
+        assessment::jsonb
     FROM held
     ORDER BY experiment_id
     ON CONFLICT (experiment_id) DO UPDATE SET
@@ -23,7 +24,8 @@ WITH given AS (
         published_at = excluded.published_at,
         record = excluded.record || jsonb_build_object('version', greatest(known.version + 1, excluded.version)),
         explanation = excluded.explanation,
-        summary = excluded.summary
+        summary = excluded.summary,
+        assessment = excluded.assessment
     RETURNING *
 )
 INSERT INTO allocations (

@@ -3,7 +3,7 @@ SELECT experiments.id
 FROM experiments
 LEFT JOIN linear_checkpoints AS checkpoint ON checkpoint.experiment_id = experiments.id
 WHERE experiments.status <> 'archived'
-    AND experiments.definition -> 'policy' ->> 'name' IN ('linear_thompson', 'linucb')
+    AND experiments.definition -> 'policy' ->> 'name' = ANY(%(contextual)s::text[])
     AND EXISTS (
         SELECT FROM bandit_events AS outcome
         WHERE outcome.experiment_id = experiments.id

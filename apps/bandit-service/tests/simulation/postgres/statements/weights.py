@@ -19,7 +19,7 @@ type _Rows = list[tuple[Any, ...]]
 @models("publish_weights", writes=True)
 def publish_weights(transaction: Transaction, parameters: _Parameters) -> Steps[_Rows]:
     database = transaction.database
-    columns_ = ("experiment_id", "holder", "token", "record", "explanation", "summary")
+    columns_ = ("experiment_id", "holder", "token", "record", "explanation", "summary", "assessment")
     given = sorted(
         row for row in columns(parameters, *columns_) if _is_held(transaction.get(database.leases, row[0]), row)
     )
@@ -30,20 +30,24 @@ def publish_weights(transaction: Transaction, parameters: _Parameters) -> Steps[
         if _is_held(lease, row):
             held.append(row)
     found = []
-    for name, _, _, record, explanation, summary in held:
+    for name, _, _, record, explanation, summary, assessment in held:
         version = yield from _put_into_force(
-            transaction, name, jsonb.checked(record), jsonb.checked(explanation), summary
+            transaction, name, jsonb.checked(record), jsonb.checked(explanation), summary, jsonb.checked(assessment)
         )
         found.append((name, version))
     return found
 
 
-def _put_into_force(transaction: Transaction, name: str, text: str, explanation: str, summary: str) -> Steps[int]:
+def _put_into_force(
+    transaction: Transaction, name: str, text: str, explanation: str, summary: str, assessment: str
+) -> Steps[int]:
     database, record = transaction.database, jsonb.parsed(text)
     at, least = database.now_us(), database.timeline_base() + 1
 
     def new(version: int) -> WeightsRow:
-        return WeightsRow(name, version, at, jsonb.written(record | {"version": version}), explanation, summary)
+        return WeightsRow(
+            name, version, at, jsonb.written(record | {"version": version}), explanation, summary, assessment
+        )
 
     row = yield from transaction.upsert(
         database.weights, name, new(least), lambda there: new(max(there.version + 1, least))

@@ -1,4 +1,4 @@
-"""The schema: definitions, the ledger of events, and what is derived from it."""
+"""The schema: definitions, the ledger of events, what is derived from it, and the views for readers."""
 
 from pathlib import Path
 
@@ -9,5 +9,6 @@ down_revision = None
 
 
 def upgrade() -> None:
-    script = Path(__file__).with_suffix(".sql").read_text()
-    op.get_bind().execution_options(no_parameters=True).exec_driver_sql(script)
+    for name in ("0001_ledger.sql", "0001_views.sql"):
+        script = Path(__file__).with_name(name).read_text()
+        op.get_bind().execution_options(no_parameters=True).exec_driver_sql(script)

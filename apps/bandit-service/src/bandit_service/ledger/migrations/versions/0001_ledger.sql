@@ -200,7 +200,8 @@ CREATE TABLE weights (
     published_at  timestamptz NOT NULL,
     record        jsonb NOT NULL,
     explanation   jsonb NOT NULL,
-    summary       text NOT NULL
+    summary       text NOT NULL,
+    assessment    jsonb NOT NULL         -- of each arm and of the stopping rule, as computed with the weights
 );
 CREATE INDEX weights_by_time ON weights (published_at);
 CREATE TABLE linear_checkpoints (
@@ -263,8 +264,18 @@ CREATE TABLE kept_from (
 );
 INSERT INTO kept_from (oldest) VALUES ('-infinity');
 
--- What policies would have earned, estimated from logs. One evaluation per data set: the newest.
+-- Whether arms are drawn with the propensities that are logged. Each decision enters once: `counted_to` is the time of
+-- decisions up to which they have. `arms` has the state of bandit_core.sample_ratio by arm index.
+CREATE TABLE sample_ratios (
+    experiment_id text PRIMARY KEY REFERENCES experiments (id),
+    counted_to    timestamptz NOT NULL,
+    arms          jsonb NOT NULL
+);
+
+-- What policies would have earned, estimated from logs. One evaluation per experiment and data set: the newest. The
+-- experiment need not be one of this service: a public data set is kept under an id of its own.
 CREATE TABLE ope_results (
+    experiment_id       text NOT NULL,
     dataset             text NOT NULL,
     behavior_policy     text NOT NULL,    -- which policy made the log
     evaluation_policy   text NOT NULL,    -- which policy is evaluated
@@ -282,7 +293,7 @@ CREATE TABLE ope_results (
     warnings            text NOT NULL,
     digest              text NOT NULL,    -- of the log
     evaluated_at        timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (dataset, behavior_policy, evaluation_policy, method)
+    PRIMARY KEY (experiment_id, dataset, behavior_policy, evaluation_policy, method)
 );
 
 -- The part of the write-ahead log's name that a promotion changes. An error on a server that is not the primary.
@@ -331,7 +342,8 @@ SELECT
     coalesce(total.rewards, 0) AS rewards,
     coalesce(total.holdout_decisions, 0) AS holdout_decisions,
     coalesce(total.holdout_rewards, 0) AS holdout_rewards,
-    coalesce(total.holdout_reward_micro, 0) AS holdout_reward_micro
+    coalesce(total.holdout_reward_micro, 0) AS holdout_reward_micro,
+    coalesce(total.reward_micro, 0) AS reward_micro
 FROM experiment_arms AS arm
 JOIN experiments ON experiments.id = arm.experiment_id
 CROSS JOIN LATERAL (

@@ -1,0 +1,1 @@
+DELETE FROM ope_results WHERE experiment_id = %(experiment_id)s AND dataset = %(dataset)s

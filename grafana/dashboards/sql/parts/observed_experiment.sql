@@ -1,3 +1,0 @@
-observed AS (
-    SELECT id FROM experiments WHERE id = ${experiment:sqlstring}
-)
