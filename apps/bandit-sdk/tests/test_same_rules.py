@@ -104,6 +104,9 @@ def seen(answer: httpx.Response) -> Any:
         return answer.status_code, document
     hidden = BY_CHANCE | {"created_at"} if document.get("stratum") in ("bandit", "holdout") else {"weights_version"}
     shown = {key: value for key, value in document.items() if key not in hidden | {"created_at"}}
+    if document.get("conclusion"):
+        # When and by whom: each side has a clock and callers of its own.
+        shown["conclusion"] = {key: value for key, value in shown["conclusion"].items() if key not in ("at", "who")}
     if "slate" in document:
         shown["slate"] = len(document["slate"])
     if "status" in document and "reward" in document:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 import httpx
 import msgspec
@@ -36,6 +36,14 @@ from bandit_sdk.testing import views
 from bandit_sdk.testing.experiment import MemoryExperiment
 
 _ITEM = re.compile(r"/experiments/([^/]+)(?:/([a-z]+))?")
+
+# The bodies of changes, by method and the last part of the path.
+_CHANGES: Final[Mapping[tuple[str, str | None], type[Because]]] = {
+    ("PATCH", None): ExperimentChange,
+    ("POST", "pause"): Because,
+    ("POST", "resume"): Because,
+    ("POST", "conclude"): Conclusion,
+}
 
 
 class InMemoryService(httpx.BaseTransport, httpx.AsyncBaseTransport):
@@ -104,7 +112,7 @@ class InMemoryService(httpx.BaseTransport, httpx.AsyncBaseTransport):
             return 200, self._list(request.url.params)
         found = _ITEM.fullmatch(path)
         if found is not None:
-            answer = self._managed(method, self._experiment(found[1]), found[2], request)
+            answer = self._managed(method, found[1], found[2], request.content)
             if answer is not None:
                 return 200, answer
         raise NotFound(f"the service in memory does not answer {method} {path}")
@@ -123,26 +131,27 @@ class InMemoryService(httpx.BaseTransport, httpx.AsyncBaseTransport):
         shown = [each for each in found if all(getattr(each, name) == value for name, value in filters.items())]
         return ExperimentPage(items=tuple(ExperimentSummary.of(each) for each in shown), next_cursor=None)
 
-    def _managed(self, method: str, known: MemoryExperiment, view: str | None, request: httpx.Request) -> Any:  # noqa: ANN401 (whatever becomes JSON)
-        now = self._clock()
-        match method, view:
-            case "GET", None:
+    def _managed(self, method: str, experiment_id: str, view: str | None, content: bytes) -> Any:  # noqa: ANN401 (whatever becomes JSON)
+        kind, now = _CHANGES.get((method, view)), self._clock()
+        # The service, too, refuses a wrong body before it looks for the experiment.
+        body = None if kind is None else read(kind, _object(content))
+        known = self._experiment(experiment_id)
+        match method, view, body:
+            case "GET", None, None:
                 pass
-            case "GET", "posterior":
+            case "GET", "posterior", None:
                 return views.posterior(known, now)
-            case "GET", "allocation":
+            case "GET", "allocation", None:
                 return views.allocation(known, now)
-            case "DELETE", None:
+            case "DELETE", None, None:
                 known.change(transitions.archived, Because(reason="archived"))
-            case "PATCH", None:
-                change = read(ExperimentChange, _object(request.content))
+            case "PATCH", None, ExperimentChange() as change:
                 known.change(lambda before: transitions.changed(before, change), change)
-            case "POST", "pause":
-                known.change(transitions.paused, read(Because, _object(request.content)))
-            case "POST", "resume":
-                known.change(transitions.resumed, read(Because, _object(request.content)))
-            case "POST", "conclude":
-                end = read(Conclusion, _object(request.content))
+            case "POST", "pause", Because() as why:
+                known.change(transitions.paused, why)
+            case "POST", "resume", Because() as why:
+                known.change(transitions.resumed, why)
+            case "POST", "conclude", Conclusion() as end:
                 transitions.check_conclusion(end)
                 # There are no stopping rules here, so that none says so.
                 if not end.by_rule:
