@@ -23,7 +23,7 @@ MEASURED := $(if $(and $(ARGS),$(if $(CI),,1)),,rm -rf .local/coverage; COVERAGE
 PYTEST := $(BIN)/pytest -n auto --durations=20
 
 .DEFAULT_GOAL := help
-.PHONY: help run pipeline test test-fast lint types scan audit check verify simulate simulate-coverage bench manifests dashboards wheels lock image-locks setup \
+.PHONY: help run pipeline test test-fast lint types scan audit check verify simulate simulate-coverage bench manifests dashboards schema wheels lock image-locks setup \
 	clean FORCE
 
 help: ## Show this help
@@ -96,6 +96,12 @@ manifests: $(READY) ## Build every Kubernetes overlay, validate every object, co
 
 dashboards: $(READY) ## Write Grafana's dashboards and alert rules again, from the code in grafana/
 	@PYTHONPATH=grafana $(BIN)/python -m dashboards
+
+schema: $(READY) ## Write again, from the code: docs/experiment.schema.json, docs/settings.md, the OpenAPI document
+	@mkdir -p .local
+	@PYTHONPATH=docs:$(ROUTER)/src $(BIN)/python -m studies.settings_table > .local/settings.md && mv .local/settings.md docs/settings.md
+	@$(BIN)/python -m bandit_core.rules.json_schema > docs/experiment.schema.json
+	@$(BIN)/bandit-service openapi > .local/openapi.json && mv .local/openapi.json apps/bandit-service/src/bandit_service/openapi.json
 
 # The tools of the environment build them, so nothing is fetched.
 wheels: $(READY) ## Build the wheels of all apps into dist/ (or WHEELS=folder)

@@ -25,8 +25,8 @@ from manifests import (
 )
 from test_code import commands, secrets_of_external_secrets
 
+from bandit_core.rules.experiment_requests import NewExperiment, read
 from bandit_router.parameters import Parameters
-from bandit_service.api.experiments.schemas import NewExperiment
 
 PAGE: Final = DEPLOY_PAGE.read_text()
 # What the operators write into the secrets that are read.
@@ -188,8 +188,8 @@ def test_the_graph_is_of_containers_and_its_children_are_the_arms(name: str) -> 
 
 def definitions() -> dict[str, NewExperiment]:
     [found] = [each for each in of_kind("ConfigMap", "flux/experiments") if "experiments" in each["metadata"]["name"]]
-    read = [NewExperiment.model_validate_json(text) for text in found["data"].values()]
-    return {each.experiment_id: each for each in read}
+    kept = [read(NewExperiment, json.loads(text)) for text in found["data"].values()]
+    return {each.experiment_id: each for each in kept}
 
 
 def test_every_definition_is_applied_and_is_one_the_service_takes() -> None:

@@ -128,23 +128,23 @@ def settings_of(name: str) -> Callable[[str], None]:
     return read
 
 
-ADDRESSED: dict[str, Callable[[str], None]] = {
+ADDRESSED: dict[str, Callable[[str], object]] = {
     "client": ask,
     "client, awaited": ask_awaited,
     "bandit-mcp": ask_tools,
-    "router": lambda url: str(Parameters(experiment_id="x", service_url=url, branches=2)) and None,
+    "router": lambda url: str(Parameters(experiment_id="x", service_url=url, branches=2)),
     "pipeline: service": ask_service,
     "pipeline: S3": lambda url: of_bucket(endpoint=url),
     "pipeline: Postgres": open_transaction,
     "pipeline: MLflow": finished,
     "pipeline: Grafana": annotate,
     "pipeline: logs": open_log,
-    "local: Redis": lambda url: check_redis(url) and None,
-    "local: Postgres": lambda dsn: check_postgres(dsn) and None,
+    "local: Redis": check_redis,
+    "local: Postgres": check_postgres,
     "service: Redis": settings_of("redis_url"),
     "service: Postgres": settings_of("postgres_dsn"),
 }
-KEYED: dict[str, Callable[[str], None]] = {
+KEYED: dict[str, Callable[[str], object]] = {
     "client": lambda key: ask(f"http://{NOWHERE}", key),
     "pipeline: service": lambda key: ask_service(f"http://{NOWHERE}", key),
     "pipeline: S3": lambda key: of_bucket(access_key=key),
@@ -162,7 +162,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
 
 
-def check(work: Callable[[str], None], value: str, log: pytest.LogCaptureFixture) -> None:
+def check(work: Callable[[str], object], value: str, log: pytest.LogCaptureFixture) -> None:
     log.clear()
     with log.at_level(logging.DEBUG, "bandit_sdk"):
         try:
@@ -232,7 +232,7 @@ def test_banditctl(arguments: list[str], url: str, key: str) -> None:
 def test_apply_experiments(url: str, key: str) -> None:
     with TemporaryDirectory() as folder:
         (Path(folder) / "x.json").write_text('{"experiment_id": "x", "arms": ["a", "b"]}')
-        given = {"BANDIT_SERVICE_URL": url, "BANDIT_API_KEY": key}
+        given = {"BANDIT_URL": url, "BANDIT_API_KEY": key}
         check_command(service, ["apply-experiments", "--patience", "0", folder], given)
 
 

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bandit_core.rules.decisions import is_signed
+from bandit_core.rules.names import OWN_ID
 from bandit_router.messages import Default, branch_of, context_of, decision_id, select_options, unit_of
 from bandit_sdk import Selection
-from bandit_service.domain.decision_id import is_signed
-from bandit_service.domain.names import OWN_ID
 
 
 @given(st.text(min_size=1, max_size=200) | st.text(max_size=9).map("d1.".__add__))

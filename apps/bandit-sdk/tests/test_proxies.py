@@ -136,7 +136,8 @@ def test_a_proxy_that_is_away_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     [("NO_PROXY", "localhost,[::1]"), ("NO_PROXY", "127.0.0.1,fd00::/8"), ("ALL_PROXY", "socks5://127.0.0.1:9")],
 )
 def test_banditctl_ends_in_one_line(name: str, value: str) -> None:
-    command = [Path(sysconfig.get_path("scripts")) / "banditctl", "--url", "http://127.0.0.1:9", "experiments", "list"]
+    program = str(Path(sysconfig.get_path("scripts")) / "banditctl")
+    command = [program, "--url", "http://127.0.0.1:9", "experiments", "list"]
     done = subprocess.run(command, env={"PATH": "", name: value}, capture_output=True, text=True, check=False)
     assert done.returncode == 3, done.stderr
     assert done.stderr.count("\n") == 1

@@ -22,8 +22,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from bandit_core.rules.decisions import DecisionClaims
 from bandit_local.servers import PostgresServer, RedisServer
-from bandit_service.domain.decision_id import DecisionClaims, DecisionIds
+from bandit_service.domain.decision_id import DecisionIds
 from bandit_service.domain.event import Batch, Event, encode_event
 from bandit_service.domain.units import hashed_unit
 from bandit_service.ledger import migrations

@@ -14,10 +14,10 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from bandit_core.rules.allocation_record import AllocationRecord
+from bandit_core.rules.experiment import ArmDefinition, Experiment, GuardrailsDefinition
 from bandit_service.allocation.compute import compute, update_every
 from bandit_service.allocation.watched import distance, is_worth_publishing
-from bandit_service.domain.allocation import AllocationRecord
-from bandit_service.domain.experiment import ArmDefinition, Experiment, GuardrailsDefinition
 from bandit_service.domain.totals import Totals
 
 START: Final = 1_790_000_000.0

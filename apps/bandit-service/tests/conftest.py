@@ -26,12 +26,12 @@ import structlog
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
+from bandit_core.rules.experiment import ArmDefinition, Experiment
 from bandit_local.servers import RedisServer
 from bandit_local.servers.local_server import free_port
 from bandit_local.servers.process import ChildProcess
 from bandit_local.testing.servers import EMPTY, MIGRATED, NewDatabase
 from bandit_service.domain.api_key import Role, new_key
-from bandit_service.domain.experiment import ArmDefinition, Experiment
 from bandit_service.ledger.api_keys import ApiKeysRepository
 from bandit_service.ledger.experiments import ExperimentsRepository, Reason
 from bandit_service.ledger.pool import Pool, make_pool

@@ -7,10 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from bandit_service.api.decisions.schemas import ActivateRequest, SelectRequest
-from bandit_service.api.rewards.schemas import RewardRequest
-from bandit_service.domain.problems import Invalid
-from bandit_service.http.fast_path import MAX_ITEMS, Batch, decode_item
+from bandit_core.rules.decoding import decode_item
+from bandit_core.rules.problems import Invalid
+from bandit_core.rules.requests import MAX_ITEMS, ActivateRequest, Batch, RewardRequest, SelectRequest
 
 type Kind = type[SelectRequest | RewardRequest | ActivateRequest | Batch]
 

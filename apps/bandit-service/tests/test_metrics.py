@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from bandit_service.domain.allocation import AllocationRecord
+from bandit_core.rules.allocation_record import AllocationRecord
 from bandit_service.metrics import ARMS_PER_EXPERIMENT, EXPERIMENTS, OTHER, Metrics
 from bandit_service.spool.pending import Limits
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from bandit_service.settings import Settings, describe, is_loopback, parse_signing_keys
+from bandit_service.settings import Settings, check_variables, describe, is_loopback, parse_signing_keys
 
 KEY = base64.b64encode(bytes(range(128, 160))).decode()
 NEEDED = {
@@ -42,6 +42,20 @@ def test_what_is_missing_is_named_together_with_how_to_make_it() -> None:
     assert "BANDIT_POSTGRES_DSN is not set" in message
     assert "BANDIT_SIGNING_KEYS is not set; make one with `bandit-service keys signing`" in message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("BANDIT_REDIS_URI", "BANDIT_REDIS_URL"), ("BANDIT_KEEP_EVENT_DAYS", "BANDIT_KEEP_EVENTS_DAYS")],
+)
+def test_a_misspelt_variable_is_an_error(name: str, meant: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} is no setting: did you mean {meant}"):
+        check_variables({name})
+
+
+def test_other_variables_are_left_alone() -> None:
+    links = {"BANDIT_PORT", "BANDIT_PORT_8000_TCP_ADDR", "BANDIT_SERVICE_PORT", "BANDIT_REDIS_SERVICE_HOST"}
+    check_variables(links | {"BANDIT_S3_BUCKET", "BANDIT_URL", "BANDIT_API_KEY", "PATH"})
 
 
 def test_the_line_break_of_a_file_is_left_out() -> None:

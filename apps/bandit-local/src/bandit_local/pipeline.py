@@ -73,7 +73,7 @@ def settings(data: Path, stack: Stack, s3: S3Server) -> dict[str, str]:
         "BANDIT_S3_ACCESS_KEY": ACCESS_KEY,
         "BANDIT_S3_SECRET_KEY": SECRET_KEY,
         "BANDIT_POSTGRES_DSN": stack.postgres_dsn,
-        "BANDIT_SERVICE_URL": stack.url,
+        "BANDIT_URL": stack.url,
         "BANDIT_MLFLOW_URI": f"sqlite:///{data}/mlflow.db",
         "BANDIT_MLFLOW_ARTIFACTS": (data / "mlflow").as_uri(),
     }

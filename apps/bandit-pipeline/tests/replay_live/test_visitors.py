@@ -139,7 +139,7 @@ def test_a_run_that_is_killed_and_run_again_loses_and_doubles_nothing(
         "BANDIT_S3_ACCESS_KEY": bucket.access_key,
         "BANDIT_S3_SECRET_KEY": bucket.secret_key,
         "BANDIT_POSTGRES_DSN": service_postgres.dsn,
-        "BANDIT_SERVICE_URL": service.url,
+        "BANDIT_URL": service.url,
         "BANDIT_MLFLOW_URI": tracking.uri,
         "BANDIT_MLFLOW_ARTIFACTS": tracking.artifacts,
     }

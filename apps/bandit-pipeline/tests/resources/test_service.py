@@ -13,6 +13,6 @@ def test_a_refusal_is_a_failure_with_its_reason(service: BanditService) -> None:
 
 def test_a_url_or_key_that_cannot_work_is_named_by_its_variable() -> None:
     for wrong in (BanditService(url="service:8000"), BanditService(url="http://service", api_key="sec ret")):
-        with pytest.raises(PipelineError, match="see BANDIT_SERVICE_URL and BANDIT_API_KEY") as raised, wrong.client():
+        with pytest.raises(PipelineError, match="see BANDIT_URL and BANDIT_API_KEY") as raised, wrong.client():
             pytest.fail("there is no such client")
         assert "sec ret" not in str(raised.value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from bandit_service.api.decisions.schemas import SelectRequest, SelectResponse
+from bandit_core.rules.requests import SelectRequest, SelectResponse
 
 _CONSTANT = msgspec.json.encode(
     SelectResponse(

@@ -126,7 +126,9 @@ def create_app(
 def _document(app: FastAPI, fast_path: FastPath) -> None:
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = openapi.document(app, fast_path.endpoints)
+            app.openapi_schema = openapi.document(
+                app, fast_path.endpoints, (*experiment_endpoints.STRUCTS, *allocator_endpoints.STRUCTS)
+            )
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]  # the framework's documented way

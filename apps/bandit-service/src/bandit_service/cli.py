@@ -20,8 +20,8 @@ import typer
 from rich.table import Table
 from sqlalchemy.exc import DBAPIError
 
+from bandit_core.rules.names import NAMESPACE
 from bandit_service.domain.api_key import ALL_NAMESPACES, Role, new_key
-from bandit_service.domain.names import NAMESPACE
 from bandit_service.http import logs
 from bandit_service.ledger import migrations
 from bandit_service.ledger.api_keys import ApiKeysRepository

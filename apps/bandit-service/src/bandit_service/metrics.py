@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from bandit_core.findings import selection_entropy
-from bandit_service.domain.allocation import AllocationRecord
+from bandit_core.rules.allocation_record import AllocationRecord
 
 # Each series costs memory here and in Prometheus. What is beyond these bounds is counted together, as OTHER.
 EXPERIMENTS = 200

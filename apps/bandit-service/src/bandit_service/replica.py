@@ -13,6 +13,8 @@ from typing import Final
 import numpy as np
 import structlog
 
+from bandit_core.rules.arm_selector import ArmSelector
+from bandit_core.rules.experiment import Experiment
 from bandit_core.stopping import Verdict
 from bandit_service.allocation.copies import Copies
 from bandit_service.allocation.leases import Leases
@@ -35,7 +37,6 @@ from bandit_service.compat.banditdb.export import Exports
 from bandit_service.compat.banditdb.service import BanditDb
 from bandit_service.domain.clock import AnchoredClock
 from bandit_service.domain.decision_id import DecisionIds
-from bandit_service.domain.experiment import Experiment
 from bandit_service.http.auth import KeyRing
 from bandit_service.http.health import Readiness
 from bandit_service.ledger.agreement import Agreement
@@ -70,9 +71,9 @@ from bandit_service.operations.partitions import PartitionKeeper
 from bandit_service.operations.retention import RetentionKeeper
 from bandit_service.results.experiment_report import ExperimentReports
 from bandit_service.results.report import Reports
-from bandit_service.serving.arm_selector import ArmSelector
 from bandit_service.serving.experiment_cache import ExperimentCache
 from bandit_service.serving.random_bytes import RandomBytesPool
+from bandit_service.serving.subset_vectors import SubsetVectors
 from bandit_service.serving.uniform_stream import UniformStream
 from bandit_service.settings import Settings
 from bandit_service.spool.keeper import Keeper
@@ -234,8 +235,7 @@ class Replica:
             own_ids=OwnIdDecisions(claims=claims, recording=recording),
             request_ids=RequestIds(claims, is_store_there=lambda: self._recorder.health.spool),
             ids=ids,
-            uniforms=uniforms,
-            arm_selector=ArmSelector(uniform=uniforms.next, generator=rng),
+            arm_selector=ArmSelector(uniform=uniforms.next, generator=rng, subset_vectors=SubsetVectors()),
             clock=clock,
             metrics=self.metrics,
         )

@@ -6,6 +6,8 @@ import base64
 import binascii
 import ipaddress
 import re
+from collections.abc import Collection
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -26,6 +28,11 @@ _HOW_TO_SIGN = "make one with `bandit-service keys signing`"
 _FEWEST_BYTES, _MOST_BYTES, _HIGHEST_KEY_ID = 16, 64, 255
 
 LEAST_RATE = 0.001
+# What Kubernetes sets in a pod for a Service whose name begins with `bandit`.
+_SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT)|_PORT(_[0-9]+_(TCP|UDP|SCTP))")
+# Variables of other programs of the platform.
+_OTHERS = frozenset({f"{PREFIX}{name}" for name in ("EXPORT_FOLDER", "POSTGRES_DISK_GIB", "URL", "API_KEY")})
+_NEAR = 0.8
 Seconds = Annotated[float, Field(gt=0, le=3_600)]
 
 
@@ -34,13 +41,15 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    redis_url: SecretStr
-    postgres_dsn: SecretStr
+    redis_url: SecretStr = Field(description="Redis, Valkey or Dragonfly: `redis://`, `rediss://` or `unix://`")
+    postgres_dsn: SecretStr = Field(description="Postgres, as a URL or as `name=value` pairs")
     signing_keys: SecretStr = Field(description="`k2:BASE64,k1:BASE64`; the first signs, all are accepted")
 
-    host: str = "127.0.0.1"
-    port: int = Field(default=8000, ge=0, le=65_535)
-    auth_required: bool | None = Field(default=None, description="None: required unless the host is loopback")
+    host: str = Field(default="127.0.0.1", description="Address that requests are taken at")
+    port: int = Field(default=8000, ge=0, le=65_535, description="Port that requests are taken at; 0: any free one")
+    auth_required: bool | None = Field(
+        default=None, description="Whether requests need an API key; None: unless the host is loopback"
+    )
 
     metrics_token: SecretStr | None = Field(
         default=None, min_length=16, description="What /metrics takes as a bearer token; None: it needs no token"
@@ -56,25 +65,34 @@ class Settings(BaseSettings):
         description="The path under which a proxy offers the service, as /docs has to name it",
     )
 
-    max_body_bytes: int = Field(default=1_048_576, ge=1_024, le=64 * 1_048_576)
+    max_body_bytes: int = Field(
+        default=1_048_576, ge=1_024, le=64 * 1_048_576, description="Bytes of a request's body; longer ones get 413"
+    )
     max_connections: int = Field(default=1_000, ge=1, le=100_000, description="Clients of this process at once")
-    client_timeout: Seconds = Field(default=10.0, description="For sending a request, and for taking in an answer")
+    client_timeout: Seconds = Field(
+        default=10.0, description="Seconds for sending a request, and for taking in an answer"
+    )
     keep_alive: Seconds = Field(
-        default=75.0, description="For a connection without a request; longer than balancers keep theirs, which is 60"
+        default=75.0,
+        description="Seconds for a connection without a request; longer than balancers keep theirs, which is 60",
     )
     rate_limit: float = Field(
         default=10_000, ge=0, le=1e6, description="Items a second of one API key in this process; 0: no limit"
     )
-    rate_limit_burst: float | None = Field(default=None, ge=1, le=1e7, description="None: those of two seconds")
-
-    redis_timeout: Seconds = 0.5
-    postgres_timeout: Seconds = Field(
-        default=1.0, description="How long a reward waits for Postgres before it is queued in Redis"
+    rate_limit_burst: float | None = Field(
+        default=None, ge=1, le=1e7, description="Items of one API key at once; None: those of two seconds"
     )
-    lease_seconds: Seconds = 5.0
-    keyring_refresh: Seconds = 30.0
-    postgres_pool_min: int = Field(default=1, ge=0, le=100)
-    postgres_pool_max: int = Field(default=8, ge=1, le=100)
+
+    redis_timeout: Seconds = Field(default=0.5, description="Seconds that a command of Redis may take")
+    postgres_timeout: Seconds = Field(
+        default=1.0, description="Seconds that a reward waits for Postgres before it is queued in Redis"
+    )
+    lease_seconds: Seconds = Field(
+        default=5.0, description="Seconds without a sign of life until a process counts as dead"
+    )
+    keyring_refresh: Seconds = Field(default=30.0, description="Seconds until a revoked API key is refused everywhere")
+    postgres_pool_min: int = Field(default=1, ge=0, le=100, description="Connections to Postgres that are kept open")
+    postgres_pool_max: int = Field(default=8, ge=1, le=100, description="Connections to Postgres at most")
     postgres_prepare: bool | None = Field(
         default=None,
         description="Prepare statements in sessions; None: unless a pooler stands between, which may not support it",
@@ -94,8 +112,10 @@ class Settings(BaseSettings):
         default=30, ge=0, le=36_500, description="Events of older decisions are dropped without a copy; 0: never"
     )
 
-    log_format: Literal["json", "console"] = "json"
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "console"] = Field(default="json", description="How a line of the log is written")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least that is logged"
+    )
 
     @property
     def authenticates(self) -> bool:
@@ -188,6 +208,19 @@ def parse_signing_keys(text: str) -> dict[int, bytes]:
     if not keys:
         raise ValueError(f"at least one key is needed; {_HOW_TO_SIGN}")
     return keys
+
+
+def check_variables(environment: Collection[str]) -> None:
+    """Raise ValueError if a variable looks like a misspelt setting. Others, such as those of Kubernetes, are left."""
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    unknown = sorted(name for name in environment if name.startswith(PREFIX) and name not in known | _OTHERS)
+    wrong = [
+        f"{name} is no setting: did you mean {near[0]}?"
+        for name in unknown
+        if not _SERVICE_LINK.search(name) and (near := get_close_matches(name, known, 1, _NEAR))
+    ]
+    if wrong:
+        raise ValueError("; ".join(wrong))
 
 
 def describe(error: ValidationError) -> str:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+from bandit_core.rules.experiment import Experiment
 from bandit_core.stopping import Verdict
 from bandit_service.allocation.copies import Copies
 from bandit_service.allocation.leases import Leases
@@ -18,7 +19,6 @@ from bandit_service.allocation.merged_totals import MergedTotals
 from bandit_service.allocation.publication import Publication
 from bandit_service.allocation.settler import Settler
 from bandit_service.domain.event import Event, Row
-from bandit_service.domain.experiment import Experiment
 from bandit_service.ledger.errors import PostgresUnavailableError
 from bandit_service.ledger.leases import LeasesRepository
 from bandit_service.ledger.linear_outcomes import LinearOutcomes

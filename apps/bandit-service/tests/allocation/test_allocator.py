@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 import pytest
 
-from bandit_service.domain.allocation import AllocationRecord
-from bandit_service.domain.experiment import (
+from bandit_core.rules.allocation_record import AllocationRecord
+from bandit_core.rules.experiment import (
     Experiment,
     FeaturesDefinition,
     GuardrailsDefinition,

@@ -10,6 +10,18 @@ from msgspec.structs import replace
 from bandit_core.guardrails import preset
 from bandit_core.holdout import Side
 from bandit_core.policies.base import Beliefs
+from bandit_core.rules.allocation_record import AllocationRecord
+from bandit_core.rules.experiment import (
+    MICRO,
+    ArmDefinition,
+    Experiment,
+    GuardrailsDefinition,
+    PolicyDefinition,
+    RewardsDefinition,
+    SegmentField,
+    StoppingDefinition,
+)
+from bandit_core.rules.vectors import guardrails_of
 from bandit_service.allocation.compute import (
     FAST_UPDATES,
     LIMITED_UPDATES,
@@ -21,19 +33,7 @@ from bandit_service.allocation.compute import (
     sides,
     update_every,
 )
-from bandit_service.domain.allocation import AllocationRecord
-from bandit_service.domain.experiment import (
-    MICRO,
-    ArmDefinition,
-    Experiment,
-    GuardrailsDefinition,
-    PolicyDefinition,
-    RewardsDefinition,
-    SegmentField,
-    StoppingDefinition,
-)
 from bandit_service.domain.totals import Totals
-from bandit_service.domain.vectors import guardrails_of
 
 WHOLE = st.integers(1, 10**6)
 

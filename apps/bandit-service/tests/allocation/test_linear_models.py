@@ -10,11 +10,11 @@ import pytest
 from msgspec.structs import replace
 
 from bandit_core.linear import LinearArm
+from bandit_core.rules.experiment import PolicyDefinition
+from bandit_core.rules.linear_record import LinearRecord
+from bandit_core.rules.vectors import linear_prior_of
 from bandit_service.allocation import linear_models
 from bandit_service.allocation.linear_models import LinearModels, Models
-from bandit_service.domain.experiment import PolicyDefinition
-from bandit_service.domain.linear_model import LinearRecord
-from bandit_service.domain.vectors import linear_prior_of
 from bandit_service.ledger.leases import FencedError, Lease
 from bandit_service.ledger.linear_outcomes import LinearOutcomes
 from bandit_service.ledger.pool import Pool, make_pool

@@ -6,8 +6,8 @@ from typing import get_args
 
 import pytest
 
+from bandit_core.rules.problems import Forbidden
 from bandit_service.domain.api_key import Principal, Role, digest, key_id, new_key
-from bandit_service.domain.problems import Forbidden
 
 ROLES: tuple[Role, ...] = ("reader", "writer", "admin")
 

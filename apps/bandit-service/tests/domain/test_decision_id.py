@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bandit_service.domain.decision_id import PREFIX, DecisionClaims, DecisionIds, ForgedDecisionIdError, is_signed
-from bandit_service.domain.event import Stratum
+from bandit_core.rules.decisions import SIGNED_PREFIX, DecisionClaims, is_signed
+from bandit_core.rules.selection import Stratum
+from bandit_service.domain.decision_id import DecisionIds, ForgedDecisionIdError
 
 OLD, NEW = bytes(range(32)), bytes(range(32, 64))
 STRATA: tuple[Stratum, ...] = ("bandit", "holdout", "paused", "concluded")
@@ -48,7 +49,7 @@ def test_an_id_fits_what_a_reward_accepts(claims: DecisionClaims) -> None:
     issued = issuer(1).issue(claims)
     assert is_signed(issued)
     assert len(issued) <= 400
-    assert set(issued.removeprefix(PREFIX)) <= set(ALPHABET)
+    assert set(issued.removeprefix(SIGNED_PREFIX)) <= set(ALPHABET)
 
 
 def test_the_same_ticket_gets_another_id_each_time() -> None:
@@ -58,7 +59,7 @@ def test_the_same_ticket_gets_another_id_each_time() -> None:
 @given(st.data())
 def test_no_character_can_be_changed(data: st.DataObject) -> None:
     issued = an_id(decision_ms=1)
-    at = data.draw(st.integers(len(PREFIX), len(issued) - 1))
+    at = data.draw(st.integers(len(SIGNED_PREFIX), len(issued) - 1))
     other = data.draw(st.sampled_from(ALPHABET.replace(issued[at], "")))
     with pytest.raises(ForgedDecisionIdError):
         issuer(1).read(issued[:at] + other + issued[at + 1 :])
@@ -67,7 +68,7 @@ def test_no_character_can_be_changed(data: st.DataObject) -> None:
 @given(st.text(max_size=200) | st.binary(max_size=200).map(lambda raw: base64.urlsafe_b64encode(raw).decode()))
 def test_anything_else_is_no_decision_id(text: str) -> None:
     with pytest.raises(ForgedDecisionIdError):
-        issuer(1).read(PREFIX + text)
+        issuer(1).read(SIGNED_PREFIX + text)
 
 
 @pytest.mark.parametrize("spelling", [lambda text: text + "=", lambda text: text + "\n", lambda text: text + "A"])
@@ -81,7 +82,7 @@ def test_spare_bits_of_base64_make_no_second_spelling() -> None:
     # Of this length the last character carries bits that decoding ignores.
     issued = an_id(experiment_id="homepage-12", decision_ms=1)
     spellings = [issued[:-1] + letter for letter in ALPHABET]
-    raw = {text: base64.urlsafe_b64decode(text.removeprefix(PREFIX) + "==") for text in spellings}
+    raw = {text: base64.urlsafe_b64decode(text.removeprefix(SIGNED_PREFIX) + "==") for text in spellings}
     same = [text for text in spellings if raw[text] == raw[issued]]
     assert len(same) > 1
     assert [text for text in same if _is_read(text)] == [issued]

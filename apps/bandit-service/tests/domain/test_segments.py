@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bandit_service.domain.experiment import ArmDefinition, Experiment, SegmentField
-from bandit_service.domain.segments import Segmentation
+from bandit_core.rules.experiment import ArmDefinition, Experiment, SegmentField
+from bandit_core.rules.segments import Segmentation
 
 if TYPE_CHECKING:
     from conftest import Api

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bandit_service.domain.experiment import MICRO, ArmDefinition, Experiment, RewardsDefinition
+from bandit_core.rules.experiment import MICRO, ArmDefinition, Experiment, RewardsDefinition
 from bandit_service.domain.totals import Sums, Totals, decode_totals, encode_totals, totals_of
 
 COUNTS = st.dictionaries(st.integers(0, 999), st.integers(0, 2**62), max_size=4)

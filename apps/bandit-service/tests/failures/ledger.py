@@ -11,7 +11,7 @@ from typing import LiteralString, NamedTuple
 import httpx
 import numpy as np
 
-from bandit_service.domain.linear_model import decode_linear
+from bandit_core.rules.linear_record import decode_linear
 
 from .crowd import MICRO, Place, Told
 from .platform import ARMS, Platform

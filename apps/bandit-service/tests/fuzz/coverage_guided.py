@@ -12,14 +12,14 @@ import sys
 import atheris  # type: ignore[import-untyped]
 
 with atheris.instrument_imports(include=["bandit_service.http.fast_path", "bandit_service.domain.decision_id"]):
+    from bandit_core.rules.decoding import decode_item
+    from bandit_core.rules.requests import Batch
     from bandit_service.domain.decision_id import DecisionIds, ForgedDecisionIdError
-    from bandit_service.http.fast_path import Batch, decode_item
 
 import msgspec
 
-from bandit_service.api.decisions.schemas import ActivateRequest, SelectRequest
-from bandit_service.api.rewards.schemas import RewardRequest
-from bandit_service.domain.problems import Invalid
+from bandit_core.rules.problems import Invalid
+from bandit_core.rules.requests import ActivateRequest, RewardRequest, SelectRequest
 
 IDS = DecisionIds({1: bytes(range(128, 160))}, secrets.token_bytes)
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 from starlette.datastructures import Headers
 
+from bandit_core.rules.problems import Unauthorized, Unavailable
 from bandit_service.domain.api_key import ANONYMOUS, ApiKey, Principal, Role, new_key
-from bandit_service.domain.problems import Unauthorized, Unavailable
 from bandit_service.http.auth import KeyRing
 from bandit_service.ledger.api_keys import ApiKeysRepository
 from bandit_service.ledger.pool import Pool, make_pool

@@ -15,11 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from bandit_service.api.decisions.schemas import SelectRequest
-from bandit_service.api.rewards.schemas import RewardRequest
-from bandit_service.domain.problems import Invalid
-from bandit_service.http.fast_path import Batch, decode_item
-from bandit_service.http.problems import LONGEST_PATH
+from bandit_core.rules.decoding import LONGEST_PATH, decode_item
+from bandit_core.rules.problems import Invalid
+from bandit_core.rules.requests import Batch, RewardRequest, SelectRequest
 
 if TYPE_CHECKING:
     from conftest import Api, NewApiKey, StartApi

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from bandit_service.api.decisions.schemas import SelectRequest
-from bandit_service.api.rewards.schemas import RewardRequest
-from bandit_service.domain.problems import Invalid
-from bandit_service.http.fast_path import decode_item
+from bandit_core.rules.decoding import decode_item
+from bandit_core.rules.problems import Invalid
+from bandit_core.rules.requests import RewardRequest, SelectRequest
 
 if TYPE_CHECKING:
     from conftest import Api
@@ -42,12 +41,12 @@ EXPERIMENTS: list[tuple[dict[str, Any], str]] = [
     ({"arms": [True, False]}, "arms[0]: must be text, or an object with an id, not a boolean; put it in quotes"),
     ({"arms": [1, 2]}, "arms[0]: must be text, or an object with an id, not a number; put it in quotes"),
     ({"arms": "a,b"}, "arms: must be an array, not text"),
-    ({"arms": ["a"]}, "arms: must have at least 2 items"),
+    ({"arms": ["a"]}, "arms: must have at least 2 entries"),
     ({"arms": ["a", "b c"]}, "arms[1].id: must be 1 to 128 letters, digits or any of"),
     ({"policy": 7}, "policy: must be an object, not a number"),
     ({"policy": "tompson"}, "policy.name: unknown policy; known are"),
     ({"holdout": 2}, "holdout: must be less than 1"),
-    ({"guardrails": {"preset": "wild"}}, "guardrails.preset: must be 'safe', 'neutral' or 'explore'"),
+    ({"guardrails": {"preset": "wild"}}, "guardrails.preset: must be 'explore', 'neutral' or 'safe'"),
     ({"stoping": {}}, "stoping: unknown field"),
 ]
 

@@ -13,10 +13,11 @@ import pytest
 from pydantic import SecretStr
 from starlette.routing import Route
 
+from bandit_core.rules.decoding import decode_item
 from bandit_service.api.decisions.endpoints import ACTIVATE, SELECT, SELECT_BATCH
 from bandit_service.api.rewards.endpoints import REWARD, REWARD_BATCH
 from bandit_service.app import create_app
-from bandit_service.http.fast_path import FastEndpoint, decode_item
+from bandit_service.http.fast_path import FastEndpoint
 from bandit_service.http.problems import MEDIA_TYPE
 from bandit_service.settings import Settings
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from conftest import Api
     from fastapi import FastAPI
 
-REGENERATE = "bandit-service openapi > apps/bandit-service/src/bandit_service/openapi.json"
+REGENERATE = "make schema"
 PROBLEM = {"$ref": "#/components/schemas/ProblemDetails"}
 
 
@@ -136,3 +137,43 @@ async def test_the_page_needs_no_other_server(api: Api) -> None:
 async def test_the_service_gives_it_out(api: Api, document: dict[str, Any]) -> None:
     assert (await api.http.get("/openapi.json")).json() == document
     assert "bandit-service" in (await api.http.get("/docs")).text
+
+
+def test_every_field_of_requests_is_described(document: dict[str, Any]) -> None:
+    """Results describe themselves in `report`."""
+    schemas = document["components"]["schemas"]
+    fields = [
+        (f"{kind}.{name}", field)
+        for kind, schema in schemas.items()
+        if not kind.endswith(("Report", "Posterior", "Health", "Readiness"))
+        for name, field in schema.get("properties", {}).items()
+    ]
+    parameters = [
+        (f"{path}?{each['name']}", each)
+        for path, operations in document["paths"].items()
+        if path.startswith("/experiments")
+        for operation in operations.values()
+        for each in operation.get("parameters", [])
+    ]
+    assert [name for name, field in fields + parameters if not is_described(field, schemas)] == []
+
+
+def is_described(field: dict[str, Any], schemas: dict[str, Any]) -> bool:
+    kinds = [field, *field.get("anyOf", [])]
+    kinds += [schemas[kind["$ref"].rpartition("/")[2]] for kind in kinds if "$ref" in kind]
+    return any("description" in kind for kind in kinds)
+
+
+def types_of(field: dict[str, Any]) -> list[str]:
+    kind = field.get("type", [])
+    return [kind] if isinstance(kind, str) else kind
+
+
+def test_numbers_of_requests_have_bounds_and_options_a_default(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    requests = ("SelectRequest", "RewardRequest", "ActivateRequest", "NewExperiment", "Prior", "StoppingDefinition")
+    for kind in (*requests, "GuardrailsDefinition", "RewardsDefinition", "FeaturesDefinition"):
+        for name, field in schemas[kind]["properties"].items():
+            is_bounded = {"maximum", "exclusiveMaximum"} & field.keys()
+            assert is_bounded or not {"number", "integer"} & {*types_of(field)}, (kind, name)
+            assert "default" in field or name in schemas[kind].get("required", []), (kind, name)

@@ -11,14 +11,10 @@ from typing import Any
 
 import msgspec
 
-from bandit_service.domain import outcome as rules
-from bandit_service.domain.event import Event, Row, Stratum
-from bandit_service.domain.experiment import (
-    ArmDefinition,
-    Experiment,
-    FeaturesDefinition,
-    PolicyDefinition,
-)
+from bandit_core.rules.experiment import ArmDefinition, Experiment, FeaturesDefinition, PolicyDefinition
+from bandit_core.rules.selection import Stratum
+from bandit_core.rules.treatment import Treatment, treat_activation, treat_decision, treat_reward
+from bandit_service.domain.event import Event, Row
 from bandit_service.ledger.leases import Lease
 from bandit_service.ledger.pool import Pool
 from bandit_service.ledger.settling import Settled, Settling
@@ -80,15 +76,15 @@ class Decision:
         context = None if self.context is None else msgspec.json.encode(self.context).decode()
         found = []
         if self.stratum != "direct" and self.arrives:
-            treatment = rules.treat_decision(experiment, self.stratum, self.at_ms, deferred=self.deferred)
+            treatment = treat_decision(experiment, self.stratum, self.at_ms, deferred=self.deferred)
             found.append(self._event(experiment, "decision", treatment, context=context, unit_hash=self.unit))
         if self.activated:
-            treatment = rules.treat_activation(experiment, self.stratum, self.at_ms)
+            treatment = treat_activation(experiment, self.stratum, self.at_ms)
             found.append(self._event(experiment, "activation", treatment, event_ms=self.at_ms + 5_000))
         if self.reward is not None:
             micro = None if isinstance(self.reward, str) else self.reward
             is_direct = self.stratum == "direct"
-            treatment = rules.treat_reward(
+            treatment = treat_reward(
                 experiment,
                 self.stratum,
                 self.at_ms,
@@ -108,7 +104,7 @@ class Decision:
             )
         return found
 
-    def _event(self, experiment: Experiment, kind: Any, treatment: rules.Treatment, **fields: Any) -> Event:
+    def _event(self, experiment: Experiment, kind: Any, treatment: Treatment, **fields: Any) -> Event:
         return Event(
             **{
                 "experiment_id": experiment.id,

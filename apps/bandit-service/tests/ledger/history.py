@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from psycopg import AsyncConnection, sql
 
+from bandit_core.rules.experiment import Experiment
 from bandit_service.domain.event import Event, Row
-from bandit_service.domain.experiment import Experiment
 from bandit_service.ledger.experiments import ExperimentsRepository, Reason
 from bandit_service.ledger.leases import Lease
 from bandit_service.ledger.partitions import Day, Partitions

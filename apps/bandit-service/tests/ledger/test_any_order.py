@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bandit_core.linear_sums import LinearSums
+from bandit_core.rules.experiment import Experiment
+from bandit_core.rules.selection import Stratum
+from bandit_core.rules.vectors import linear_prior_of
 from bandit_service.allocation.linear_models import LinearModels
-from bandit_service.domain.event import Stratum
-from bandit_service.domain.experiment import Experiment
-from bandit_service.domain.vectors import linear_prior_of
 from bandit_service.ledger.linear_outcomes import LinearOutcomes
 from bandit_service.ledger.pool import Pool, make_pool
 from bandit_service.ledger.totals import TotalsRepository

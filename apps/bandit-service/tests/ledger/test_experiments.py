@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from msgspec.structs import replace
 
-from bandit_service.domain.experiment import ArmDefinition, Experiment, PolicyDefinition
+from bandit_core.rules.experiment import ArmDefinition, Experiment, PolicyDefinition
 from bandit_service.ledger.experiments import (
     AlreadyExistsError,
     ExperimentsRepository,

@@ -13,8 +13,8 @@ from msgspec.structs import replace
 from bandit_core.allocation import Allocation, ArmState, allocate
 from bandit_core.guardrails import Guardrails
 from bandit_core.policies import make_policy
+from bandit_core.rules.allocation_record import AllocationRecord
 from bandit_local.testing.servers import MIGRATED, NewDatabase
-from bandit_service.domain.allocation import AllocationRecord
 from bandit_service.ledger.experiments import ExperimentsRepository, Page
 from bandit_service.ledger.leases import LeasesRepository
 from bandit_service.ledger.linear_outcomes import LinearOutcomes

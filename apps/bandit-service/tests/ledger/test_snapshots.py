@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bandit_service.domain.experiment import Experiment
+from bandit_core.rules.experiment import Experiment
 from bandit_service.ledger.leases import Lease
 from bandit_service.ledger.pool import Pool
 from bandit_service.ledger.settling import Settling

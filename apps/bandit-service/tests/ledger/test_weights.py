@@ -11,7 +11,7 @@ import pytest
 from bandit_core.allocation import Allocation, ArmState, allocate
 from bandit_core.guardrails import Guardrails
 from bandit_core.policies import make_policy
-from bandit_service.domain.allocation import AllocationRecord
+from bandit_core.rules.allocation_record import AllocationRecord
 from bandit_service.ledger.leases import Lease, LeasesRepository
 from bandit_service.ledger.pool import Pool
 from bandit_service.ledger.served import ServedRepository

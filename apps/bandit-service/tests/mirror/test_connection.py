@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from bandit_core.rules.experiment import ArmDefinition, Experiment
 from bandit_local.servers import RedisServer
 from bandit_local.servers.local_server import HOST, free_port
 from bandit_local.testing.cancellation import Moment, cancelled_at_each_wait
-from bandit_service.domain.experiment import ArmDefinition, Experiment
 from bandit_service.domain.totals import Totals
 from bandit_service.mirror.connection import make_redis
 from bandit_service.mirror.errors import StoreFullError, StoreUnavailableError

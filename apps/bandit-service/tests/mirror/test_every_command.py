@@ -16,11 +16,11 @@ import pytest
 from redis.asyncio import Redis
 from redis.asyncio.client import Monitor
 
+from bandit_core.rules.allocation_record import AllocationRecord
+from bandit_core.rules.experiment import ArmDefinition, Experiment
 from bandit_local.servers import RedisServer
 from bandit_local.servers.redis import wheel_program
-from bandit_service.domain.allocation import AllocationRecord
 from bandit_service.domain.event import Batch, Event
-from bandit_service.domain.experiment import ArmDefinition, Experiment
 from bandit_service.domain.totals import Totals
 from bandit_service.mirror.api_keys import MirroredApiKeys
 from bandit_service.mirror.connection import make_redis

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 from redis.asyncio import Redis
 
-from bandit_service.domain.allocation import AllocationRecord
-from bandit_service.domain.experiment import ArmDefinition, Experiment, RewardsDefinition
+from bandit_core.rules.allocation_record import AllocationRecord
+from bandit_core.rules.experiment import ArmDefinition, Experiment, RewardsDefinition
 from bandit_service.domain.totals import Totals
 from bandit_service.mirror.keys import MARK, ExperimentKeys
 from bandit_service.mirror.publication import Mirror, Mirrored, Publish

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from bandit_core.rules.experiment import ArmDefinition, Experiment, namespace_of
 from bandit_service.domain.event import Batch, Event, Kind
-from bandit_service.domain.experiment import ArmDefinition, Experiment, namespace_of
 from bandit_service.ledger.experiments import ExperimentsRepository, Reason
 from bandit_service.ledger.pool import Pool, connected, make_pool
 from bandit_service.ledger.writer import LedgerWriter, Written

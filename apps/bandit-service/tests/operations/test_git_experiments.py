@@ -27,7 +27,7 @@ def url(serve: Serve, module_settings: Settings) -> Iterator[str]:
 
 
 def apply(url: str, *arguments: object) -> Result:
-    environment = {"BANDIT_SERVICE_URL": url, "BANDIT_API_KEY": None, "COLUMNS": "200"}
+    environment = {"BANDIT_URL": url, "BANDIT_API_KEY": None, "COLUMNS": "200"}
     return CliRunner().invoke(app, ["apply-experiments", *map(str, arguments)], env=environment)
 
 

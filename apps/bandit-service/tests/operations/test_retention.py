@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from structlog.testing import capture_logs
 
-from bandit_service.domain.experiment import FeaturesDefinition, PolicyDefinition
+from bandit_core.rules.experiment import FeaturesDefinition, PolicyDefinition
 from bandit_service.ledger.agreement import Agreement
 from bandit_service.ledger.partitions import Day, Partitions
 from bandit_service.ledger.pool import Pool

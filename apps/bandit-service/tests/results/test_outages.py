@@ -12,9 +12,10 @@ from redis.asyncio import Redis
 from bandit_core.allocation import ArmState, allocate
 from bandit_core.guardrails import Guardrails
 from bandit_core.policies import make_policy
-from bandit_service.domain.allocation import AllocationRecord
-from bandit_service.domain.experiment import StoppingDefinition
-from bandit_service.domain.problems import Unavailable
+from bandit_core.rules.allocation_record import AllocationRecord
+from bandit_core.rules.experiment import StoppingDefinition
+from bandit_core.rules.problems import Unavailable
+from bandit_core.rules.served_experiment import ServedExperiment
 from bandit_service.domain.totals import Totals
 from bandit_service.ledger.leases import LeasesRepository
 from bandit_service.ledger.pool import Pool, make_pool
@@ -22,7 +23,6 @@ from bandit_service.ledger.totals import TotalsRepository
 from bandit_service.ledger.weights import NewWeights, WeightsRepository
 from bandit_service.mirror.publication import Mirror, Publish
 from bandit_service.results.report import Reports
-from bandit_service.serving.served_experiment import ServedExperiment
 
 if TYPE_CHECKING:
     from conftest import NewExperiment

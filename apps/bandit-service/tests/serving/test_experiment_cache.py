@@ -10,9 +10,9 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from bandit_service.domain.allocation import AllocationRecord
-from bandit_service.domain.experiment import ArmDefinition, Experiment, FeaturesDefinition, PolicyDefinition
-from bandit_service.domain.linear_model import LinearRecord
+from bandit_core.rules.allocation_record import AllocationRecord
+from bandit_core.rules.experiment import ArmDefinition, Experiment, FeaturesDefinition, PolicyDefinition
+from bandit_core.rules.linear_record import LinearRecord
 from bandit_service.ledger.errors import PostgresUnavailableError
 from bandit_service.ledger.experiments import ExperimentsRepository, Reason
 from bandit_service.ledger.pool import Pool

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import cache
 
+from bandit_core.rules.experiment import Experiment
 from bandit_core.stopping import Verdict
-from bandit_service.domain.experiment import Experiment
 from bandit_service.metrics import Metrics
 
 

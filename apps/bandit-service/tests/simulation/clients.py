@@ -7,11 +7,10 @@ from collections.abc import Callable, Coroutine
 from random import Random
 from typing import Any, Final
 
-from bandit_service.api.decisions.schemas import ActivateRequest, SelectRequest, SelectResponse
-from bandit_service.api.rewards.schemas import RewardRequest, RewardResponse
+from bandit_core.rules.experiment import MICRO
+from bandit_core.rules.problems import Conflict, Expired, NotFound, Problem, TooMany, Unavailable
+from bandit_core.rules.requests import ActivateRequest, RewardRequest, RewardResponse, SelectRequest, SelectResponse
 from bandit_service.domain.api_key import ANONYMOUS
-from bandit_service.domain.experiment import MICRO
-from bandit_service.domain.problems import Conflict, Expired, NotFound, Problem, TooMany, Unavailable
 
 from .experiments import arm_id
 from .replica import Replica

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import Final
 
-from bandit_service.domain.experiment import ArmDefinition, Experiment
+from bandit_core.rules.experiment import ArmDefinition, Experiment
 
 from .scale import WINDOW
 

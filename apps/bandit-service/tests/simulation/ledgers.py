@@ -15,7 +15,7 @@ from typing import Any, Final
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
 
-from bandit_service.domain.experiment import Experiment
+from bandit_core.rules.experiment import Experiment
 from bandit_service.ledger.agreement import Agreement
 from bandit_service.ledger.api_keys import ApiKeysRepository
 from bandit_service.ledger.experiments import ExperimentsRepository, Reason

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from bandit_core.allocation import ArmState, allocate
 from bandit_core.guardrails import Guardrails
 from bandit_core.policies import make_policy
-from bandit_service.domain.allocation import AllocationRecord
+from bandit_core.rules.allocation_record import AllocationRecord
+from bandit_core.rules.experiment import ArmDefinition
 from bandit_service.domain.api_key import ApiKey, Principal
 from bandit_service.domain.event import Row
-from bandit_service.domain.experiment import ArmDefinition
 from bandit_service.ledger.experiments import Page, Reason
 from bandit_service.ledger.leases import Lease
 from bandit_service.ledger.linear_outcomes import Checkpoint

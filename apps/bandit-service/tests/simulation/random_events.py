@@ -7,9 +7,10 @@ from typing import Any, Final
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from bandit_service.domain import outcome as rules
-from bandit_service.domain.event import Event, Stratum
-from bandit_service.domain.experiment import ArmDefinition, Experiment, FeaturesDefinition, PolicyDefinition
+from bandit_core.rules.experiment import ArmDefinition, Experiment, FeaturesDefinition, PolicyDefinition
+from bandit_core.rules.selection import Stratum
+from bandit_core.rules.treatment import treat_activation, treat_decision, treat_reward
+from bandit_service.domain.event import Event
 
 # Decisions are made from here on; their windows are long over.
 START_MS: Final = 1_700_000_000_000
@@ -63,16 +64,16 @@ def events_of(draw: st.DrawFn, experiment: Experiment) -> list[Event]:
     )
     found = []
     if not is_direct and draw(st.integers(0, 4)) > 0:
-        treatment = rules.treat_decision(experiment, stratum, at_ms, deferred=deferred)
+        treatment = treat_decision(experiment, stratum, at_ms, deferred=deferred)
         unit = draw(st.sampled_from([None, *UNITS]))
         found.append(replace(bare, unit_hash=unit, context=context, **treatment._asdict()))
     if deferred and draw(st.booleans()):
-        treatment = rules.treat_activation(experiment, stratum, at_ms)
+        treatment = treat_activation(experiment, stratum, at_ms)
         found.append(replace(bare, kind="activation", event_ms=at_ms + 5_000, **treatment._asdict()))
     if is_direct or draw(st.booleans()):
         micro = draw(st.integers(-2_000_000, 2_000_000))
         has_context = is_direct and context is not None
-        treatment = rules.treat_reward(experiment, stratum, at_ms, micro, deferred=deferred, has_context=has_context)
+        treatment = treat_reward(experiment, stratum, at_ms, micro, deferred=deferred, has_context=has_context)
         reward = replace(bare, kind="reward", event_ms=at_ms + 9_000, reward_micro=micro, **treatment._asdict())
         found.append(replace(reward, context=context) if has_context else reward)
     return [draw(_changed(event)) for event in found]

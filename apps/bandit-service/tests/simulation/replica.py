@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from bandit_core.rules.arm_selector import ArmSelector
 from bandit_service.allocation.copies import Copies
 from bandit_service.allocation.leases import Leases
 from bandit_service.allocation.linear_models import LinearModels
@@ -40,9 +41,9 @@ from bandit_service.ledger.writer import LedgerWriter
 from bandit_service.mirror.own_ids import OwnIds
 from bandit_service.mirror.publication import Mirror
 from bandit_service.mirror.subscription import Announcer, Subscription
-from bandit_service.serving.arm_selector import ArmSelector
 from bandit_service.serving.experiment_cache import ExperimentCache
 from bandit_service.serving.random_bytes import RandomBytesPool
+from bandit_service.serving.subset_vectors import SubsetVectors
 from bandit_service.serving.uniform_stream import UniformStream
 from bandit_service.spool.keeper import Keeper
 from bandit_service.spool.pending import Limits
@@ -319,8 +320,7 @@ class Replica:
             own_ids=OwnIdDecisions(claims=claims, recording=recording),
             request_ids=RequestIds(claims, is_store_there=lambda: self.recorder.health.spool),
             ids=ids,
-            uniforms=uniforms,
-            arm_selector=ArmSelector(uniform=uniforms.next, generator=generator),
+            arm_selector=ArmSelector(uniform=uniforms.next, generator=generator, subset_vectors=SubsetVectors()),
             clock=self._clock,
             metrics=shared_metrics(),
         )

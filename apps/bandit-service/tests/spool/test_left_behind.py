@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bandit_service.domain.experiment import ArmDefinition, Experiment
+from bandit_core.rules.experiment import ArmDefinition, Experiment
 from bandit_service.domain.units import hashed_unit
 from bandit_service.ledger.agreement import Agreement
 from bandit_service.ledger.experiments import ExperimentsRepository, Reason

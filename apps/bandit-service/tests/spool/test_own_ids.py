@@ -9,11 +9,11 @@ from typing import cast
 import pytest
 import redis
 
+from bandit_core.rules.decisions import DecisionClaims
+from bandit_core.rules.problems import Unavailable
 from bandit_service.api.decisions.own_ids import OwnIdDecisions
 from bandit_service.api.decisions.recording import Recording
-from bandit_service.domain.decision_id import DecisionClaims
 from bandit_service.domain.own_decision import OwnDecision
-from bandit_service.domain.problems import Unavailable
 from bandit_service.ledger.pool import Pool
 from bandit_service.mirror.connection import make_redis
 from bandit_service.mirror.own_ids import OwnIds

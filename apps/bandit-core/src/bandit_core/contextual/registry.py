@@ -1,7 +1,7 @@
 """Contextual policies by name, as configuration and HTTP requests give them."""
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import Field, fields
 from typing import Any, Final
 
 from bandit_core.contextual.linear_thompson import LinearThompson
@@ -16,6 +16,11 @@ _POLICIES: Final[Mapping[str, type[LinearThompson | LinUCB]]] = {
 def contextual_policy_names() -> tuple[str, ...]:
     """Return the names of all contextual policies, in alphabetical order."""
     return tuple(sorted(_POLICIES))
+
+
+def contextual_policy_fields(name: str) -> tuple[Field[Any], ...]:
+    """Return the parameters of a contextual policy, as fields of its dataclass."""
+    return fields(_POLICIES[name])
 
 
 def make_contextual_policy(name: str, params: Mapping[str, Any] | None = None) -> ContextualPolicy:

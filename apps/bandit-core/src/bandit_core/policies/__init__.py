@@ -3,9 +3,9 @@
 from importlib import import_module
 from pkgutil import iter_modules
 
-from bandit_core.policies.registry import make_policy, policy_names, policy_parameters, register
+from bandit_core.policies.registry import make_policy, policy_fields, policy_names, policy_parameters, register
 
-__all__ = ["make_policy", "policy_names", "policy_parameters", "register"]
+__all__ = ["make_policy", "policy_fields", "policy_names", "policy_parameters", "register"]
 
 
 def _import_every_policy() -> None:

@@ -22,6 +22,11 @@ def policy_names() -> tuple[str, ...]:
     return tuple(sorted(_POLICIES))
 
 
+def policy_fields(name: str) -> tuple[Field[Any], ...]:
+    """Return the parameters of a registered policy, as fields of its dataclass."""
+    return fields(_POLICIES[name])
+
+
 def make_policy(name: str, params: Mapping[str, Any] | None = None) -> Policy:
     """Make the policy called `name` from its parameters.
 

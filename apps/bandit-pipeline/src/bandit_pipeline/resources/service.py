@@ -26,11 +26,11 @@ class BanditService(dg.ConfigurableResource["BanditService"]):
         try:
             opened = Client(self.url, api_key=self.api_key or None, timeout=TIMEOUT, retries=RETRIES)
         except ValueError as error:
-            raise PipelineError(f"{error}; see BANDIT_SERVICE_URL and BANDIT_API_KEY.") from None
+            raise PipelineError(f"{error}; see BANDIT_URL and BANDIT_API_KEY.") from None
         try:
             with opened as client:
                 yield client
         except AwayError as error:
-            raise PipelineError(f"{error}, at {without_secrets(self.url)}; see BANDIT_SERVICE_URL.") from error
+            raise PipelineError(f"{error}, at {without_secrets(self.url)}; see BANDIT_URL.") from error
         except RefusedError as error:
             raise PipelineError(f"bandit-service refuses: {error}") from error

@@ -5,31 +5,56 @@ from __future__ import annotations
 import itertools
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 import httpx
 import msgspec
 import numpy as np
 
+from bandit_core.rules import transitions
+from bandit_core.rules.arm_selector import ArmSelector
+from bandit_core.rules.decisions import SIGNED_PREFIX, check_same_experiment, experiment_of_own, is_signed
+from bandit_core.rules.decoding import decode_item
+from bandit_core.rules.experiment_requests import Because, Conclusion, ExperimentChange, NewExperiment, read
+from bandit_core.rules.messages import NOT_JSON
+from bandit_core.rules.problems import Conflict, Invalid, NotFound, Problem
+from bandit_core.rules.requests import (
+    ActivateRequest,
+    ActivateResponse,
+    Batch,
+    BatchItem,
+    RewardRequest,
+    RewardResponse,
+    SelectRequest,
+    SelectResponse,
+)
+from bandit_core.rules.rewards import check_reward
+from bandit_core.rules.views import ExperimentPage, ExperimentSummary, ExperimentView
 from bandit_sdk.testing import views
-from bandit_sdk.testing.bodies import Activate, Batch, Because, NewExperiment, Reward, Select, decode
 from bandit_sdk.testing.experiment import MemoryExperiment
-from bandit_sdk.testing.refusal import Refusal, wrong
 
 _ITEM = re.compile(r"/experiments/([^/]+)(?:/([a-z]+))?")
+
+# The bodies of changes, by method and the last part of the path.
+_CHANGES: Final[Mapping[tuple[str, str | None], type[Because]]] = {
+    ("PATCH", None): ExperimentChange,
+    ("POST", "pause"): Because,
+    ("POST", "resume"): Because,
+    ("POST", "conclude"): Conclusion,
+}
 
 
 class InMemoryService(httpx.BaseTransport, httpx.AsyncBaseTransport):
     """What `Client(url, transport=InMemoryService())` and `AsyncClient` talk to instead of the network.
 
     It draws from real posteriors by real policies within real guardrails, with exact propensities, and counts each
-    reward once. New rewards move the weights with the next decision. It knows experiments (create, get, list, pause,
-    resume, conclude, archive), selections of one arm or a slate, eligible arms, rewards, activations, batches,
-    posterior and allocation. It checks no API keys. It knows no contexts, segments, Gaussian rewards, sticky
-    assignment, holdouts, stopping rules, snapshots and evaluations, and refuses them (422, 404). It is for one thread
-    at a time.
+        reward once; what may be asked and who is eligible is decided by the service's own rules. New rewards move the
+    weights with the next decision. It knows experiments (create, get, list, patch, pause, resume, conclude, archive),
+    selections, rewards, activations, batches, posterior and allocation. It checks no API keys. It has no contexts,
+    segments, Gaussian rewards, stopping rules, snapshots and evaluations, and refuses them (422, 404). It is for one
+    thread at a time.
 
     Args:
         rng: Draws the arms; give a seeded one to repeat a test.
@@ -44,12 +69,13 @@ class InMemoryService(httpx.BaseTransport, httpx.AsyncBaseTransport):
     def __init__(self, *, rng: np.random.Generator | None = None, clock: Callable[[], float] = time.time) -> None:
         self.away = False
         self.queueing = False
-        self._queued: list[tuple[MemoryExperiment, Reward, float]] = []
-        self._rng = rng or np.random.default_rng()
+        self._queued: list[tuple[MemoryExperiment, RewardRequest, float]] = []
+        generator = rng or np.random.default_rng()
+        self._selector = ArmSelector(uniform=generator.random, generator=generator)
         self._clock = clock
         self._experiments: dict[str, MemoryExperiment] = {}
         self._ids = itertools.count(1)
-        self._posts: dict[str, Callable[[bytes], tuple[int, dict[str, Any]]]] = {
+        self._posts: dict[str, Callable[[bytes], tuple[int, Any]]] = {
             "/select": self._select,
             "/reward": self._reward,
             "/activate": self._activate,
@@ -71,8 +97,8 @@ class InMemoryService(httpx.BaseTransport, httpx.AsyncBaseTransport):
         try:
             self._count_queued()
             status, answer = self._routed(request)
-        except Refusal as refusal:
-            status, answer = refusal.status, refusal.document()
+        except Problem as problem:
+            status, answer = problem.status, problem.details
         kind = "application/json" if status < 400 else "application/problem+json"
         return httpx.Response(status, content=msgspec.json.encode(answer), headers={"content-type": kind})
 
@@ -81,111 +107,122 @@ class InMemoryService(httpx.BaseTransport, httpx.AsyncBaseTransport):
         if method == "POST" and path in self._posts:
             return self._posts[path](request.content)
         if path == "/experiments" and method == "POST":
-            return 201, self._create(decode(NewExperiment, request.content))
+            return 201, self._create(_object(request.content))
         if path == "/experiments" and method == "GET":
             return 200, self._list(request.url.params)
         found = _ITEM.fullmatch(path)
         if found is not None:
-            answer = self._managed(method, self._experiment(found[1]), found[2], request)
+            answer = self._managed(method, found[1], found[2], request.content)
             if answer is not None:
                 return 200, answer
-        raise Refusal(404, f"the service in memory does not answer {method} {path}")
+        raise NotFound(f"the service in memory does not answer {method} {path}")
 
-    def _create(self, definition: NewExperiment) -> dict[str, Any]:
-        if definition.experiment_id in self._experiments:
-            raise Refusal(409, f"there is an experiment {definition.experiment_id!r} already")
-        made = self._experiments[definition.experiment_id] = MemoryExperiment(definition, self._clock())
-        return views.whole(made)
+    def _create(self, document: dict[str, Any]) -> ExperimentView:
+        request = read(NewExperiment, document)
+        made = MemoryExperiment(request, self._selector, self._clock())
+        if request.experiment_id in self._experiments:
+            raise Conflict(f"there is an experiment {request.experiment_id!r} already")
+        self._experiments[request.experiment_id] = made
+        return ExperimentView.of(made.experiment)
 
-    def _list(self, wanted: httpx.QueryParams) -> dict[str, Any]:
-        shown = [views.summary(self._experiments[name]) for name in sorted(self._experiments)]
+    def _list(self, wanted: httpx.QueryParams) -> ExperimentPage:
         filters = {name: wanted[name] for name in ("status", "namespace") if name in wanted}
-        return {"items": [each for each in shown if filters.items() <= each.items()], "next_cursor": None}
+        found = [self._experiments[name].experiment for name in sorted(self._experiments)]
+        shown = [each for each in found if all(getattr(each, name) == value for name, value in filters.items())]
+        return ExperimentPage(items=tuple(ExperimentSummary.of(each) for each in shown), next_cursor=None)
 
-    def _managed(self, method: str, experiment: MemoryExperiment, view: str | None, request: httpx.Request) -> Any:  # noqa: ANN401 (whatever becomes JSON)
-        match method, view:
-            case "GET", None:
-                return views.whole(experiment)
-            case "GET", "posterior":
-                return views.posterior(experiment, self._clock())
-            case "GET", "allocation":
-                return views.allocation(experiment, self._clock())
-            case "DELETE", None:
-                experiment.change("archived")
-            case "POST", "pause":
-                experiment.change("paused")
-            case "POST", "resume":
-                experiment.change("running")
-            case "POST", "conclude":
-                experiment.change("concluded", decode(Because, request.content).winner)
+    def _managed(self, method: str, experiment_id: str, view: str | None, content: bytes) -> Any:  # noqa: ANN401 (whatever becomes JSON)
+        kind, now = _CHANGES.get((method, view)), self._clock()
+        # The service, too, refuses a wrong body before it looks for the experiment.
+        body = None if kind is None else read(kind, _object(content))
+        known = self._experiment(experiment_id)
+        match method, view, body:
+            case "GET", None, None:
+                pass
+            case "GET", "posterior", None:
+                return views.posterior(known, now)
+            case "GET", "allocation", None:
+                return views.allocation(known, now)
+            case "DELETE", None, None:
+                known.change(transitions.archived, Because(reason="archived"))
+            case "PATCH", None, ExperimentChange() as change:
+                known.change(lambda before: transitions.changed(before, change), change)
+            case "POST", "pause", Because() as why:
+                known.change(transitions.paused, why)
+            case "POST", "resume", Because() as why:
+                known.change(transitions.resumed, why)
+            case "POST", "conclude", Conclusion() as end:
+                transitions.check_conclusion(end)
+                # There are no stopping rules here, so that none says so.
+                if not end.by_rule:
+                    known.change(lambda before: transitions.concluded_as_asked(before, end, None, now, "memory"), end)
             case _:
                 return None
-        return views.whole(experiment)
+        return ExperimentView.of(known.experiment)
 
-    def _select(self, content: bytes) -> tuple[int, dict[str, Any]]:
-        request = decode(Select, content)
-        experiment = self._experiment(request.experiment_id)
-        decision = experiment.select(request, self._rng, self._new_id, self._clock())
-        return 200, views.selection(experiment, decision)
+    def _select(self, content: bytes) -> tuple[int, SelectResponse]:
+        request = decode_item(SelectRequest, content)
+        return 200, self._experiment(request.experiment_id).select(request, self._new_id, self._clock())
 
-    def _reward(self, content: bytes) -> tuple[int, dict[str, Any]]:
-        request, now = decode(Reward, content), self._clock()
+    def _reward(self, content: bytes) -> tuple[int, RewardResponse]:
+        request, now = decode_item(RewardRequest, content), self._clock()
+        check_reward(request)
         experiment = self._experiment_of(request.decision_id, request.experiment_id)
+        answer = experiment.reward(request, now, is_queued=self.queueing)
         if self.queueing:
-            experiment.check_reward(request, now)
             self._queued.append((experiment, request, now))
-            return 202, {"status": "queued"}
-        status, arm, reward = experiment.reward(request, now)
-        name = experiment.definition.experiment_id
-        return 200, {
-            "status": status,
-            "experiment_id": name,
-            "arm": arm,
-            "decision_id": request.decision_id,
-            "reward": reward,
-        }
+        return answer.http_status, answer
 
     def _count_queued(self) -> None:
         """Count what was queued, by the time at which it came."""
         while self._queued and not self.queueing:
             experiment, request, at = self._queued.pop(0)
-            with suppress(Refusal):  # the experiment was archived meanwhile
+            with suppress(Problem):  # the experiment was archived meanwhile
                 experiment.reward(request, at)
 
-    def _activate(self, content: bytes) -> tuple[int, dict[str, Any]]:
-        request = decode(Activate, content)
+    def _activate(self, content: bytes) -> tuple[int, ActivateResponse]:
+        request = decode_item(ActivateRequest, content)
         experiment = self._experiment_of(request.decision_id, request.experiment_id)
-        status = "activated" if experiment.activate(request.decision_id) else "duplicate"
-        name = experiment.definition.experiment_id
-        return 200, {"status": status, "experiment_id": name, "decision_id": request.decision_id}
+        is_new = experiment.activate(request.decision_id, self._clock())
+        return 200, ActivateResponse(
+            status="activated" if is_new else "duplicate",
+            decision_id=request.decision_id,
+            experiment_id=experiment.experiment.id,
+        )
 
-    def _batch(
-        self, content: bytes, answer: Callable[[bytes], tuple[int, dict[str, Any]]]
-    ) -> tuple[int, dict[str, Any]]:
-        def answered(raw: msgspec.Raw) -> dict[str, Any]:
+    def _batch(self, content: bytes, answer: Callable[[bytes], tuple[int, Any]]) -> tuple[int, Any]:
+        def answered(raw: msgspec.Raw) -> BatchItem:
             try:
                 status, result = answer(bytes(raw))
-            except Refusal as refusal:
-                return {"status": refusal.status, "problem": refusal.document()}
-            return {"status": status, "result": result}
+            except Problem as problem:
+                return BatchItem(problem.status, problem=problem.details)
+            return BatchItem(status, result=result)
 
-        items: Sequence[msgspec.Raw] = decode(Batch, content).items
-        return 200, {"items": [answered(raw) for raw in items]}
+        return 200, {"items": [answered(raw) for raw in decode_item(Batch, content).items]}
 
     def _experiment(self, name: str) -> MemoryExperiment:
         if name not in self._experiments:
-            raise Refusal(404, f"there is no experiment {name!r}")
+            raise NotFound(f"there is no experiment {name!r}")
         return self._experiments[name]
 
     def _experiment_of(self, decision_id: str | None, name: str | None) -> MemoryExperiment:
-        if name is not None:
-            return self._experiment(name)
-        if decision_id is None:
-            raise wrong("experiment_id", "needed without a decision_id")
+        if decision_id is None or not is_signed(decision_id):
+            return self._experiment(experiment_of_own(name))
         for experiment in self._experiments.values():
             if decision_id in experiment.decisions:
+                check_same_experiment(experiment.decisions[decision_id].claims, name)
                 return experiment
-        raise Refusal(404, f"there is no decision {decision_id!r}")
+        raise NotFound("not a decision id of this service")
 
     def _new_id(self) -> str:
-        return f"memory.{next(self._ids)}"
+        return f"{SIGNED_PREFIX}memory{next(self._ids)}"
+
+
+def _object(content: bytes) -> dict[str, Any]:
+    try:
+        document = msgspec.json.decode(content)
+    except msgspec.DecodeError as error:
+        raise Invalid.field("body", f"not valid JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise Invalid.field("body", NOT_JSON)
+    return document

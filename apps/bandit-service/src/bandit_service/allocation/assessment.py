@@ -9,11 +9,11 @@ import numpy as np
 
 from bandit_core.policies.base import ArmBeliefs
 from bandit_core.posteriors import BetaPosterior
+from bandit_core.rules.experiment import Experiment
+from bandit_core.rules.vectors import gaussian_beliefs
 from bandit_service.allocation.compute import Posterior, beliefs_of, judge, posteriors
 from bandit_service.domain.assessment import ArmAssessment, Assessment
-from bandit_service.domain.experiment import Experiment
 from bandit_service.domain.totals import Totals
-from bandit_service.domain.vectors import gaussian_beliefs
 
 _CREDIBLE = 0.95
 

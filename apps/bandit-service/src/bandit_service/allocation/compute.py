@@ -10,14 +10,14 @@ import numpy as np
 from bandit_core.allocation import Allocation, ArmState, allocate
 from bandit_core.holdout import Side, prob_better
 from bandit_core.policies.base import ArmBeliefs
-from bandit_core.stopping import StoppingRule, Verdict
+from bandit_core.rules.allocation_record import AllocationRecord
+from bandit_core.rules.experiment import MICRO, ArmDefinition, Experiment
+from bandit_core.rules.vectors import beliefs_about, guardrails_of, policy_of, stopping_rule
+from bandit_core.stopping import Verdict
 from bandit_service.allocation.linear_models import Models
 from bandit_service.allocation.marginal_policy import averaged, explained
 from bandit_service.allocation.segment_weights import segment_weights
-from bandit_service.domain.allocation import AllocationRecord
-from bandit_service.domain.experiment import MICRO, ArmDefinition, Experiment
 from bandit_service.domain.totals import Totals
-from bandit_service.domain.vectors import beliefs_about, guardrails_of, policy_of
 
 FAST_UPDATES = 0.1
 # Every segment's vector is computed anew, every arm's model read by every replica, or t distributions integrated.
@@ -143,19 +143,10 @@ def judge(experiment: Experiment, totals: Totals, now: float, beliefs: ArmBelief
     known = posteriors(experiment, totals)
     # Where a missing reward is a zero, a decision says nothing before its window has closed.
     closes = experiment.missing_reward == "zero"
-    stopping = StoppingRule(
-        min_decisions=rule.min_decisions,
-        min_decisions_per_arm=rule.min_decisions_per_arm,
-        prob_best=rule.prob_best,
-        expected_loss=rule.expected_loss,
-        prob_better=rule.prob_better,
-        combine=rule.combine,
-        max_duration=rule.max_duration,
-    )
     decisions = {each.arm.id: min(each.decisions, each.rewards) if closes else each.decisions for each in known}
     elapsed = max(0.0, now - experiment.created_at)
     better = None if rule.prob_better is None else prob_better(*sides(known, totals))
-    return stopping.evaluate(beliefs or beliefs_of(experiment, known), decisions, elapsed, better)
+    return stopping_rule(rule).evaluate(beliefs or beliefs_of(experiment, known), decisions, elapsed, better)
 
 
 def sides(known: Sequence[Posterior], totals: Totals) -> tuple[Side, Side]:

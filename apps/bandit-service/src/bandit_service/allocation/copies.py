@@ -8,8 +8,8 @@ from typing import Final
 import msgspec
 import structlog
 
+from bandit_core.rules.experiment import Experiment
 from bandit_service.allocation.watched import Watched
-from bandit_service.domain.experiment import Experiment
 from bandit_service.ledger.weights import WeightsRepository
 from bandit_service.mirror.errors import StoreFullError, StoreUnavailableError
 from bandit_service.mirror.publication import Mirror, Publish

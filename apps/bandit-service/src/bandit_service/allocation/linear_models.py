@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from bandit_core.features import GREATEST
 from bandit_core.linear import LinearPrior
 from bandit_core.linear_sums import LinearSums
-from bandit_service.domain.experiment import Experiment
-from bandit_service.domain.linear_model import LinearRecord
-from bandit_service.domain.vectors import linear_prior_of
+from bandit_core.rules.experiment import Experiment
+from bandit_core.rules.linear_record import LinearRecord
+from bandit_core.rules.vectors import linear_prior_of
 from bandit_service.ledger.leases import Lease
 from bandit_service.ledger.linear_outcomes import Checkpoint, LearntOutcome, LinearOutcomes
 from bandit_service.ledger.settling import Settled

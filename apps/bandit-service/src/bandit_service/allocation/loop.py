@@ -10,6 +10,7 @@ from typing import Final
 
 import structlog
 
+from bandit_core.rules.experiment import Experiment
 from bandit_core.stopping import Verdict
 from bandit_service.allocation.compute import judge
 from bandit_service.allocation.copies import Copies
@@ -19,7 +20,6 @@ from bandit_service.allocation.merged_totals import MergedTotals
 from bandit_service.allocation.publishing import Publisher
 from bandit_service.allocation.settler import Settler
 from bandit_service.allocation.watched import Watched, events_in, is_early, known
-from bandit_service.domain.experiment import Experiment
 from bandit_service.domain.totals import Totals
 from bandit_service.ledger.errors import PostgresUnavailableError
 from bandit_service.ledger.leases import FencedError, Lease, LeasesRepository

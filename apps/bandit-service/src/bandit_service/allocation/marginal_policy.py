@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from bandit_core.allocation import Allocation
 from bandit_core.contextual import ContextualPolicy, LinearBeliefs, linear_weights
 from bandit_core.policies.base import ArmBeliefs, Policy, Proposal
+from bandit_core.rules.experiment import Experiment
+from bandit_core.rules.vectors import contextual_policy_of, floor_of
 from bandit_service.allocation.linear_models import Models
-from bandit_service.domain.experiment import Experiment
-from bandit_service.domain.vectors import contextual_policy_of, floor_of
 
 
 @dataclass(frozen=True)

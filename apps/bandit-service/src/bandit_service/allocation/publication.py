@@ -7,9 +7,9 @@ from typing import Final
 
 import structlog
 
+from bandit_core.rules.experiment import Experiment
 from bandit_service.allocation.leases import Leases
 from bandit_service.allocation.loop import Allocator
-from bandit_service.domain.experiment import Experiment
 from bandit_service.ledger.errors import PostgresUnavailableError
 from bandit_service.mirror.errors import StoreFullError, StoreUnavailableError
 from bandit_service.mirror.publication import Mirror

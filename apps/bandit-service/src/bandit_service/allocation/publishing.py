@@ -11,20 +11,20 @@ import msgspec
 
 from bandit_core.allocation import Allocation
 from bandit_core.policies.base import ArmBeliefs
+from bandit_core.rules.allocation_record import AllocationRecord
+from bandit_core.rules.experiment import Experiment
+from bandit_core.rules.served_experiment import ServedExperiment
 from bandit_service.allocation.assessment import assess
 from bandit_service.allocation.compute import beliefs_of, compute, posteriors
 from bandit_service.allocation.copies import Copies
 from bandit_service.allocation.linear_models import LinearModels, Models
 from bandit_service.allocation.watched import Watched, follow_at, is_early, is_worth_publishing, known
-from bandit_service.domain.allocation import AllocationRecord
 from bandit_service.domain.assessment import Assessment
-from bandit_service.domain.experiment import Experiment
 from bandit_service.domain.totals import Totals
 from bandit_service.ledger.weights import NewWeights, WeightsRepository
 from bandit_service.metrics import Metrics
 from bandit_service.mirror.publication import Publish
 from bandit_service.serving.experiment_cache import ExperimentCache
-from bandit_service.serving.served_experiment import ServedExperiment
 
 
 class _Task(NamedTuple):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from bandit_core.policies.base import Beliefs
+from bandit_core.rules.experiment import MICRO, Experiment
+from bandit_core.rules.vectors import floored
 from bandit_core.segments import shrink
-from bandit_service.domain.experiment import MICRO, Experiment
 from bandit_service.domain.totals import Totals
-from bandit_service.domain.vectors import floored
 
 
 def segment_weights(experiment: Experiment, totals: Totals) -> dict[str, dict[str, float]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from bandit_service.domain.experiment import Experiment
+from bandit_core.rules.experiment import Experiment
 from bandit_service.ledger.errors import PostgresUnavailableError
 from bandit_service.ledger.leases import Lease
 from bandit_service.ledger.settling import Settled, Settling

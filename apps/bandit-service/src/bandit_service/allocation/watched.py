@@ -6,13 +6,13 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Final
 
+from bandit_core.rules.allocation_record import AllocationRecord
+from bandit_core.rules.experiment import Experiment
+from bandit_core.rules.served_experiment import ServedExperiment
+from bandit_core.rules.vectors import guardrails_of
 from bandit_service.allocation.compute import is_material, update_every
-from bandit_service.domain.allocation import AllocationRecord
-from bandit_service.domain.experiment import Experiment
 from bandit_service.domain.totals import Totals
-from bandit_service.domain.vectors import guardrails_of
 from bandit_service.ledger.leases import Lease
-from bandit_service.serving.served_experiment import ServedExperiment
 
 # Versions come less often as an experiment ages, so that there are thousands in months and not millions.
 _PARTS_OF_AGE: Final = 1_000

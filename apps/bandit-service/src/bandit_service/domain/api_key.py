@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from bandit_service.domain.problems import Forbidden
+from bandit_core.rules.problems import Forbidden
 
 type Role = Literal["reader", "writer", "admin"]
 

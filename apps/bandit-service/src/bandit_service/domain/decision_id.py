@@ -7,14 +7,11 @@ import binascii
 import hmac
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from hashlib import blake2b
-from typing import NamedTuple
 
-from bandit_service.domain.event import Stratum, Vector
+from bandit_core.rules.decisions import SIGNED_PREFIX, DecisionClaims
+from bandit_core.rules.selection import SlatePosition, Stratum, Vector
 
-# Names the format of what follows.
-PREFIX = "d1."
 _STRATA: tuple[Stratum, ...] = ("bandit", "holdout", "paused", "concluded")
 _VECTORS: tuple[Vector, ...] = ("published", "subset", "renormalised", "segment", "context", "slate")
 _DEFERRED = 0b100
@@ -30,39 +27,6 @@ _SIGNATURE_BYTES = 16
 
 class ForgedDecisionIdError(ValueError):
     """A decision id that no key of this service has signed."""
-
-
-class SlatePosition(NamedTuple):
-    """A position of a slate: its arm, and how likely that arm was there."""
-
-    arm_index: int
-    propensity: float
-
-
-@dataclass(frozen=True, slots=True)
-class DecisionClaims:
-    """What a decision id says: which experiment and arm, how likely it was, when, and in which stratum.
-
-    `segment` is the number of the context's segment. `slate` holds every position, if there are several; the first is
-    that of `arm_index` and `propensity`.
-    """
-
-    experiment_id: str
-    arm_index: int
-    propensity: float
-    decision_ms: int
-    stratum: Stratum = "bandit"
-    deferred: bool = False
-    weights_version: int = 0
-    revision: int = 0
-    vector: Vector = "published"
-    segment: int | None = None
-    slate: tuple[SlatePosition, ...] = ()
-
-    def at(self, position: int) -> SlatePosition | None:
-        """Return a position of the decision; None if it has no such one."""
-        places = self.slate or (SlatePosition(self.arm_index, self.propensity),)
-        return places[position] if position < len(places) else None
 
 
 class DecisionIds:
@@ -102,7 +66,7 @@ class DecisionIds:
         )
         body = head + more + claims.experiment_id.encode()
         signature = blake2b(body, digest_size=_SIGNATURE_BYTES, key=self._keys[self._signing_id]).digest()
-        return PREFIX + base64.urlsafe_b64encode(body + signature).rstrip(b"=").decode()
+        return SIGNED_PREFIX + base64.urlsafe_b64encode(body + signature).rstrip(b"=").decode()
 
     def read(self, decision_id: str) -> DecisionClaims:
         """Return what an id issued by this service says.
@@ -150,13 +114,8 @@ def _read_more(body: bytes) -> tuple[Vector, int | None, tuple[SlatePosition, ..
     return _VECTORS[vector], segment - 1 if segment else None, slate, end
 
 
-def is_signed(decision_id: str) -> bool:
-    """Say whether an id claims to be issued by this service; callers' own ids never begin so."""
-    return decision_id.startswith(PREFIX)
-
-
 def _unarmored(decision_id: str) -> bytes:
-    text = decision_id.removeprefix(PREFIX)
+    text = decision_id.removeprefix(SIGNED_PREFIX)
     try:
         raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError) as error:

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
-Stratum = Literal["bandit", "holdout", "paused", "concluded", "direct"]
-Kind = Literal["decision", "activation", "reward", "outcome", "late"]
-# Which vector a decision was drawn from: the published one; one that was computed for its subset of the arms, its
-# segment, its context; the published one renormalised over a subset that is not computed yet; a ranking of a sample.
-Vector = Literal["published", "subset", "renormalised", "segment", "context", "slate"]
-type Context = list[float] | dict[str, float | str]
+from bandit_core.rules.selection import Stratum, Vector
 
-# Strata whose rewards say something about the arms.
-COUNTED_STRATA: Final[tuple[Stratum, ...]] = ("bandit", "direct")
+Kind = Literal["decision", "activation", "reward", "outcome", "late"]
 
 
 class EventKey(NamedTuple):

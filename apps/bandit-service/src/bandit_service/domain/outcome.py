@@ -9,76 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 from msgspec.structs import replace
 
-from bandit_service.domain.event import Event, Stratum
-from bandit_service.domain.experiment import Experiment
-from bandit_service.domain.reward_window import bucket_of, window_ms
+from bandit_core.rules.experiment import Experiment
+from bandit_core.rules.reward_window import window_ms
+from bandit_core.rules.selection import Stratum
+from bandit_core.rules.treatment import AWAITED, REWARDED, bucket_ms
+from bandit_service.domain.event import Event
 
-# Strata whose rewards are counted; those of an experiment that is paused or over are only kept.
-REWARDED: Final[tuple[Stratum, ...]] = ("bandit", "holdout", "direct")
-# Strata of decisions that wait for the end of their reward window where a missing reward is a zero.
-AWAITED: Final[tuple[Stratum, ...]] = ("bandit", "holdout")
 # The parts of a reward, each of which is supplied at closing if it is missing.
 PARTS: Final = ("",)
-
-
-class Treatment(NamedTuple):
-    """What becomes of an event: the fields of the same names of `Event`."""
-
-    counted: bool
-    settles: bool
-    bucket_ms: int | None
-
-
-def bucket_ms(experiment: Experiment, stratum: Stratum, decision_ms: int) -> int | None:
-    """Return the start of the bucket in which a decision waits for the end of its window; None if it does not."""
-    if experiment.missing_reward != "zero" or stratum not in AWAITED:
-        return None
-    return bucket_of(experiment, decision_ms)
-
-
-def treat_decision(experiment: Experiment, stratum: Stratum, decision_ms: int, *, deferred: bool) -> Treatment:
-    """Say what becomes of a decision. One that is deferred is counted by its activation.
-
-    A decision may be written after its reward: one that the outcome depends on settles as well.
-    """
-    learns = experiment.is_contextual and stratum == "bandit" and experiment.missing_reward == "ignore"
-    return Treatment(not deferred, deferred or learns, bucket_ms(experiment, stratum, decision_ms))
-
-
-def treat_activation(experiment: Experiment, stratum: Stratum, decision_ms: int) -> Treatment:
-    """Say what becomes of the activation of a deferred decision."""
-    return Treatment(counted=True, settles=True, bucket_ms=bucket_ms(experiment, stratum, decision_ms))
-
-
-def treat_reward(
-    experiment: Experiment,
-    stratum: Stratum,
-    decision_ms: int,
-    reward_micro: int | None,
-    *,
-    deferred: bool = False,
-    has_context: bool = False,
-) -> Treatment:
-    """Say what becomes of a reward.
-
-    Args:
-        experiment: In whose definition it was received.
-        stratum: Of its decision, or `direct`.
-        decision_ms: When that was made.
-        reward_micro: None for an outcome that is ignored.
-        deferred: Whether the decision counts only once it is activated.
-        has_context: Whether the reward itself carries a context, as a direct one does.
-    """
-    bucket = bucket_ms(experiment, stratum, decision_ms)
-    if reward_micro is None or stratum not in REWARDED or bucket is not None:
-        return Treatment(counted=False, settles=False, bucket_ms=bucket)
-    learns = experiment.is_contextual and (stratum == "bandit" or (stratum == "direct" and has_context))
-    depends = deferred or learns
-    return Treatment(counted=not depends, settles=depends, bucket_ms=None)
 
 
 def is_shown_later(events: Iterable[Event]) -> bool:

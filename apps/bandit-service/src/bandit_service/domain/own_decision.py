@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from bandit_service.domain.event import Stratum, Vector
+from bandit_core.rules.selection import Stratum, Vector
 
 
 class OwnDecision(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from bandit_service.domain.event import COUNTED_STRATA
-from bandit_service.domain.experiment import MICRO, Experiment
+from bandit_core.rules.experiment import MICRO, Experiment
+from bandit_core.rules.treatment import LEARNT_STRATA
 
 
 class Sums(NamedTuple):
@@ -75,7 +75,7 @@ def totals_of(sums: Iterable[Sums], as_of: float) -> Totals:
         arm = each.arm_index
         if each.stratum == "bandit":
             decisions[arm] += each.decisions
-        if each.stratum in COUNTED_STRATA:
+        if each.stratum in LEARNT_STRATA:
             rewards[arm] += each.rewards
             reward_micro[arm] += each.reward_micro
             square_micro[arm] += each.square_micro

@@ -9,8 +9,8 @@ from typing import Protocol
 
 import structlog
 
+from bandit_core.rules.problems import Unauthorized, Unavailable
 from bandit_service.domain.api_key import ANONYMOUS, ApiKey, Principal, digest, key_id
-from bandit_service.domain.problems import Unauthorized, Unavailable
 from bandit_service.ledger.errors import PostgresUnavailableError
 from bandit_service.mirror.errors import StoreFullError, StoreUnavailableError
 

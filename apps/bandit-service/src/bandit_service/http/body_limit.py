@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bandit_service.domain.problems import Encoded, TooLarge
+from bandit_core.rules.problems import Encoded, TooLarge
 from bandit_service.http.problems import problem_response
 
 

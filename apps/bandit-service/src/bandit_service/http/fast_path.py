@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import partial
 from time import perf_counter
-from typing import Annotated, Any, cast
+from typing import Any
 
 import msgspec
 from starlette.datastructures import Headers
@@ -15,31 +15,17 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 from structlog.contextvars import bind_contextvars
 
+from bandit_core.rules.decoding import decode_item
+from bandit_core.rules.problems import Problem
+from bandit_core.rules.requests import Batch, BatchItem
 from bandit_service.domain.api_key import Principal
-from bandit_service.domain.problems import Invalid, Problem
-from bandit_service.http import messages
-from bandit_service.http.problems import LONGEST_PATH, details_of, problem_response
+from bandit_service.http.problems import problem_response
 from bandit_service.http.rate_limit import Admission
 from bandit_service.metrics import Metrics
 
-MAX_ITEMS = 1_000
 _encode = msgspec.json.Encoder().encode
 
 type OrProblem[T] = T | Problem
-
-
-class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Items of a batch request, each decoded on its own so that one bad item does not spoil the others."""
-
-    items: Annotated[list[msgspec.Raw], msgspec.Meta(min_length=1, max_length=MAX_ITEMS)]
-
-
-class BatchItem(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What became of one item: a result with status 200, or a problem with its own status."""
-
-    status: int
-    result: object | None = None
-    problem: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,22 +142,6 @@ def _prefers_async(headers: Headers) -> bool:
     return any(wish.strip().lower() == "respond-async" for wish in wishes)
 
 
-def decode_item[T: msgspec.Struct](kind: type[T], raw: Sequence[int]) -> T:
-    """Return a request body, or raise Invalid naming the field that is wrong."""
-    try:
-        try:
-            return cast("T", _decoder(kind).decode(cast("bytes", raw)))
-        except msgspec.ValidationError as error:
-            # Behind the wrong field there may be no JSON.
-            document = msgspec.json.decode(cast("bytes", raw))
-            name, message = messages.of_msgspec(error, document, partial(_accepts, kind))
-            raise Invalid.field(_shortened(name), _shortened(message)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Invalid.field("body", f"not valid JSON: {error}") from None
-    except RecursionError:
-        raise Invalid.field("body", "is nested too deeply") from None
-
-
 async def finish_item[B, A](begun: OrProblem[B], finish: Callable[[B], Awaitable[A]]) -> BatchItem:
     """Return what became of one item of a batch."""
     if isinstance(begun, Problem):
@@ -184,7 +154,7 @@ async def finish_item[B, A](begun: OrProblem[B], finish: Callable[[B], Awaitable
 
 
 def _refused(problem: Problem) -> BatchItem:
-    return BatchItem(problem.status, problem=details_of(problem))
+    return BatchItem(problem.status, problem=problem.details)
 
 
 def _bind(message: object) -> None:
@@ -192,21 +162,3 @@ def _bind(message: object) -> None:
     decision_id = getattr(message, "decision_id", None)
     if decision_id is not None:
         bind_contextvars(decision_id=decision_id)
-
-
-@cache
-def _decoder(kind: type[msgspec.Struct]) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(kind)
-
-
-def _shortened(text: str) -> str:
-    # A client may send a field name of any length.
-    return text if len(text) <= LONGEST_PATH else text[:LONGEST_PATH] + "…"
-
-
-def _accepts(kind: type[msgspec.Struct], document: object) -> bool:
-    try:
-        msgspec.convert(document, kind)
-    except msgspec.ValidationError:
-        return False
-    return True

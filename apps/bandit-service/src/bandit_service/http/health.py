@@ -10,7 +10,7 @@ from typing import Literal
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
-from bandit_service.domain.problems import Unauthorized
+from bandit_core.rules.problems import Unauthorized
 from bandit_service.http.problems import responses
 from bandit_service.metrics import MEDIA_TYPE, Metrics
 

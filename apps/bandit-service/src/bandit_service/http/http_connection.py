@@ -10,7 +10,7 @@ from prometheus_client import Counter
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from bandit_service.domain.problems import HeadTooLarge, Problem, TooSlow, Unavailable, Unreadable
+from bandit_core.rules.problems import HeadTooLarge, Problem, TooSlow, Unavailable, Unreadable
 from bandit_service.http.coalescing_transport import CoalescingTransport
 from bandit_service.http.problems import RETRY_AFTER, problem_response
 

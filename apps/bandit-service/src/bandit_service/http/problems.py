@@ -11,20 +11,20 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import iter_route_contexts
-from pydantic import BaseModel, Field
+from msgspec import to_builtins
+from msgspec.json import schema_components
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from bandit_service.domain.problems import FieldError, Invalid, Problem, Unavailable
-from bandit_service.http import messages
+from bandit_core.rules import messages
+from bandit_core.rules.decoding import LONGEST_PATH
+from bandit_core.rules.problems import FieldError, Invalid, Problem, ProblemDetails, Unavailable, problem_details
 from bandit_service.ledger.errors import MissingSchemaError, PostgresUnavailableError
 from bandit_service.mirror.errors import StoreFullError, StoreUnavailableError
 
 MEDIA_TYPE = "application/problem+json"
 MOST_FIELD_ERRORS = 20
-LONGEST_PATH = 200
 RETRY_AFTER = 2
-_TYPE_PREFIX = "urn:bandit:problem:"
 _ROUTING_DETAILS = {
     400: "the body cannot be read",
     404: "there is nothing at this path",
@@ -33,32 +33,17 @@ _ROUTING_DETAILS = {
 log = structlog.get_logger(__name__)
 
 
-class ProblemDetails(BaseModel):
-    """An error (RFC 9457)."""
-
-    type: str = Field(description="Names the kind of problem", examples=["urn:bandit:problem:not-found"])
-    title: str = Field(description="The kind of problem in words", examples=["Not found"])
-    status: int = Field(description="The HTTP status", ge=400, le=599, examples=[404])
-    detail: str = Field(description="What happened this time", examples=["there is no experiment 'homepage'"])
-    errors: list[FieldError] | None = Field(default=None, description="The fields that are wrong, where fields are")
-
-
-def details_of(problem: Problem) -> dict[str, Any]:
-    """Return the problem details as they are sent."""
-    return _details(problem.status, problem.title, problem.detail, problem.errors)
-
-
 def problem_response(problem: Problem) -> Response:
     """Return the HTTP answer for a problem."""
     headers = dict(problem.headers)
     if problem.retry_after is not None:
         headers["Retry-After"] = str(problem.retry_after)
-    return _response(details_of(problem), headers)
+    return _response(problem.details, headers)
 
 
 def internal_error() -> Response:
     """Return the answer to an error nobody expected; it says nothing about the inside."""
-    return _response(_details(500, "Internal error", "the service failed; its log has the details"))
+    return _response(problem_details(500, "Internal error", "the service failed; its log has the details"))
 
 
 def install(app: FastAPI) -> None:
@@ -98,8 +83,7 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def component_schemas() -> dict[str, Any]:
     """Return the schemas that `responses` refers to, for the components of the OpenAPI document."""
-    schema = ProblemDetails.model_json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
-    return {**schema.pop("$defs"), "ProblemDetails": schema}
+    return schema_components([ProblemDetails], ref_template="#/components/schemas/{name}")[1]
 
 
 def _documented(status: int) -> dict[str, Any]:
@@ -110,21 +94,9 @@ def _documented(status: int) -> dict[str, Any]:
     return documented
 
 
-def _details(status: int, title: str, detail: str, errors: Sequence[FieldError] = ()) -> dict[str, Any]:
-    details: dict[str, Any] = {
-        "type": _TYPE_PREFIX + title.lower().replace(" ", "-"),
-        "title": title,
-        "status": status,
-        "detail": detail,
-    }
-    if errors:
-        details["errors"] = [error.model_dump() for error in errors]
-    return details
-
-
-def _response(details: dict[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+def _response(details: ProblemDetails, headers: Mapping[str, str] | None = None) -> Response:
     # json.dumps keeps to ASCII: a detail may quote text that UTF-8 cannot hold, such as half a surrogate pair.
-    return Response(json.dumps(details), details["status"], headers, MEDIA_TYPE)
+    return Response(json.dumps(to_builtins(details)), details.status, headers, MEDIA_TYPE)
 
 
 async def _on_problem(_: Request, problem: Problem) -> Response:
@@ -143,7 +115,7 @@ async def _on_http_exception(request: Request, error: HTTPException) -> Response
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = ", ".join(sorted(_methods_at(request)))
-    return _response(_details(error.status_code, title, detail), headers)
+    return _response(problem_details(error.status_code, title, detail), headers)
 
 
 def _methods_at(request: Request) -> set[str]:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from bandit_core.rules.problems import TooMany
 from bandit_service.domain.api_key import Principal
-from bandit_service.domain.problems import TooMany
 from bandit_service.http.auth import KeyRing
 from bandit_service.metrics import Metrics
 from bandit_service.settings import Settings

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from bandit_service.domain.problems import Forbidden, Problem, Unreadable
+from bandit_core.rules.problems import Forbidden, Problem, Unreadable
 from bandit_service.http.problems import problem_response
 from bandit_service.settings import is_loopback
 

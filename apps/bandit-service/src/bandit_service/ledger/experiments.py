@@ -12,7 +12,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-from bandit_service.domain.experiment import ArmDefinition, Experiment
+from bandit_core.rules.experiment import ArmDefinition, Experiment
 from bandit_service.ledger.pool import Pool, connected, statement
 
 _encode = msgspec.json.Encoder().encode

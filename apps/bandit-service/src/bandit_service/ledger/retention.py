@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, Protocol
 from psycopg import AsyncConnection, sql
 from psycopg.abc import Buffer
 
-from bandit_service.domain.experiment import CONTEXTUAL_POLICIES
+from bandit_core.rules.experiment import CONTEXTUAL_POLICIES
 from bandit_service.ledger.maintenance import (
     DEFAULT,
     DEFAULT_PARTITION,

@@ -8,8 +8,8 @@ from typing import Final
 
 import msgspec
 
-from bandit_service.domain.allocation import AllocationRecord, decode_allocation
-from bandit_service.domain.experiment import Experiment
+from bandit_core.rules.allocation_record import AllocationRecord, decode_allocation
+from bandit_core.rules.experiment import Experiment
 from bandit_service.ledger.pool import Pool, connected, in_one_trip, numbered_statement, statement
 
 PAGE: Final = 200

@@ -17,10 +17,10 @@ from typing import Any, Final, NamedTuple
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
+from bandit_core.rules.experiment import Experiment
+from bandit_core.rules.reward_window import bucket_width_ms, window_ms
 from bandit_service.domain import outcome as rules
 from bandit_service.domain.event import Event
-from bandit_service.domain.experiment import Experiment
-from bandit_service.domain.reward_window import bucket_width_ms, window_ms
 from bandit_service.ledger.arrays import (
     BIGINT,
     BOOL,

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from bandit_core.allocation import Explanation
-from bandit_service.domain.allocation import AllocationRecord, decode_allocation, encode_allocation
+from bandit_core.rules.allocation_record import AllocationRecord, decode_allocation, encode_allocation
 from bandit_service.domain.assessment import Assessment, encode_assessment
 from bandit_service.ledger.arrays import BIGINT, TEXT, packed
 from bandit_service.ledger.leases import Lease

@@ -11,9 +11,9 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
-from bandit_service.domain.allocation import AllocationRecord, decode_allocation, encode_allocation
-from bandit_service.domain.experiment import Experiment
-from bandit_service.domain.linear_model import LinearRecord, decode_linear, encode_linear
+from bandit_core.rules.allocation_record import AllocationRecord, decode_allocation, encode_allocation
+from bandit_core.rules.experiment import Experiment
+from bandit_core.rules.linear_record import LinearRecord, decode_linear, encode_linear
 from bandit_service.domain.totals import Totals, decode_totals, encode_totals
 from bandit_service.mirror.connection import translated
 from bandit_service.mirror.keys import EXPERIMENTS, MARK, ExperimentKeys

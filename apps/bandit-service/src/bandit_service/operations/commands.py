@@ -172,7 +172,7 @@ def erase_unit(
 @app.command("apply-experiments")
 def apply_experiments(
     files: Annotated[list[Path], typer.Argument(exists=True, help="JSON files, or folders of them.")],
-    url: Annotated[str, typer.Option(envvar="BANDIT_SERVICE_URL", show_envvar=True, help="Which service.")],
+    url: Annotated[str, typer.Option(envvar="BANDIT_URL", show_envvar=True, help="Which service.")],
     api_key: Annotated[str | None, typer.Option(envvar="BANDIT_API_KEY", show_envvar=True, help="An admin's.")] = None,
     reason: Annotated[str, typer.Option(help="Recorded with every change: the commit, for instance.")] = _REASON,
     patience: Annotated[float, typer.Option(min=0, help="Seconds to wait for a service that does not answer.")] = 60.0,

@@ -79,7 +79,7 @@ def _address(url: str) -> tuple[SplitResult, str, int | None]:
         parts = urlsplit(url.strip())
         if parts.scheme in ("http", "https") and parts.hostname and parts.hostname.encode("idna"):
             return parts, parts.hostname, parts.port
-    raise ValueError("BANDIT_SERVICE_URL must be a URL such as http://bandit-service:8000")
+    raise ValueError("BANDIT_URL must be a URL such as http://bandit-service:8000")
 
 
 class ServiceApi:

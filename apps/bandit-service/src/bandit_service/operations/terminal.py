@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from bandit_service.addresses import check_postgres_dsn
 from bandit_service.ledger import migrations
 from bandit_service.ledger.errors import PostgresUnavailableError
 from bandit_service.ledger.pool import Pool, make_pool
-from bandit_service.settings import Settings, describe
+from bandit_service.settings import Settings, check_variables, describe
 
 # The exit code of a command that may succeed when it is run again (EX_TEMPFAIL of sysexits.h).
 TRY_AGAIN = 75
@@ -62,9 +63,12 @@ def settings_or_exit(overrides: dict[str, object]) -> Settings:
     """Return the settings from the environment, with those replaced that are given."""
     given = {name: value for name, value in overrides.items() if value is not None}
     try:
+        check_variables(os.environ)
         return Settings(**given)  # type: ignore[arg-type]  # the rest comes from the environment
     except ValidationError as error:
         fail(describe(error))
+    except ValueError as error:
+        fail(str(error))
 
 
 def require_schema(current: str | None) -> None:

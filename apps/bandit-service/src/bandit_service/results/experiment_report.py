@@ -11,15 +11,15 @@ from pydantic import BaseModel, Field
 
 from bandit_core.findings import ArmNumbers, Findings, find
 from bandit_core.holdout import compare
+from bandit_core.rules.experiment import Experiment, Status
+from bandit_core.rules.problems import Unavailable
+from bandit_core.rules.served_experiment import ServedExperiment
 from bandit_core.sample_ratio import sample_ratio
 from bandit_service.allocation.compute import posteriors, sides
-from bandit_service.domain.experiment import Experiment, Status
-from bandit_service.domain.problems import Unavailable
 from bandit_service.domain.totals import Totals
 from bandit_service.ledger.errors import PostgresUnavailableError
 from bandit_service.ledger.traffic import TrafficRepository
 from bandit_service.results.report import ArmPosterior, PosteriorReport, Reports
-from bandit_service.serving.served_experiment import ServedExperiment
 
 WINDOW = 2 * 3_600.0
 

@@ -9,19 +9,19 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from bandit_core.allocation import Explanation
+from bandit_core.rules.allocation_record import AllocationRecord
+from bandit_core.rules.experiment import Experiment, Status
+from bandit_core.rules.problems import Unavailable
+from bandit_core.rules.served_experiment import ServedExperiment
 from bandit_core.stopping import Verdict
 from bandit_service.allocation.assessment import Estimate, beliefs_by_arm, estimates
 from bandit_service.allocation.compute import Posterior, beliefs_of, judge, posteriors
-from bandit_service.domain.allocation import AllocationRecord
-from bandit_service.domain.experiment import Experiment, Status
-from bandit_service.domain.problems import Unavailable
 from bandit_service.domain.totals import Totals
 from bandit_service.ledger.errors import PostgresUnavailableError
 from bandit_service.ledger.totals import TotalsRepository
 from bandit_service.ledger.weights import WeightsRepository
 from bandit_service.mirror.errors import StoreUnavailableError
 from bandit_service.mirror.publication import Mirror
-from bandit_service.serving.served_experiment import ServedExperiment
 
 _CATCH_UP_SECONDS = 1.0
 

@@ -9,14 +9,14 @@ from typing import Final
 
 import msgspec
 
-from bandit_service.domain.allocation import AllocationRecord
-from bandit_service.domain.experiment import Experiment
-from bandit_service.domain.linear_model import LinearRecord
+from bandit_core.rules.allocation_record import AllocationRecord
+from bandit_core.rules.experiment import Experiment
+from bandit_core.rules.linear_record import LinearRecord
+from bandit_core.rules.served_experiment import ServedExperiment
 from bandit_service.ledger.errors import PostgresUnavailableError
 from bandit_service.ledger.served import ServedRepository, Stored
 from bandit_service.mirror.errors import StoreUnavailableError
 from bandit_service.mirror.publication import Mirror, Mirrored
-from bandit_service.serving.served_experiment import ServedExperiment
 
 _UNKNOWN_FOR: Final = 1.0
 _UNKNOWN_LIMIT: Final = 10_000

@@ -12,7 +12,7 @@ import pytest
 
 from bandit_core.linear import LinearPrior
 from bandit_core.linear_sums import LinearSums
-from bandit_service.domain.linear_model import LinearRecord
+from bandit_core.rules.linear_record import LinearRecord
 from bandit_service.mirror.connection import make_redis
 from bandit_service.mirror.publication import Mirror
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bandit_service.domain.decision_id import DecisionClaims, DecisionIds
+from bandit_core.rules.decisions import DecisionClaims
+from bandit_service.domain.decision_id import DecisionIds
 
 if TYPE_CHECKING:
     from conftest import Api

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bandit_core.rules.experiment import ArmDefinition, Experiment
+from bandit_core.rules.problems import NotFound, Unavailable
 from bandit_service.api.decisions.lookup import ExperimentLookup
 from bandit_service.domain.api_key import Principal
-from bandit_service.domain.experiment import ArmDefinition, Experiment
-from bandit_service.domain.problems import NotFound, Unavailable
 from bandit_service.ledger.pool import make_pool
 from bandit_service.ledger.served import ServedRepository
 from bandit_service.mirror.connection import make_redis

@@ -12,10 +12,11 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
+from bandit_core.rules.decisions import DecisionClaims
+from bandit_core.rules.requests import SelectResponse
 from bandit_local.servers import RedisServer
 from bandit_service.api.decisions.request_ids import KEPT_SECONDS, RequestIds
-from bandit_service.api.decisions.schemas import SelectResponse
-from bandit_service.domain.decision_id import DecisionClaims, DecisionIds
+from bandit_service.domain.decision_id import DecisionIds
 from bandit_service.mirror.connection import make_redis
 from bandit_service.mirror.keys import ExperimentKeys
 from bandit_service.mirror.own_ids import OwnIds

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
+from bandit_core.rules.decisions import DecisionClaims
+from bandit_core.rules.experiment import ArmDefinition, Experiment
+from bandit_core.rules.problems import NotFound, Unavailable
+from bandit_core.rules.served_experiment import ServedExperiment
 from bandit_service.api.decisions.resolver import DecisionResolver, own_claim
 from bandit_service.domain.api_key import ANONYMOUS
-from bandit_service.domain.decision_id import DecisionClaims, DecisionIds
+from bandit_service.domain.decision_id import DecisionIds
 from bandit_service.domain.event import Event, encode_event
-from bandit_service.domain.experiment import ArmDefinition, Experiment
-from bandit_service.domain.problems import NotFound, Unavailable
-from bandit_service.serving.served_experiment import ServedExperiment
 
 EXPERIMENT = Experiment(
     id="e",

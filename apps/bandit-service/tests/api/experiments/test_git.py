@@ -9,14 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from bandit_service.api.experiments import git, transitions
-from bandit_service.api.experiments.schemas import Absence, ExperimentChange, NewArm, NewExperiment
-from bandit_service.domain.problems import Conflict, Invalid
+from bandit_core.rules import transitions
+from bandit_core.rules.experiment_requests import Absence, ExperimentChange, NewArm, NewExperiment, read
+from bandit_core.rules.problems import Conflict, Invalid
+from bandit_service.api.experiments import git
 
 if TYPE_CHECKING:
     from conftest import Api
 
-    from bandit_service.domain.experiment import Experiment
+    from bandit_core.rules.experiment import Experiment
 
 FILE: dict[str, Any] = {
     "experiment_id": "homepage",
@@ -27,13 +28,13 @@ FILE: dict[str, Any] = {
 }
 
 
-def file(**settings: Any) -> NewExperiment:
-    return NewExperiment(**FILE | settings)
+def file(**settings: Any) -> git.File:
+    return git.file_of(read(NewExperiment, FILE | settings), FILE | settings)
 
 
 def created(**settings: Any) -> Experiment:
-    made = transitions.created(file(**settings), now=1_000.0, salt="00")
-    return replace(made, git_fields=git.fields_of(file(**settings)))
+    made = file(**settings)
+    return replace(transitions.created(made.experiment, now=1_000.0, salt="00"), git_fields=made.named)
 
 
 @given(
@@ -75,7 +76,7 @@ def test_new_arms_are_added_behind_the_others() -> None:
 
 
 def test_a_retired_arm_stays_retired_whether_the_file_names_it_or_not() -> None:
-    before = transitions.without_arm(created(arms=["a", "b", "c"]), "c", Absence(reason="why"))
+    before = transitions.without_arm(created(arms=["a", "b", "c"]), "c", read(Absence, {"reason": "why"}))
     assert git.applied(before, file(arms=["a", "b", "c"])).arm("c").status == "retired"
     assert git.applied(before, file(arms=["a", "b"])).arm("c").status == "retired"
 
@@ -110,9 +111,9 @@ def test_a_file_must_be_whole() -> None:
 def test_what_is_kept_in_git_is_changed_in_no_other_way() -> None:
     before = created(arms=["a", "b", "c"], default_arm="b")
     for after in (
-        transitions.changed(before, ExperimentChange(reason="why", guardrails={"preset": "explore"})),  # type: ignore[arg-type]
-        transitions.with_arm(before, NewArm(reason="why", id="d")),
-        transitions.without_arm(before, "b", Absence(reason="why", default_arm="a")),
+        transitions.changed(before, read(ExperimentChange, {"reason": "why", "guardrails": {"preset": "explore"}})),
+        transitions.with_arm(before, read(NewArm, {"reason": "why", "id": "d"})),
+        transitions.without_arm(before, "b", read(Absence, {"reason": "why", "default_arm": "a"})),
     ):
         with pytest.raises(Conflict, match="kept in Git"):
             git.check_untouched(before, after)
@@ -121,9 +122,9 @@ def test_what_is_kept_in_git_is_changed_in_no_other_way() -> None:
 def test_the_rest_is_free() -> None:
     before = created(arms=["a", "b", "c"])
     for after in (
-        transitions.changed(before, ExperimentChange(reason="why", description="other")),
-        transitions.changed(before, ExperimentChange(reason="why", guardrails={"preset": "safe"})),  # type: ignore[arg-type]
-        transitions.without_arm(before, "c", Absence(reason="why")),
+        transitions.changed(before, read(ExperimentChange, {"reason": "why", "description": "other"})),
+        transitions.changed(before, read(ExperimentChange, {"reason": "why", "guardrails": {"preset": "safe"}})),
+        transitions.without_arm(before, "c", read(Absence, {"reason": "why"})),
         transitions.paused(before),
     ):
         git.check_untouched(before, after)

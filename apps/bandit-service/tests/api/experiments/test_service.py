@@ -7,20 +7,13 @@ from typing import Any
 
 import pytest
 
+from bandit_core.rules.experiment import Experiment
+from bandit_core.rules.experiment_requests import Because, Conclusion, ExperimentChange, NewArm, NewExperiment, read
+from bandit_core.rules.problems import Conflict, Forbidden, Invalid, NotFound
 from bandit_core.stopping import Condition, Verdict
-from bandit_service.api.experiments.schemas import (
-    Because,
-    ChangesFilter,
-    Conclusion,
-    ExperimentChange,
-    Filter,
-    NewArm,
-    NewExperiment,
-)
+from bandit_service.api.experiments.schemas import ChangesFilter, Filter
 from bandit_service.api.experiments.service import RULE, Experiments
 from bandit_service.domain.api_key import ANONYMOUS, Principal
-from bandit_service.domain.experiment import Experiment
-from bandit_service.domain.problems import Conflict, Forbidden, Invalid, NotFound
 from bandit_service.ledger.errors import PostgresUnavailableError
 from bandit_service.ledger.experiments import ExperimentsRepository
 from bandit_service.ledger.pool import Pool, make_pool
@@ -90,7 +83,7 @@ def experiments(pool: Pool, served: Served, beliefs: Beliefs) -> Experiments:
 
 async def create(experiments: Experiments, name: str = "homepage", **settings: Any) -> Experiment:
     body = {"experiment_id": name, "arms": ["a", "b", "c"], "stopping": {}, **settings}
-    return await experiments.create(NewExperiment(**body), ADA)
+    return await experiments.create(read(NewExperiment, body), ADA)
 
 
 def because(**fields: Any) -> Because:
@@ -120,11 +113,11 @@ async def test_many_who_create_the_same_experiment_at_once_make_one(experiments:
 
 async def test_a_key_creates_in_its_own_namespace_only(experiments: Experiments) -> None:
     shopkeeper = Principal("eve", "admin", "shop")
-    request = NewExperiment(experiment_id="shop.homepage", arms=["a", "b"])  # type: ignore[list-item]
+    request = read(NewExperiment, {"experiment_id": "shop.homepage", "arms": ["a", "b"]})
     assert (await experiments.create(request, shopkeeper)).namespace == "shop"
     with pytest.raises(Forbidden):
         await experiments.create(
-            NewExperiment(experiment_id="homepage", arms=["a", "b"]),  # type: ignore[list-item]
+            read(NewExperiment, {"experiment_id": "homepage", "arms": ["a", "b"]}),
             shopkeeper,
         )
 
@@ -139,7 +132,10 @@ async def test_what_is_invalid_is_not_written(experiments: Experiments, served: 
 
 async def test_of_two_changes_decided_on_the_same_revision_one_wins(experiments: Experiments) -> None:
     await create(experiments)
-    requests = [ExperimentChange(reason="why", description=f"{number}", expected_revision=1) for number in range(8)]
+    requests = [
+        read(ExperimentChange, {"reason": "why", "description": f"{number}", "expected_revision": 1})
+        for number in range(8)
+    ]
     results = await asyncio.gather(
         *(experiments.change("homepage", request, ADA) for request in requests), return_exceptions=True
     )
@@ -152,7 +148,9 @@ async def test_of_two_changes_decided_on_the_same_revision_one_wins(experiments:
 async def test_simultaneous_changes_without_expectations_all_happen(experiments: Experiments, served: Served) -> None:
     await create(experiments)
     arms = [f"new{number}" for number in range(8)]
-    await asyncio.gather(*(experiments.add_arm("homepage", NewArm(id=arm, reason="why"), ADA) for arm in arms))
+    await asyncio.gather(
+        *(experiments.add_arm("homepage", read(NewArm, {"id": arm, "reason": "why"}), ADA) for arm in arms)
+    )
     final = await experiments.read("homepage")
     assert {arm.id for arm in final.arms} == {"a", "b", "c", *arms}
     assert [arm.index for arm in final.arms] == list(range(11))
@@ -223,7 +221,7 @@ async def test_the_stopping_rule_does_not_conclude_what_was_changed_since(
     experiments: Experiments, served: Served
 ) -> None:
     judged = await create(experiments)
-    added = await experiments.add_arm("homepage", NewArm(id="d", reason="why"), ADA)
+    added = await experiments.add_arm("homepage", read(NewArm, {"id": "d", "reason": "why"}), ADA)
     await experiments.conclude_by_rule(judged, WINNER_B)
     assert await experiments.read("homepage") == added
     assert len(served.published) == 2

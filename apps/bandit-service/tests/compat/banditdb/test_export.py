@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import pytest
 
-from bandit_service.api.experiments.schemas import NewExperiment
-from bandit_service.api.experiments.transitions import created
+from bandit_core.rules.experiment import Experiment
+from bandit_core.rules.experiment_requests import NewExperiment, read
+from bandit_core.rules.transitions import created
 from bandit_service.compat.banditdb.export import Exports
 from bandit_service.domain.api_key import Principal
-from bandit_service.domain.experiment import Experiment
 from bandit_service.ledger.interactions import Interactions
 from bandit_service.ledger.pool import make_pool
 from bandit_service.ledger.producers import Producers
@@ -45,7 +45,7 @@ async def exports(module_settings: Settings, tmp_path: Path) -> AsyncIterator[Ex
 
 def known(live: LiveExperiment) -> Experiment:
     fields: dict[str, Any] = {"experiment_id": live.id, "arms": ["a", "b"], **LINEAR}
-    return created(NewExperiment(**fields), now=0.0, salt="")
+    return created(read(NewExperiment, fields), now=0.0, salt="")
 
 
 async def written(exports: Exports, *campaigns: LiveExperiment) -> int:

@@ -6,6 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bandit_core.rules.experiment import ArmDefinition, Experiment
+from bandit_core.rules.names import EXPERIMENT_ID
+from bandit_core.rules.problems import Invalid, NotFound
 from bandit_service.compat.banditdb.names import (
     FIRST,
     LONGEST_NAME,
@@ -16,9 +19,6 @@ from bandit_service.compat.banditdb.names import (
     generation,
 )
 from bandit_service.domain.api_key import Principal
-from bandit_service.domain.experiment import ArmDefinition, Experiment
-from bandit_service.domain.names import EXPERIMENT_ID
-from bandit_service.domain.problems import Invalid, NotFound
 
 
 def caller(namespace: str) -> Principal:

@@ -6,11 +6,19 @@ from collections.abc import Sequence
 
 from starlette.routing import Route
 
-from bandit_service.api.decisions.schemas import ActivateRequest, ActivateResponse, SelectRequest, SelectResponse
+from bandit_core.rules.decoding import decode_item
+from bandit_core.rules.problems import Problem
+from bandit_core.rules.requests import (
+    ActivateRequest,
+    ActivateResponse,
+    Batch,
+    BatchItem,
+    SelectRequest,
+    SelectResponse,
+)
 from bandit_service.api.decisions.service import Begun, Decisions
 from bandit_service.domain.api_key import Principal
-from bandit_service.domain.problems import Problem
-from bandit_service.http.fast_path import Batch, BatchItem, FastEndpoint, FastPath, OrProblem, decode_item, finish_item
+from bandit_service.http.fast_path import FastEndpoint, FastPath, OrProblem, finish_item
 
 _PROBLEMS = (401, 403, 404, 409, 413, 415, 422, 429, 503)
 EXAMPLE_ID = "d1.AAAAAQAAAAc_0zMzMzMzMwAAAZqV1Y7gq0m3zXl6p2hob21lcGFnZQ"

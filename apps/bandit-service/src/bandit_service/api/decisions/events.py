@@ -5,10 +5,11 @@ from __future__ import annotations
 import msgspec
 from msgspec.structs import replace
 
-from bandit_service.domain.decision_id import DecisionClaims, SlatePosition
-from bandit_service.domain.event import Context, Event, Kind
-from bandit_service.domain.outcome import Treatment, treat_activation, treat_decision, treat_reward
-from bandit_service.serving.served_experiment import ServedExperiment
+from bandit_core.rules.decisions import DecisionClaims
+from bandit_core.rules.selection import Context, SlatePosition
+from bandit_core.rules.served_experiment import ServedExperiment
+from bandit_core.rules.treatment import Treatment, treat_activation, treat_decision, treat_reward
+from bandit_service.domain.event import Event, Kind
 
 _encode = msgspec.json.Encoder().encode
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from bandit_core.rules.problems import NotFound, Unavailable
+from bandit_core.rules.served_experiment import ServedExperiment
 from bandit_service.domain.api_key import Principal
-from bandit_service.domain.problems import NotFound, Unavailable
 from bandit_service.ledger.errors import PostgresUnavailableError
 from bandit_service.serving.experiment_cache import ExperimentCache
-from bandit_service.serving.served_experiment import ServedExperiment
 
 _FIRST_WEIGHTS_SECONDS: Final = 1.0
 

@@ -8,12 +8,12 @@ from typing import Final
 import structlog
 from msgspec.structs import replace
 
+from bandit_core.rules.decisions import DecisionClaims
+from bandit_core.rules.problems import Unavailable
 from bandit_service.api.decisions.recording import Recording
 from bandit_service.api.decisions.resolver import own_claim
-from bandit_service.domain.decision_id import DecisionClaims
 from bandit_service.domain.event import Event, decode_event, encode_event
 from bandit_service.domain.own_decision import OwnDecision, decode_own_decision
-from bandit_service.domain.problems import Unavailable
 from bandit_service.mirror.errors import StoreFullError, StoreUnavailableError
 from bandit_service.mirror.keys import ExperimentKeys
 from bandit_service.mirror.own_ids import UNSURE, Claim, OwnIds

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from bandit_core.rules.problems import Expired, Invalid, TooMany, Unavailable
 from bandit_service.domain.event import Event
-from bandit_service.domain.problems import Expired, Invalid, TooMany, Unavailable
 from bandit_service.spool.answers import Answer, Duplicate, Refused, TooManyWaitingError, UnrecordedError
 from bandit_service.spool.recorder import Recorder
 

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import msgspec
 import structlog
 
-from bandit_service.api.decisions.schemas import SelectResponse
+from bandit_core.rules.requests import SelectResponse
 from bandit_service.mirror.errors import StoreFullError, StoreUnavailableError
 from bandit_service.mirror.keys import ExperimentKeys
 from bandit_service.mirror.own_ids import Claim, OwnIds

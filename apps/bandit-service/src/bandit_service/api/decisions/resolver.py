@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from bandit_core.rules.decisions import DecisionClaims, check_same_experiment, experiment_of_own, is_signed
+from bandit_core.rules.problems import NotFound, Unavailable
+from bandit_core.rules.served_experiment import ServedExperiment
 from bandit_service.api.decisions.lookup import ExperimentLookup
 from bandit_service.domain.api_key import Principal
-from bandit_service.domain.decision_id import DecisionClaims, DecisionIds, ForgedDecisionIdError, is_signed
+from bandit_service.domain.decision_id import DecisionIds, ForgedDecisionIdError
 from bandit_service.domain.event import decode_event
 from bandit_service.domain.own_decision import OwnDecision, decode_own_decision, encode_own_decision
-from bandit_service.domain.problems import Invalid, NotFound, Unavailable
 from bandit_service.ledger.errors import PostgresUnavailableError
 from bandit_service.ledger.own_ids import OwnIdsRepository
 from bandit_service.mirror.errors import StoreUnavailableError
 from bandit_service.mirror.keys import ExperimentKeys
 from bandit_service.mirror.own_ids import OwnIds
-from bandit_service.serving.served_experiment import ServedExperiment
 
 
 class DecisionResolver:
@@ -55,15 +56,13 @@ class DecisionResolver:
         """
         if is_signed(decision_id):
             claims = self._signed(decision_id)
-            if experiment_id not in (None, claims.experiment_id):
-                raise Invalid.field("experiment_id", "the decision belongs to another experiment")
+            check_same_experiment(claims, experiment_id)
             served = await self._lookup.served(claims.experiment_id, principal)
             return claims, await self._lookup.with_arm(served, claims.arm_index)
-        if experiment_id is None:
-            raise Invalid.field("experiment_id", "needed with a decision id of your own")
+        experiment_id = experiment_of_own(experiment_id)
         served = await self._lookup.served(experiment_id, principal)
         own = await self._own(decision_id, served)
-        return claims_of(own, experiment_id), await self._lookup.with_arm(served, own.arm_index)
+        return claims_of_own(own, experiment_id), await self._lookup.with_arm(served, own.arm_index)
 
     async def _own(self, own_id: str, served: ServedExperiment) -> OwnDecision:
         """Read the claim on an own id from the ledger; from the store if the ledger does not have it yet, or is away.
@@ -99,7 +98,7 @@ class DecisionResolver:
             raise NotFound(str(error)) from None
 
 
-def claims_of(own: OwnDecision, experiment_id: str) -> DecisionClaims:
+def claims_of_own(own: OwnDecision, experiment_id: str) -> DecisionClaims:
     """Return the claims of a decision under its caller's own id."""
     return DecisionClaims(
         experiment_id=experiment_id,

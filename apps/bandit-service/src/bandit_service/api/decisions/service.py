@@ -10,30 +10,24 @@ from typing import NamedTuple
 
 import msgspec
 
+from bandit_core.rules.arm_selector import ArmSelector
+from bandit_core.rules.decisions import DecisionClaims, check_activation, check_select, claims_of, select_response
+from bandit_core.rules.problems import Unavailable
+from bandit_core.rules.requests import ActivateRequest, ActivateResponse, SelectRequest, SelectResponse
+from bandit_core.rules.selection import Selection
+from bandit_core.rules.served_experiment import NoWeightsError, ServedExperiment
 from bandit_service.api.decisions.events import activation_event, decision_events
 from bandit_service.api.decisions.lookup import ExperimentLookup
 from bandit_service.api.decisions.own_ids import OwnIdDecisions
 from bandit_service.api.decisions.recording import Recording
 from bandit_service.api.decisions.request_ids import RequestIds
-from bandit_service.api.decisions.resolver import DecisionResolver, claims_of
-from bandit_service.api.decisions.schemas import (
-    ActivateRequest,
-    ActivateResponse,
-    SelectRequest,
-    SelectResponse,
-    SlateArm,
-)
+from bandit_service.api.decisions.resolver import DecisionResolver, claims_of_own
 from bandit_service.domain.api_key import Principal
-from bandit_service.domain.decision_id import DecisionClaims, DecisionIds, ForgedDecisionIdError, is_signed
+from bandit_service.domain.decision_id import DecisionIds, ForgedDecisionIdError
 from bandit_service.domain.event import Event
 from bandit_service.domain.own_decision import OwnDecision
-from bandit_service.domain.problems import Conflict, Expired, Invalid, Unavailable
 from bandit_service.domain.units import hashed_unit
 from bandit_service.metrics import Metrics
-from bandit_service.serving.arm_selector import ArmSelector
-from bandit_service.serving.selection import Selection, SelectionError, SelectionRequest
-from bandit_service.serving.served_experiment import NoWeightsError, ServedExperiment
-from bandit_service.serving.uniform_stream import UniformStream
 from bandit_service.spool.answers import Duplicate
 
 
@@ -65,7 +59,6 @@ class Decisions:
         own_ids: OwnIdDecisions,
         request_ids: RequestIds,
         ids: DecisionIds,
-        uniforms: UniformStream,
         arm_selector: ArmSelector,
         clock: Callable[[], float],
         metrics: Metrics,
@@ -76,7 +69,6 @@ class Decisions:
         self._own_ids = own_ids
         self._request_ids = request_ids
         self._ids = ids
-        self._uniforms = uniforms
         self._arm_selector = arm_selector
         self._clock = clock
         self._metrics = metrics
@@ -92,21 +84,9 @@ class Decisions:
     async def begin(self, request: SelectRequest, principal: Principal) -> Begun:
         """Choose, and hand the decision in without waiting for it, so that a batch shares one command."""
         served = await self._lookup.served(request.experiment_id, principal)
-        _check(request, served)
+        check_select(request, served.experiment)
         choice = self._choose(request, served)
-        claims = DecisionClaims(
-            experiment_id=request.experiment_id,
-            arm_index=choice.arm.index,
-            propensity=choice.propensity,
-            decision_ms=round(self._clock() * 1_000),
-            stratum=choice.stratum,
-            deferred=request.defer_activation,
-            weights_version=served.weights_version,
-            revision=served.experiment.revision,
-            vector=choice.vector,
-            segment=choice.segment,
-            slate=choice.slate,
-        )
+        claims = claims_of(request, choice, served, round(self._clock() * 1_000))
         decision_id = request.decision_id or self._ids.issue(claims)
         begun = Begun(served, choice, claims, decision_id)
         if request.request_id is not None:
@@ -136,11 +116,8 @@ class Decisions:
             NotFound, Conflict (it was not deferred), Expired (its window is over), Unavailable (no store answers).
         """
         claims, served = await self._resolver.resolve(request.decision_id, request.experiment_id, principal)
-        if not claims.deferred:
-            raise Conflict("the decision was not asked for with defer_activation, so it counts already")
         now_ms = round(self._clock() * 1_000)
-        if now_ms > claims.decision_ms + served.reward_window_ms:
-            raise Expired("the decision's reward window is over, so it can no longer be activated")
+        check_activation(claims, served, now_ms)
         [answer] = await self._recording.decided(activation_event(request.decision_id, claims, served, now_ms))
         return ActivateResponse(
             status="duplicate" if isinstance(answer, Duplicate) else "activated",
@@ -150,20 +127,14 @@ class Decisions:
 
     def _choose(self, request: SelectRequest, served: ServedExperiment) -> Selection:
         try:
-            if request.is_plain and served.draws_from_published:
-                return served.choose(request.unit_id, self._uniforms.next())
-            return self._arm_selector.choose(served, _selection_request(request), request.unit_id)
+            return self._arm_selector.select(served, request)
         except NoWeightsError:
             raise Unavailable(f"experiment {request.experiment_id!r} has no weights yet", retry_after=1) from None
-        except SelectionError as error:
-            raise Invalid.field(error.field, error.message) from None
 
     async def _again(self, decision_id: str, own: OwnDecision, served: ServedExperiment) -> SelectResponse:
         """Answer a repeated /select with the decision that was made the first time."""
         served = await self._lookup.with_arm(served, own.arm_index)
-        arm = served.experiment.arms[own.arm_index]
-        choice = Selection(arm, own.propensity, own.stratum, own.vector, own.segment)
-        return _response(Begun(served, choice, claims_of(own, served.experiment.id), decision_id), recorded=True)
+        return select_response(decision_id, claims_of_own(own, served.experiment.id), served)
 
     async def _answered_once(self, request: SelectRequest, request_id: str, begun: Begun) -> SelectResponse:
         """Answer with a decision unless its request was answered before: then with the answer of that time.
@@ -190,31 +161,6 @@ class Decisions:
         self._metrics.decided(begun.served.experiment.id, begun.choice.arm.id, begun.choice.stratum)
 
 
-def _selection_request(request: SelectRequest) -> SelectionRequest:
-    return SelectionRequest(
-        request.context,
-        request.k,
-        None if request.eligible_arms is None else frozenset(request.eligible_arms),
-        frozenset(request.exclude_arms or ()),
-    )
-
-
-def _check(request: SelectRequest, served: ServedExperiment) -> None:
-    experiment = served.experiment
-    if experiment.status == "archived":
-        raise Conflict(f"experiment {experiment.id!r} is archived")
-    if request.unit_id is None and (experiment.assignment == "sticky" or experiment.holdout > 0):
-        raise Invalid.field("unit_id", "needed: the experiment assigns units, by sticky assignment or a holdout")
-    if request.decision_id is not None and is_signed(request.decision_id):
-        raise Invalid.field("decision_id", "ids of your own must not begin like the service's")
-    if request.decision_id is not None and request.request_id is not None:
-        raise Invalid.field("request_id", "a decision_id of your own makes a retry the same decision already")
-    if request.k > 1 and request.decision_id is not None:
-        raise Invalid.field("decision_id", "a slate has an id of the service's: leave yours out")
-    if request.k > 1 and request.defer_activation:
-        raise Invalid.field("defer_activation", "a slate counts from the start: it cannot be deferred")
-
-
 def _events(request: SelectRequest, begun: Begun) -> list[Event]:
     served, choice = begun.served, begun.choice
     return decision_events(
@@ -228,26 +174,7 @@ def _events(request: SelectRequest, begun: Begun) -> list[Event]:
 
 
 def _response(begun: Begun, *, recorded: bool) -> SelectResponse:
-    served, choice = begun.served, begun.choice
-    return SelectResponse(
-        decision_id=begun.decision_id,
-        experiment_id=served.experiment.id,
-        arm=choice.arm.id,
-        arm_index=choice.arm.index,
-        propensity=choice.propensity,
-        weights_version=begun.claims.weights_version,
-        stratum=choice.stratum,
-        recorded=recorded,
-        vector=choice.vector,
-        segment=None if choice.segment is None else served.segmentation.names[choice.segment],
-        slate=_slate(choice, served) if choice.slate else None,
-        slate_propensity=choice.slate_propensity,
-    )
-
-
-def _slate(choice: Selection, served: ServedExperiment) -> tuple[SlateArm, ...]:
-    arms = served.experiment.arms
-    return tuple(
-        SlateArm(arm=arms[place.arm_index].id, arm_index=place.arm_index, propensity=place.propensity)
-        for place in choice.slate
+    slate_propensity = begun.choice.slate_propensity
+    return select_response(
+        begun.decision_id, begun.claims, begun.served, slate_propensity=slate_propensity, recorded=recorded
     )

@@ -3,43 +3,53 @@
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response, Security
+import msgspec
+from fastapi import APIRouter, Body, Depends, Path, Query, Request, Response, Security
 from fastapi.routing import APIRoute
 from fastapi.security import APIKeyHeader, HTTPBearer
 from structlog.contextvars import bind_contextvars
 
-from bandit_service.api.experiments.representation import (
-    ChangePage,
-    ChangeView,
-    ExperimentPage,
-    ExperimentSummary,
-    ExperimentView,
-)
-from bandit_service.api.experiments.schemas import (
-    Absence,
-    ApplyReason,
-    ArchiveReason,
-    Because,
-    ChangesFilter,
-    Conclusion,
-    ExperimentChange,
-    Filter,
-    NewArm,
-    NewExperiment,
-)
+from bandit_core.rules import experiment_requests as requests
+from bandit_core.rules import views
+from bandit_core.rules.experiment import namespace_of
+from bandit_core.rules.names import ARM_ID, EXPERIMENT_ID
+from bandit_core.rules.problems import Invalid, NotFound
+from bandit_service.api.experiments import git
+from bandit_service.api.experiments.schemas import ApplyReason, ArchiveReason, ChangesFilter, Filter
 from bandit_service.api.experiments.service import Experiments
 from bandit_service.domain.api_key import Principal
-from bandit_service.domain.experiment import namespace_of
-from bandit_service.domain.names import ARM_ID, EXPERIMENT_ID
-from bandit_service.domain.problems import Invalid, NotFound
 from bandit_service.http.problems import responses
 from bandit_service.http.rate_limit import Admission
+from bandit_service.http.structs import AsStruct
 
 READING = (401, 403, 404, 413, 415, 422, 429, 503)
 WRITING = (400, *READING, 409)
 
-ExperimentId = Annotated[str, Path(pattern=EXPERIMENT_ID.pattern, max_length=128, examples=["homepage"])]
-ArmId = Annotated[str, Path(pattern=ARM_ID.pattern, max_length=128, examples=["b"])]
+ExperimentId = Annotated[
+    str, Path(pattern=EXPERIMENT_ID.pattern, max_length=128, description="Id of the experiment", examples=["homepage"])
+]
+ArmId = Annotated[str, Path(pattern=ARM_ID.pattern, max_length=128, description="Id of the arm", examples=["b"])]
+
+NewExperiment = Annotated[requests.NewExperiment, AsStruct(requests.NewExperiment), Body()]
+ExperimentChange = Annotated[requests.ExperimentChange, AsStruct(requests.ExperimentChange), Body()]
+NewArm = Annotated[requests.NewArm, AsStruct(requests.NewArm), Body()]
+Absence = Annotated[requests.Absence, AsStruct(requests.Absence), Body()]
+Because = Annotated[requests.Because, AsStruct(requests.Because), Body()]
+Conclusion = Annotated[requests.Conclusion, AsStruct(requests.Conclusion), Body()]
+ExperimentView = Annotated[views.ExperimentView, AsStruct(views.ExperimentView)]
+ExperimentPage = Annotated[views.ExperimentPage, AsStruct(views.ExperimentPage)]
+ChangePage = Annotated[views.ChangePage, AsStruct(views.ChangePage)]
+STRUCTS = (
+    requests.NewExperiment,
+    requests.ExperimentChange,
+    requests.NewArm,
+    requests.Absence,
+    requests.Because,
+    requests.Conclusion,
+    views.ExperimentView,
+    views.ExperimentPage,
+    views.ChangePage,
+)
 
 # For the document only: admission itself reads the headers.
 DOCUMENTED_KEYS = [
@@ -119,26 +129,26 @@ def _add_collection(routes: APIRouter, experiments: Experiments) -> None:
         """It starts at once: weights are published as soon as this is answered."""
         experiment = await experiments.create(body, principal)
         response.headers["Location"] = f"/experiments/{experiment.id}"
-        return ExperimentView.of(experiment)
+        return views.ExperimentView.of(experiment)
 
     @routes.get("", summary="List experiments", responses=responses(401, 403, 413, 415, 422, 429, 503))
     async def list_experiments(wanted: Annotated[Filter, Query()], principal: Caller) -> ExperimentPage:
         """In the order of their ids, and only those of namespaces the key may see."""
         found, cursor = await experiments.search(wanted, principal)
-        return ExperimentPage(items=[ExperimentSummary.of(each) for each in found], next_cursor=cursor)
+        return views.ExperimentPage(items=tuple(views.ExperimentSummary.of(each) for each in found), next_cursor=cursor)
 
 
 def _add_item(routes: APIRouter, experiments: Experiments) -> None:
     @routes.get("/{experiment_id}", summary="Read an experiment", responses=responses(*READING))
     async def read_experiment(experiment_id: ExperimentId) -> ExperimentView:
-        return ExperimentView.of(await experiments.read(experiment_id))
+        return views.ExperimentView.of(await experiments.read(experiment_id))
 
     @routes.patch("/{experiment_id}", summary="Change settings of an experiment", responses=responses(*WRITING))
     async def change_experiment(
         experiment_id: ExperimentId, body: ExperimentChange, principal: Caller
     ) -> ExperimentView:
         """What is left out stays as it is; null clears. A change that changes nothing makes no revision."""
-        return ExperimentView.of(await experiments.change(experiment_id, body, principal))
+        return views.ExperimentView.of(await experiments.change(experiment_id, body, principal))
 
     @routes.put(
         "/{experiment_id}",
@@ -153,6 +163,7 @@ def _add_item(routes: APIRouter, experiments: Experiments) -> None:
         body: NewExperiment,
         why: Annotated[ApplyReason, Query()],
         principal: Caller,
+        request: Request,
         response: Response,
     ) -> ExperimentView:
         """It is created, or changed to what is named. The same file again changes nothing; its status stays as it is.
@@ -162,42 +173,47 @@ def _add_item(routes: APIRouter, experiments: Experiments) -> None:
         """
         if body.experiment_id != experiment_id:
             raise Invalid.field("experiment_id", f"is {body.experiment_id!r}, and the path says {experiment_id!r}")
-        experiment, created = await experiments.apply(body, why.reason, principal)
+        file = git.file_of(body, await request.json())
+        experiment, created = await experiments.apply(file, why.reason, principal)
         if created:
             response.status_code = 201
-        return ExperimentView.of(experiment)
+        return views.ExperimentView.of(experiment)
 
     @routes.delete("/{experiment_id}", summary="Archive an experiment", responses=responses(*READING))
     async def archive_experiment(
         experiment_id: ExperimentId, why: Annotated[ArchiveReason, Query()], principal: Caller
     ) -> ExperimentView:
         """For good: it is served no longer, and its id stays taken. Nothing is deleted."""
-        return ExperimentView.of(await experiments.archive(experiment_id, Because(reason=why.reason), principal))
+        return views.ExperimentView.of(
+            await experiments.archive(experiment_id, requests.Because(reason=why.reason), principal)
+        )
 
     @routes.get("/{experiment_id}/changes", summary="Who changed what, and why", responses=responses(*READING))
     async def list_changes(experiment_id: ExperimentId, wanted: Annotated[ChangesFilter, Query()]) -> ChangePage:
         """Newest first."""
         found = await experiments.changes(experiment_id, wanted)
-        return ChangePage(items=[ChangeView.model_validate(each, from_attributes=True) for each in found])
+        return views.ChangePage(
+            items=tuple(msgspec.convert(each, views.ChangeView, from_attributes=True) for each in found)
+        )
 
 
 def _add_arms(routes: APIRouter, experiments: Experiments) -> None:
     @routes.post("/{experiment_id}/arms", status_code=201, summary="Add an arm", responses=responses(*WRITING))
     async def add_arm(experiment_id: ExperimentId, body: NewArm, principal: Caller) -> ExperimentView:
         """It enters at the floor of the guardrails and earns its way up."""
-        return ExperimentView.of(await experiments.add_arm(experiment_id, body, principal))
+        return views.ExperimentView.of(await experiments.add_arm(experiment_id, body, principal))
 
     @routes.post("/{experiment_id}/arms/{arm_id:path}/retire", summary="Retire an arm", responses=responses(*WRITING))
     async def retire_arm(
         experiment_id: ExperimentId, arm_id: ArmId, body: Absence, principal: Caller
     ) -> ExperimentView:
         """It is served no longer; its data stay, and late rewards still count."""
-        return ExperimentView.of(await experiments.retire_arm(experiment_id, arm_id, body, principal))
+        return views.ExperimentView.of(await experiments.retire_arm(experiment_id, arm_id, body, principal))
 
     @routes.post("/{experiment_id}/arms/{arm_id:path}/pause", summary="Pause an arm", responses=responses(*WRITING))
     async def pause_arm(experiment_id: ExperimentId, arm_id: ArmId, body: Absence, principal: Caller) -> ExperimentView:
         """It is served no longer until it is resumed, and learns from late rewards meanwhile."""
-        return ExperimentView.of(await experiments.pause_arm(experiment_id, arm_id, body, principal))
+        return views.ExperimentView.of(await experiments.pause_arm(experiment_id, arm_id, body, principal))
 
     @routes.post(
         "/{experiment_id}/arms/{arm_id:path}/resume", summary="Serve an arm again", responses=responses(*WRITING)
@@ -206,18 +222,18 @@ def _add_arms(routes: APIRouter, experiments: Experiments) -> None:
         experiment_id: ExperimentId, arm_id: ArmId, body: Because, principal: Caller
     ) -> ExperimentView:
         """A paused or retired arm comes back with all it has learnt."""
-        return ExperimentView.of(await experiments.resume_arm(experiment_id, arm_id, body, principal))
+        return views.ExperimentView.of(await experiments.resume_arm(experiment_id, arm_id, body, principal))
 
 
 def _add_states(routes: APIRouter, experiments: Experiments) -> None:
     @routes.post("/{experiment_id}/pause", summary="Serve the default arm only", responses=responses(*WRITING))
     async def pause_experiment(experiment_id: ExperimentId, body: Because, principal: Caller) -> ExperimentView:
         """Decisions go on, but belong to the stratum `paused` and change no belief."""
-        return ExperimentView.of(await experiments.pause(experiment_id, body, principal))
+        return views.ExperimentView.of(await experiments.pause(experiment_id, body, principal))
 
     @routes.post("/{experiment_id}/resume", summary="Go on after a pause", responses=responses(*WRITING))
     async def resume_experiment(experiment_id: ExperimentId, body: Because, principal: Caller) -> ExperimentView:
-        return ExperimentView.of(await experiments.resume(experiment_id, body, principal))
+        return views.ExperimentView.of(await experiments.resume(experiment_id, body, principal))
 
     @routes.post("/{experiment_id}/conclude", summary="End an experiment", responses=responses(*WRITING))
     async def conclude_experiment(experiment_id: ExperimentId, body: Conclusion, principal: Caller) -> ExperimentView:
@@ -225,4 +241,4 @@ def _add_states(routes: APIRouter, experiments: Experiments) -> None:
 
         With `by_rule` nothing changes unless the stopping rule ends the experiment now: such a request can be repeated.
         """
-        return ExperimentView.of(await experiments.conclude(experiment_id, body, principal))
+        return views.ExperimentView.of(await experiments.conclude(experiment_id, body, principal))

@@ -2,34 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from msgspec import UNSET
 from msgspec.structs import replace
 
-from bandit_service.api.experiments import rules, transitions
-from bandit_service.api.experiments.fields import MOST_ARMS
-from bandit_service.api.experiments.schemas import Arm, ExperimentChange, NewExperiment
-from bandit_service.domain.experiment import Experiment
-from bandit_service.domain.problems import Conflict
+from bandit_core.rules import consistency as rules
+from bandit_core.rules import transitions
+from bandit_core.rules.experiment import Experiment, Settings
+from bandit_core.rules.experiment_requests import Arm, ExperimentChange, NewExperiment
+from bandit_core.rules.fields import MOST_ARMS
+from bandit_core.rules.problems import Conflict
 
 # What events already mean cannot be changed under them.
-_FIXED = NewExperiment.model_fields.keys() - ExperimentChange.model_fields.keys() - {"experiment_id", "arms"}
+_FIXED = set(Settings.__struct_fields__) - set(ExperimentChange.__struct_fields__)
 
 
-def fields_of(file: NewExperiment) -> tuple[str, ...]:
-    """Return the fields that a file names, which are Git's from then on."""
-    return tuple(sorted(file.model_fields_set - {"experiment_id"}))
+class File(NamedTuple):
+    """An experiment as a file says it is, and the fields that the file names: they are Git's from then on."""
+
+    experiment: NewExperiment
+    named: tuple[str, ...]
 
 
-def applied(experiment: Experiment, file: NewExperiment) -> Experiment:
+def file_of(request: NewExperiment, document: Mapping[str, object]) -> File:
+    """Return a file that was read as a request from this document."""
+    return File(request, tuple(sorted(document.keys() - {"experiment_id"})))
+
+
+def applied(experiment: Experiment, file: File) -> Experiment:
     """Return the experiment as a file says it is: unchanged if it is so already, else with the status it has.
 
     Raises:
         Conflict: it is over, or what differs cannot be changed; Invalid: fields that do not fit together.
     """
-    named = fields_of(file)
-    settings = transitions.settings_of(file.model_dump(include=set(named) - {"arms"}))
-    if settings.get("default_arm", "") is None:
-        settings["default_arm"] = file.arms[0].id
-    after = replace(_with_arms(experiment, file.arms), **settings, git_fields=named)
+    request, named = file
+    settings = {name: value for name, value in transitions.settings_of(request).items() if name in named}
+    if "default_arm" in named:
+        settings["default_arm"] = request.default_arm or request.arms[0].id
+    after = replace(_with_arms(experiment, request.arms), **settings, git_fields=named)
     if after == experiment:
         return experiment
     transitions.check_open(experiment)
@@ -53,7 +65,7 @@ def _value(experiment: Experiment, name: str) -> object:
     return [arm.id for arm in experiment.arms] if name == "arms" else getattr(experiment, name)
 
 
-def _with_arms(experiment: Experiment, arms: list[Arm]) -> Experiment:
+def _with_arms(experiment: Experiment, arms: Sequence[Arm]) -> Experiment:
     """Return the experiment with the arms it lacks added behind those it has."""
     known = {arm.id: arm for arm in experiment.arms}
     missing = [arm.id for arm in experiment.active_arms if arm.id not in {arm.id for arm in arms}]
@@ -63,7 +75,7 @@ def _with_arms(experiment: Experiment, arms: list[Arm]) -> Experiment:
         as_given = transitions.arm_of(len(known), arm.id, arm.prior)
         there = known.setdefault(arm.id, replace(as_given, newcomer=True))
         named_prior = (as_given.prior_alpha_micro, as_given.prior_beta_micro)
-        if "prior" in arm.model_fields_set and named_prior != (there.prior_alpha_micro, there.prior_beta_micro):
+        if arm.prior is not UNSET and named_prior != (there.prior_alpha_micro, there.prior_beta_micro):
             raise Conflict(f"the prior of arm {arm.id!r} cannot be changed: it is in the beliefs already")
     places = [known[arm.id].index for arm in arms]
     if places != sorted(places):

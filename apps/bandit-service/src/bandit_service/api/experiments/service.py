@@ -9,21 +9,14 @@ from typing import Any, Protocol
 import msgspec
 import structlog
 
+from bandit_core.rules import transitions
+from bandit_core.rules.experiment import Experiment, namespace_of
+from bandit_core.rules.experiment_requests import Absence, Because, Conclusion, ExperimentChange, NewArm, NewExperiment
+from bandit_core.rules.problems import Conflict, NotFound
 from bandit_core.stopping import Verdict
-from bandit_service.api.experiments import git, transitions
-from bandit_service.api.experiments.schemas import (
-    Absence,
-    Because,
-    ChangesFilter,
-    Conclusion,
-    ExperimentChange,
-    Filter,
-    NewArm,
-    NewExperiment,
-)
+from bandit_service.api.experiments import git
+from bandit_service.api.experiments.schemas import ChangesFilter, Filter
 from bandit_service.domain.api_key import ALL_NAMESPACES, Principal
-from bandit_service.domain.experiment import Experiment, namespace_of
-from bandit_service.domain.problems import Conflict, NotFound
 from bandit_service.ledger.experiments import (
     AlreadyExistsError,
     Change,
@@ -86,7 +79,7 @@ class Experiments:
         principal.require("admin", namespace_of(request.experiment_id))
         return await self._create(request, Reason(principal.name, "created", self._clock()))
 
-    async def apply(self, request: NewExperiment, why: str, principal: Principal) -> tuple[Experiment, bool]:
+    async def apply(self, file: git.File, why: str, principal: Principal) -> tuple[Experiment, bool]:
         """Make an experiment what a file in Git says, whatever its status, which stays.
 
         Returns:
@@ -95,14 +88,15 @@ class Experiments:
         Raises:
             Forbidden: another namespace; Invalid: fields that do not fit together; Conflict: what cannot be changed.
         """
-        principal.require("admin", namespace_of(request.experiment_id))
+        experiment_id = file.experiment.experiment_id
+        principal.require("admin", namespace_of(experiment_id))
         reason = Reason(principal.name, why, self._clock())
         try:
             return await self._write(
-                "apply", request.experiment_id, lambda experiment: git.applied(experiment, request), reason
+                "apply", experiment_id, lambda experiment: git.applied(experiment, file), reason
             ), False
         except NotFound:
-            return await self._create(request, reason, git_fields=git.fields_of(request)), True
+            return await self._create(file.experiment, reason, git_fields=file.named), True
 
     async def _create(self, request: NewExperiment, reason: Reason, *, git_fields: tuple[str, ...] = ()) -> Experiment:
         draft = transitions.created(request, now=reason.at, salt=self._entropy(_SALT_BYTES).hex())
@@ -194,23 +188,19 @@ class Experiments:
 
         Raises:
             Conflict: it is over, the stopping rule names no winner either, or the winner is not served.
+            Invalid: `by_rule` with a winner, or there is no such arm.
         """
         experiment = await self.read(experiment_id)
         verdict = await self._conclusions.verdict(experiment)
+        transitions.check_conclusion(request)
         if request.by_rule:
             if verdict is None or not verdict.stop or not experiment.concludes_by_rule:
                 return experiment
             return await self.conclude_by_rule(experiment, verdict)
-        winner = request.winner or (verdict.arm if verdict is not None else None)
         now = self._clock()
 
         def transition(experiment: Experiment) -> Experiment:
-            after = transitions.concluded(
-                experiment, winner=winner, verdict=verdict, now=now, who=principal.name, why=request.reason
-            )
-            if winner is None:
-                raise Conflict("the stopping rule names no winner: name one in the field winner")
-            return after
+            return transitions.concluded_as_asked(experiment, request, verdict, now, principal.name)
 
         return await self._apply("conclude", experiment_id, request, principal, transition)
 
@@ -229,7 +219,7 @@ class Experiments:
         self, action: str, experiment_id: str, request: Because, principal: Principal, transition: Transition
     ) -> Experiment:
         def checked(experiment: Experiment) -> Experiment:
-            _check_revision(experiment, request.expected_revision)
+            transitions.check_revision(experiment, request.expected_revision)
             after = transition(experiment)
             git.check_untouched(experiment, after)
             return after
@@ -248,11 +238,6 @@ class Experiments:
             log.info("experiment_changed", experiment_id=experiment_id, action=action, who=reason.who)
             await self._mirror.publish(experiment)
         return experiment
-
-
-def _check_revision(experiment: Experiment, expected: int | None) -> None:
-    if expected is not None and expected != experiment.revision:
-        raise Conflict(f"the experiment is at revision {experiment.revision}, not {expected}: read it again")
 
 
 def _unknown(experiment_id: str) -> NotFound:

@@ -1,26 +1,31 @@
-"""The bodies of POST /experiments/{id}/snapshots and /evaluations."""
+"""The bodies and answers of POST /experiments/{id}/snapshots and /evaluations."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import BaseModel, Field, field_validator
+from msgspec import Meta
+from pydantic import BaseModel, Field
 
-from bandit_service.api.experiments.fields import Body
+from bandit_core.rules.experiment import Value
+from bandit_core.rules.names import PLAIN_TEXT
 
-_Name = Annotated[str, Field(min_length=1, max_length=200)]
+_Name = Annotated[str, Meta(pattern=PLAIN_TEXT.pattern, min_length=1, max_length=200)]
+_Size = Annotated[float, Meta(ge=0)]
 
 
-class SnapshotRequest(Body):
+class SnapshotRequest(Value, frozen=True):
     """When to take a snapshot."""
 
-    min_events: int = Field(
-        default=1,
-        ge=0,
-        le=2**53,
-        description="Decisions and rewards that must have been counted since the last one; 0 takes one in any case",
-    )
+    min_events: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=2**53,
+            description="Decisions and rewards that must have been counted since the last one; 0 takes one in any case",
+        ),
+    ] = 1
 
 
 class ArmSnapshot(BaseModel):
@@ -44,41 +49,38 @@ class SnapshotReport(BaseModel):
     arms: list[ArmSnapshot] = Field(description="Every arm, in the order of their index; empty before the first one")
 
 
-class EvaluationResult(Body):
+class EvaluationResult(Value, frozen=True, kw_only=True):
     """What one policy would have earned, by one estimator."""
 
-    behavior_policy: _Name = Field(description="The policy that made the log")
-    evaluation_policy: _Name = Field(description="The policy that is evaluated")
-    method: _Name = Field(description="The estimator, for example `dr`")
-    estimate: float = Field(description="Reward per decision")
-    std_error: float | None = Field(default=None, ge=0, description="Standard error of the estimate")
-    low: float | None = Field(default=None, description="Lower end of the 95% interval")
-    high: float | None = Field(default=None, description="Upper end of the 95% interval")
-    n: int = Field(ge=0, le=2**53, description="Logged decisions that were read")
-    ess: float = Field(ge=0, description="Effective sample size: decisions of the policy's own that would tell as much")
-    coverage: float = Field(ge=0, le=1, description="Share of the policy's choices that the log has ever made")
-    on_policy_value: float | None = Field(default=None, description="What it really earned, where that is known")
-    on_policy_std_error: float | None = Field(default=None, ge=0, description="Standard error of that")
-    relative_error: float | None = Field(default=None, ge=0, description="Of the estimate, where the truth is known")
-    warnings: str = Field(default="", max_length=2_000, description="Why the estimate may be wrong")
+    behavior_policy: Annotated[_Name, Meta(description="The policy that made the log")]
+    evaluation_policy: Annotated[_Name, Meta(description="The policy that is evaluated")]
+    method: Annotated[_Name, Meta(description="The estimator, for example `dr`")]
+    estimate: Annotated[float, Meta(description="Reward per decision")]
+    std_error: Annotated[_Size | None, Meta(description="Standard error of the estimate")] = None
+    low: Annotated[float | None, Meta(description="Lower end of the 95% interval")] = None
+    high: Annotated[float | None, Meta(description="Upper end of the 95% interval")] = None
+    n: Annotated[int, Meta(ge=0, le=2**53, description="Logged decisions that were read")]
+    ess: Annotated[
+        _Size, Meta(description="Effective sample size: decisions of the policy's own that would tell as much")
+    ]
+    coverage: Annotated[float, Meta(ge=0, le=1, description="Share of the policy's choices that the log has ever made")]
+    on_policy_value: Annotated[float | None, Meta(description="What it really earned, where that is known")] = None
+    on_policy_std_error: Annotated[_Size | None, Meta(description="Standard error of that")] = None
+    relative_error: Annotated[_Size | None, Meta(description="Of the estimate, where the truth is known")] = None
+    warnings: Annotated[
+        str, Meta(pattern=PLAIN_TEXT.pattern, max_length=2_000, description="Why the estimate may be wrong")
+    ] = ""
 
 
-class EvaluationRequest(Body):
+class EvaluationRequest(Value, frozen=True):
     """An off-policy evaluation, which takes the place of the one before of the same data set."""
 
-    dataset: _Name = Field(description="The log that was evaluated", examples=["obp/women"])
-    digest: _Name = Field(description="Digest of that log")
-    results: list[EvaluationResult] = Field(
-        min_length=1, max_length=1_000, description="One for each pair of policies and each estimator"
-    )
-
-    @field_validator("results")
-    @classmethod
-    def _check_named_once(cls, results: list[EvaluationResult]) -> list[EvaluationResult]:
-        names = [(each.behavior_policy, each.evaluation_policy, each.method) for each in results]
-        if len(set(names)) < len(names):
-            raise ValueError("a policy is evaluated twice by the same method on the same log")
-        return results
+    dataset: Annotated[_Name, Meta(description="The log that was evaluated", examples=["obp/women"])]
+    digest: Annotated[_Name, Meta(description="Digest of that log")]
+    results: Annotated[
+        tuple[EvaluationResult, ...],
+        Meta(min_length=1, max_length=1_000, description="One for each pair of policies and each estimator"),
+    ]
 
 
 class EvaluationReport(BaseModel):

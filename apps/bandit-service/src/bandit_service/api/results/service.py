@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 
+import msgspec
+
+from bandit_core.rules.problems import Invalid
 from bandit_service.api.results.schemas import (
     ArmSnapshot,
     EvaluationReport,
@@ -47,7 +50,14 @@ class Records:
         )
 
     async def evaluation(self, experiment_id: str, request: EvaluationRequest) -> EvaluationReport:
-        """Keep an evaluation in the place of the one before of the same data set."""
-        results = [result.model_dump() for result in request.results]
+        """Keep an evaluation in the place of the one before of the same data set.
+
+        Raises:
+            Invalid: it has two results for the same policies and estimator.
+        """
+        names = {(each.behavior_policy, each.evaluation_policy, each.method) for each in request.results}
+        if len(names) < len(request.results):
+            raise Invalid.field("results", "a policy is evaluated twice by the same method on the same log")
+        results = msgspec.to_builtins(request.results)
         await self._evaluations.replace(experiment_id, request.dataset, request.digest, results)
         return EvaluationReport(experiment_id=experiment_id, dataset=request.dataset, results=len(results))

@@ -7,19 +7,18 @@ import json
 from collections.abc import Callable
 from typing import NamedTuple
 
+from bandit_core.rules.decisions import check_not_archived, is_late, rewarded_arm
+from bandit_core.rules.experiment import MICRO, ArmDefinition
+from bandit_core.rules.requests import RewardRequest, RewardResponse, RewardStatus
+from bandit_core.rules.rewards import check_reward, direct_context, known_arm, reward_micro, window_over
+from bandit_core.rules.served_experiment import ServedExperiment
 from bandit_service.api.decisions.events import direct_event, late_event, reward_event
 from bandit_service.api.decisions.lookup import ExperimentLookup
 from bandit_service.api.decisions.recording import Recording
 from bandit_service.api.decisions.resolver import DecisionResolver
-from bandit_service.api.rewards.schemas import RewardRequest, RewardResponse, RewardStatus
 from bandit_service.domain.api_key import Principal
-from bandit_service.domain.event import Context, Event
-from bandit_service.domain.experiment import MICRO, ArmDefinition
-from bandit_service.domain.problems import Conflict, Expired, Invalid
+from bandit_service.domain.event import Event
 from bandit_service.metrics import Metrics
-from bandit_service.serving.arm_selector import logged_context
-from bandit_service.serving.selection import SelectionError
-from bandit_service.serving.served_experiment import ServedExperiment
 from bandit_service.spool.answers import Answer, Duplicate, Queued
 
 # So that sums of squares of millionths stay whole numbers of 64 bits.
@@ -68,22 +67,17 @@ class Rewards:
 
     async def begin(self, request: RewardRequest, principal: Principal, *, respond_async: bool = False) -> Begun:
         """Hand the reward in without waiting for its outcome, so that a batch shares one statement."""
-        _check(request)
+        check_reward(request)
         if request.decision_id is None:
             return await self._direct(request, principal, respond_async=respond_async)
         claims, served = await self._resolver.resolve(request.decision_id, request.experiment_id, principal)
-        place = claims.at(request.position)
-        if place is None:
-            raise Invalid.field("position", f"the decision has {len(claims.slate) or 1} position(s), counted from 0")
-        arm = served.experiment.arms[place.arm_index]
-        if request.arm not in (None, arm.id):
-            raise Conflict(f"the decision was for arm {arm.id!r}, not {request.arm!r}; nothing was counted")
-        micro = _micro(request, served)
+        place, arm = rewarded_arm(request, claims, served)
+        micro = reward_micro(request, served)
         now_ms = round(self._clock() * 1_000)
         event = reward_event(
             request.decision_id, claims, place, request.position, served, reward_micro=micro, now_ms=now_ms
         )
-        if now_ms > claims.decision_ms + served.reward_window_ms:
+        if is_late(claims, served, now_ms):
             return Begun(request, served, arm, micro, await self._late(event, served, arm))
         return Begun(request, served, arm, micro, self._recording.decide(event, respond_async=respond_async))
 
@@ -97,8 +91,7 @@ class Rewards:
         if first is None or first.filled:
             await self._recording.record([late_event(event)])
             self._metrics.rewarded(served.experiment.id, arm.id, "late")
-            window = served.experiment.reward_window
-            raise Expired(f"the reward window of {window:g} s is over; the reward was kept as late")
+            raise window_over(served)
         answers: asyncio.Future[list[Answer]] = asyncio.get_running_loop().create_future()
         answers.set_result([first])
         return answers
@@ -120,11 +113,10 @@ class Rewards:
 
     async def _direct(self, request: RewardRequest, principal: Principal, *, respond_async: bool) -> Begun:
         served = await self._lookup.served(request.experiment_id or "", principal)
-        if served.experiment.status == "archived":
-            raise Conflict(f"experiment {served.experiment.id!r} is archived")
-        arm = _known_arm(served, request.arm or "")
-        micro = _micro(request, served)
-        segment, context = _direct_context(request, served)
+        check_not_archived(served.experiment)
+        arm = known_arm(served, request.arm or "")
+        micro = reward_micro(request, served)
+        segment, context = direct_context(request, served)
         event = direct_event(
             # A slash cannot stand in a caller's own decision id, so the two never meet.
             f"direct/{request.reward_id or self._new_id()}",
@@ -148,58 +140,3 @@ def _status(answer: Answer, micro: int | None) -> tuple[RewardStatus, int | None
             return "queued", micro
         case _:
             return ("ignored" if micro is None else "applied"), micro
-
-
-def _check(request: RewardRequest) -> None:
-    if (request.reward is None) == (request.outcome is None):
-        raise Invalid.field("reward", "give either reward or outcome")
-    if request.decision_id is not None:
-        if request.reward_id is not None:
-            raise Invalid.field("reward_id", "a reward for a decision_id is counted once by that id")
-    elif request.experiment_id is None or request.arm is None:
-        missing = "experiment_id" if request.experiment_id is None else "arm"
-        raise Invalid.field(missing, "needed without a decision_id")
-
-
-def _micro(request: RewardRequest, served: ServedExperiment) -> int | None:
-    """Return the reward in millionths, rounded once and for all; None for an outcome that is ignored."""
-    if request.outcome is None:
-        return _number(request.reward or 0.0, served)
-    model = served.reward_model
-    if model is None:
-        raise Invalid.field("outcome", "the experiment has no reward_model: send a reward between 0 and 1")
-    try:
-        value = model.reward(request.outcome)
-    except ValueError as error:
-        raise Invalid.field("outcome", str(error)) from None
-    return None if value is None else round(value * MICRO)
-
-
-def _number(reward: float, served: ServedExperiment) -> int:
-    if served.experiment.is_gaussian:
-        unit = served.experiment.unit
-        if abs(reward) > MOST_UNITS * unit:
-            raise Invalid.field("reward", f"must lie within {MOST_UNITS:,} units of {unit:g}")
-        return round(reward / unit * MICRO)
-    if not 0.0 <= reward <= 1.0:
-        raise Invalid.field("reward", f"must be a number between 0 and 1, but it is {reward!r}")
-    return round(reward * MICRO)
-
-
-def _direct_context(request: RewardRequest, served: ServedExperiment) -> tuple[str | None, Context | None]:
-    """Return the segment and the context of a direct reward: what its experiment needs to learn from it."""
-    try:
-        context = logged_context(served, request.context)
-    except SelectionError as error:
-        raise Invalid.field(error.field, error.message) from None
-    if not served.experiment.segment_by:
-        return None, context
-    number = served.segmentation.number(context if isinstance(context, dict) else {})
-    return served.segmentation.names[number], context
-
-
-def _known_arm(served: ServedExperiment, arm_id: str) -> ArmDefinition:
-    try:
-        return served.experiment.arm(arm_id)
-    except KeyError:
-        raise Invalid.field("arm", f"experiment {served.experiment.id!r} has no arm {arm_id!r}") from None

@@ -13,6 +13,8 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 from structlog.contextvars import bind_contextvars
 
+from bandit_core.rules.decoding import decode_item
+from bandit_core.rules.problems import Problem
 from bandit_service.compat.banditdb.schemas import (
     AddArm,
     BatchPredict,
@@ -26,8 +28,6 @@ from bandit_service.compat.banditdb.schemas import (
 )
 from bandit_service.compat.banditdb.service import BanditDb, Predicting
 from bandit_service.domain.api_key import Principal, Role
-from bandit_service.domain.problems import Problem
-from bandit_service.http.fast_path import decode_item
 from bandit_service.http.health import Readiness
 from bandit_service.http.rate_limit import Admission
 

@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from bandit_core.rules.experiment import DEFAULT_NAMESPACE, MICRO, Experiment
+from bandit_core.rules.problems import Unavailable
 from bandit_service.domain.api_key import ALL_NAMESPACES, Principal
-from bandit_service.domain.experiment import DEFAULT_NAMESPACE, MICRO, Experiment
-from bandit_service.domain.problems import Unavailable
 from bandit_service.ledger.interactions import Interaction, Interactions
 from bandit_service.ledger.producers import Producers
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from bandit_core.rules.experiment import Experiment, namespace_of
+from bandit_core.rules.problems import Conflict, NotFound
+from bandit_core.rules.served_experiment import ServedExperiment
 from bandit_service.api.decisions.lookup import ExperimentLookup
 from bandit_service.api.experiments.schemas import Filter
 from bandit_service.api.experiments.service import Experiments
@@ -14,9 +17,6 @@ from bandit_service.compat.banditdb.names import (
     unknown,
 )
 from bandit_service.domain.api_key import Principal
-from bandit_service.domain.experiment import Experiment, namespace_of
-from bandit_service.domain.problems import Conflict, NotFound
-from bandit_service.serving.served_experiment import ServedExperiment
 
 _PAGE = 1_000
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from bandit_core.rules.experiment import DEFAULT_NAMESPACE, Experiment
+from bandit_core.rules.names import EXPERIMENT_ID
+from bandit_core.rules.problems import Invalid, NotFound
 from bandit_service.domain.api_key import ALL_NAMESPACES, Principal
-from bandit_service.domain.experiment import DEFAULT_NAMESPACE, Experiment
-from bandit_service.domain.names import EXPERIMENT_ID
-from bandit_service.domain.problems import Invalid, NotFound
 
 # Leaves room for the namespace and the generation in an experiment's id.
 LONGEST_NAME = 100

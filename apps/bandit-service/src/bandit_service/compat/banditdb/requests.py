@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
-from pydantic import BaseModel, ValidationError
-
-from bandit_service.api.experiments.schemas import Absence, NewArm, NewExperiment
+from bandit_core.rules.experiment import Experiment
+from bandit_core.rules.experiment_requests import Absence, NewArm, NewExperiment, read
+from bandit_core.rules.problems import Invalid
 from bandit_service.compat.banditdb.names import FIRST
 from bandit_service.compat.banditdb.schemas import ALGORITHMS, HOUR, AddArm, CreateCampaign
-from bandit_service.domain.experiment import Experiment
-from bandit_service.domain.problems import Invalid
-from bandit_service.http import problems
 
 REASON: Final = "asked for through /banditdb"
 _POLICIES: Final[Mapping[str, str]] = {algorithm: policy for policy, algorithm in ALGORITHMS.items()}
@@ -35,14 +32,14 @@ def new_experiment(experiment_id: str, first: str, request: CreateCampaign) -> N
     params = {"alpha": request.alpha}
     if request.decay_half_life_hours is not None:
         params["half_life"] = request.decay_half_life_hours * HOUR
-    return _checked(
-        NewExperiment,
-        experiment_id=experiment_id,
-        arms=request.arms,
-        policy={"name": _POLICIES[wanted], "params": params},
-        context={"dimension": request.feature_dim, "intercept": False},
-        metadata=(request.metadata or {}) | ({} if first == experiment_id else {FIRST: first}),
-    )
+    document = {
+        "experiment_id": experiment_id,
+        "arms": list(request.arms),
+        "policy": {"name": _POLICIES[wanted], "params": params},
+        "context": {"dimension": request.feature_dim, "intercept": False},
+        "metadata": (request.metadata or {}) | ({} if first == experiment_id else {FIRST: first}),
+    }
+    return read(NewExperiment, document)
 
 
 def new_arm(request: AddArm) -> NewArm:
@@ -50,7 +47,7 @@ def new_arm(request: AddArm) -> NewArm:
     for name in ("group", "warm_start", "costs"):
         if getattr(request, name) is not None:
             raise Invalid.field(name, "is not supported: a new arm begins without data, and costs nothing")
-    return _checked(NewArm, id=request.arm_id, reason=REASON)
+    return read(NewArm, {"id": request.arm_id, "reason": REASON})
 
 
 def absence(experiment: Experiment, arm_id: str) -> Absence:
@@ -58,10 +55,3 @@ def absence(experiment: Experiment, arm_id: str) -> Absence:
     others = [arm.id for arm in experiment.active_arms if arm.id != arm_id]
     successor = others[0] if others and experiment.default_arm == arm_id else None
     return Absence(reason=REASON, default_arm=successor)
-
-
-def _checked[M: BaseModel](model: type[M], **fields: Any) -> M:  # noqa: ANN401
-    try:
-        return model(**fields)
-    except ValidationError as error:
-        raise problems.invalid([{**each, "loc": ("body", *each["loc"])} for each in error.errors()]) from None

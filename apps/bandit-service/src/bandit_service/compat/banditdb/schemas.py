@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from bandit_service.api.decisions.schemas import DecisionId
+from bandit_core.rules.requests import DecisionId
 
 MOST_PREDICTIONS: Final = 100
 HOUR: Final = 3_600.0

@@ -5,13 +5,15 @@ from __future__ import annotations
 import uuid
 from typing import NamedTuple
 
+from bandit_core.rules.decisions import is_signed
+from bandit_core.rules.experiment_requests import Because
+from bandit_core.rules.problems import Conflict, NotFound
+from bandit_core.rules.requests import RewardRequest, RewardResponse, SelectRequest
+from bandit_core.rules.served_experiment import ServedExperiment
 from bandit_service.api.decisions.lookup import ExperimentLookup
 from bandit_service.api.decisions.resolver import DecisionResolver
-from bandit_service.api.decisions.schemas import SelectRequest
 from bandit_service.api.decisions.service import Begun, Decisions
-from bandit_service.api.experiments.schemas import Because
 from bandit_service.api.experiments.service import Experiments
-from bandit_service.api.rewards.schemas import RewardRequest, RewardResponse
 from bandit_service.api.rewards.service import Rewards
 from bandit_service.compat.banditdb import requests, views
 from bandit_service.compat.banditdb.export import Exports
@@ -33,10 +35,7 @@ from bandit_service.compat.banditdb.schemas import (
     SetArmStatus,
 )
 from bandit_service.domain.api_key import Principal
-from bandit_service.domain.decision_id import is_signed
-from bandit_service.domain.problems import Conflict, NotFound
 from bandit_service.results.experiment_report import ExperimentReport, ExperimentReports
-from bandit_service.serving.served_experiment import ServedExperiment
 
 _BECAUSE = Because(reason=requests.REASON)
 

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bandit_core.rules.experiment import Experiment
+from bandit_core.rules.served_experiment import ServedExperiment
 from bandit_service.compat.banditdb.names import FIRST
 from bandit_service.compat.banditdb.schemas import (
     ALGORITHMS,
@@ -19,9 +21,7 @@ from bandit_service.compat.banditdb.schemas import (
     CampaignSummary,
     Diagnostics,
 )
-from bandit_service.domain.experiment import Experiment
 from bandit_service.results.experiment_report import ArmReport, ExperimentReport
-from bandit_service.serving.served_experiment import ServedExperiment
 
 _FEW_FOR_A_LEADER, _FEW_FOR_A_WINNER = 10, 30
 

@@ -13,9 +13,9 @@ from mcp.types import TextContent
 from mcp.types import Tool as McpTool
 from pydantic import ValidationError
 
+from bandit_core.rules.problems import Problem
 from bandit_service.compat.mcp.tools import PRINCIPAL, Tool
 from bandit_service.domain.api_key import Principal
-from bandit_service.domain.problems import Problem
 from bandit_service.ledger.errors import PostgresUnavailableError
 from bandit_service.mirror.errors import StoreFullError, StoreUnavailableError
 

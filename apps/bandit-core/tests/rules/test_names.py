@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from bandit_service.domain.names import ARM_ID, EXPERIMENT_ID, NameRule, in_words
+from bandit_core.rules.names import ARM_ID, EXPERIMENT_ID, NameRule, in_words
 
 MODELS = ["org/model", "model:8b", "@cf/meta/llama-2-7b", "gpt-4o@2024-05-13", "claude-3+tools", "ft:gpt:org::id"]
 

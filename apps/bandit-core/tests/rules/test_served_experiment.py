@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bandit_service.domain.allocation import AllocationRecord
-from bandit_service.domain.experiment import ArmDefinition, ConclusionDefinition, Experiment
-from bandit_service.serving.selection import Selection
-from bandit_service.serving.served_experiment import NoWeightsError, ServedExperiment
+from bandit_core.rules.allocation_record import AllocationRecord
+from bandit_core.rules.experiment import ArmDefinition, ConclusionDefinition, Experiment
+from bandit_core.rules.selection import Selection
+from bandit_core.rules.served_experiment import NoWeightsError, ServedExperiment
 
 SALT = "00" * 16
 

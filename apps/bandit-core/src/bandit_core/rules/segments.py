@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bandit_service.domain.experiment import Experiment, SegmentField
+from bandit_core.rules.experiment import Experiment, SegmentField
 
 
 class Segmentation:

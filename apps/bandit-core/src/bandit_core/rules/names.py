@@ -46,7 +46,12 @@ PLAIN_TEXT: Final = NameRule(r"^[^\x00]*$", "must not contain the character NUL"
 _RULES: Final = (EXPERIMENT_ID, ARM_ID, NAMESPACE, DECISION_ID, OWN_ID, FEATURE, PLAIN_TEXT)
 
 
+def plain_pattern(pattern: str) -> str:
+    """Return a pattern as one of JSON Schema."""
+    return pattern.removesuffix(_NO_LINE_BREAK)
+
+
 def in_words(pattern: str) -> str:
     """Return what a pattern demands, for people."""
-    plain = pattern.removesuffix(_NO_LINE_BREAK)
+    plain = plain_pattern(pattern)
     return next((rule.words for rule in _RULES if rule.pattern == plain), f"must match {plain}")

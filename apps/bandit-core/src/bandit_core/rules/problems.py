@@ -3,16 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
-from pydantic import BaseModel, Field
+import msgspec
 
 
-class FieldError(BaseModel):
+class FieldError(msgspec.Struct, frozen=True):
     """What is wrong with one field."""
 
-    field: str = Field(description="Where, as a path into the body, or the parameter's name", examples=["arms[0].id"])
-    message: str = Field(description="What is wrong and what to do", examples=["must be unique"])
+    field: Annotated[
+        str,
+        msgspec.Meta(description="Where, as a path into the body, or the parameter's name", examples=["arms[0].id"]),
+    ]
+    message: Annotated[str, msgspec.Meta(description="What is wrong and what to do", examples=["must be unique"])]
+
+
+class ProblemDetails(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An error (RFC 9457)."""
+
+    type: Annotated[
+        str, msgspec.Meta(description="Names the kind of problem", examples=["urn:bandit:problem:not-found"])
+    ]
+    title: Annotated[str, msgspec.Meta(description="The kind of problem in words", examples=["Not found"])]
+    status: Annotated[int, msgspec.Meta(description="The HTTP status", ge=400, le=599, examples=[404])]
+    detail: Annotated[
+        str, msgspec.Meta(description="What happened this time", examples=["there is no experiment 'homepage'"])
+    ]
+    errors: Annotated[tuple[FieldError, ...], msgspec.Meta(description="The fields that are wrong")] = ()
+
+
+def problem_details(status: int, title: str, detail: str, errors: Sequence[FieldError] = ()) -> ProblemDetails:
+    """Return an error as it is sent."""
+    kind = "urn:bandit:problem:" + title.lower().replace(" ", "-")
+    return ProblemDetails(type=kind, title=title, status=status, detail=detail, errors=tuple(errors))
 
 
 class Problem(Exception):  # noqa: N818 (the standard's own word)
@@ -34,6 +57,11 @@ class Problem(Exception):  # noqa: N818 (the standard's own word)
         self.errors = tuple(errors)
         self.retry_after = retry_after
         self.headers = dict(headers or {})
+
+    @property
+    def details(self) -> ProblemDetails:
+        """The problem as it is sent."""
+        return problem_details(self.status, self.title, self.detail, self.errors)
 
     @classmethod
     def field(cls, name: str, message: str) -> Self:

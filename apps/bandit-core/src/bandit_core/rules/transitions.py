@@ -5,39 +5,25 @@ Pausing, resuming, retiring and archiving what is so already returns it unchange
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
-from bandit_core.stopping import Verdict
-from bandit_service.api.experiments import rules
-from bandit_service.api.experiments.fields import MOST_ARMS
-from bandit_service.api.experiments.schemas import Absence, ExperimentChange, NewArm, NewExperiment, Prior
-from bandit_service.domain.experiment import (
+from bandit_core.rules import consistency as rules
+from bandit_core.rules.experiment import (
     MICRO,
     ArmDefinition,
     ConclusionDefinition,
     Experiment,
-    FeaturesDefinition,
-    GuardrailsDefinition,
-    PolicyDefinition,
-    RewardsDefinition,
-    SegmentField,
-    StoppingDefinition,
+    Settings,
     namespace_of,
 )
-from bandit_service.domain.problems import Conflict, Invalid, NotFound
-
-_DOCUMENTS: Mapping[str, Any] = {
-    "policy": PolicyDefinition,
-    "guardrails": GuardrailsDefinition,
-    "stopping": StoppingDefinition,
-    "rewards": RewardsDefinition,
-    "context": FeaturesDefinition,
-    "segment_by": tuple[SegmentField, ...],
-}
+from bandit_core.rules.experiment_requests import Absence, Conclusion, ExperimentChange, NewArm, NewExperiment, Prior
+from bandit_core.rules.fields import MOST_ARMS
+from bandit_core.rules.problems import Conflict, Invalid, NotFound
+from bandit_core.stopping import Verdict
 
 
 def created(request: NewExperiment, *, now: float, salt: str) -> Experiment:
@@ -46,7 +32,6 @@ def created(request: NewExperiment, *, now: float, salt: str) -> Experiment:
     Raises:
         Invalid: fields that do not fit together.
     """
-    settings = settings_of(request.model_dump(exclude={"experiment_id", "arms", "default_arm"}))
     experiment = Experiment(
         id=request.experiment_id,
         namespace=namespace_of(request.experiment_id),
@@ -56,7 +41,7 @@ def created(request: NewExperiment, *, now: float, salt: str) -> Experiment:
         default_arm=request.arms[0].id if request.default_arm is None else request.default_arm,
         created_at=now,
         salt=salt,
-        **settings,
+        **settings_of(request),
     )
     rules.check(experiment)
     return experiment
@@ -69,8 +54,9 @@ def changed(experiment: Experiment, request: ExperimentChange) -> Experiment:
         Conflict: it is over; Invalid: fields that do not fit together.
     """
     check_open(experiment)
-    named = request.model_fields_set - {"reason", "expected_revision"}
-    after = replace(experiment, **settings_of(request.model_dump(include=named)))
+    if not request.settings:
+        raise Invalid.field("body", "nothing to change is named")
+    after = replace(experiment, **request.settings)
     check_learns_alike(experiment, after)
     rules.check(after)
     return after
@@ -175,6 +161,27 @@ def concluded(
     return replace(experiment, status="concluded", winner=winner, conclusion=conclusion)
 
 
+def check_conclusion(request: Conclusion) -> None:
+    """Raise Invalid if the stopping rule is to end an experiment, and somebody else names the winner."""
+    if request.by_rule and request.winner is not None:
+        raise Invalid.field("winner", "with by_rule the stopping rule names the winner")
+
+
+def concluded_as_asked(
+    experiment: Experiment, request: Conclusion, verdict: Verdict | None, now: float, who: str
+) -> Experiment:
+    """Return the experiment ended by somebody: its winner is the one named, or else the verdict's.
+
+    Raises:
+        Conflict: it is over, there is no winner, or it is not served; Invalid: there is no such arm.
+    """
+    winner = request.winner or (verdict.arm if verdict is not None else None)
+    after = concluded(experiment, winner=winner, verdict=verdict, now=now, who=who, why=request.reason)
+    if winner is None:
+        raise Conflict("the stopping rule names no winner: name one in the field winner")
+    return after
+
+
 def described(action: str, before: Experiment, after: Experiment) -> dict[str, Any]:
     """Return what a change was: the action, and the fields that differ as they were and as they are."""
     old, new = _shown(before), _shown(after)
@@ -193,22 +200,26 @@ def _shown(experiment: Experiment) -> dict[str, Any]:
     return shown
 
 
-def settings_of(given: dict[str, Any]) -> dict[str, Any]:
-    """Return fields of a request as fields of a definition."""
-    return {
-        name: msgspec.convert(value, _DOCUMENTS[name]) if name in _DOCUMENTS and value is not None else value
-        for name, value in given.items()
-    }
+def settings_of(request: NewExperiment) -> dict[str, Any]:
+    """Return the settings of a request by name."""
+    return {name: getattr(request, name) for name in Settings.__struct_fields__}
 
 
-def arm_of(index: int, arm_id: str, prior: Prior) -> ArmDefinition:
+def arm_of(index: int, arm_id: str, prior: Prior | UnsetType = UNSET) -> ArmDefinition:
     """Return an arm of a request as one of a definition."""
+    known = prior or Prior()
     return ArmDefinition(
         index=index,
         id=arm_id,
-        prior_alpha_micro=round(prior.alpha * MICRO),
-        prior_beta_micro=round(prior.beta * MICRO),
+        prior_alpha_micro=round(known.alpha * MICRO),
+        prior_beta_micro=round(known.beta * MICRO),
     )
+
+
+def check_revision(experiment: Experiment, expected: int | None) -> None:
+    """Raise Conflict if a change was decided on another revision than the present one."""
+    if expected is not None and expected != experiment.revision:
+        raise Conflict(f"the experiment is at revision {experiment.revision}, not {expected}: read it again")
 
 
 def _known_arm(experiment: Experiment, arm_id: str) -> ArmDefinition:

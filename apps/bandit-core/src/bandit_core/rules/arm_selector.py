@@ -2,36 +2,67 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from bandit_core.contextual import linear_weights
+from bandit_core.rules.problems import Invalid
+from bandit_core.rules.requests import SelectRequest
+from bandit_core.rules.selection import Context, Selection, SelectionRequest, SlatePosition, WeightVector
+from bandit_core.rules.served_experiment import NoWeightsError, ServedExperiment
+from bandit_core.rules.vectors import has_only_floors, subset_weights
 from bandit_core.slates import Slate, draw_slate
-from bandit_service.domain.decision_id import SlatePosition
-from bandit_service.domain.event import Context
-from bandit_service.domain.vectors import has_only_floors, subset_weights
-from bandit_service.serving.selection import Selection, SelectionError, SelectionRequest, WeightVector
-from bandit_service.serving.served_experiment import NoWeightsError, ServedExperiment
 
-_MOST_SUBSETS = 256
 _SLATE_POLICIES = ("thompson", "uniform")
 
 
-class ArmSelector:
-    """Chooses for demands. What is asked for again and again is computed once for each version of the weights."""
+type SubsetVectors = Callable[[ServedExperiment, frozenset[str]], WeightVector]
 
-    def __init__(self, *, uniform: Callable[[], float], generator: np.random.Generator) -> None:
+
+def computed_subset(served: ServedExperiment, eligible: frozenset[str]) -> WeightVector:
+    """Return the exact vector of a subset of the arms; without beliefs the published one renormalised."""
+    weights = subset_weights(served.experiment, served.allocation, eligible)
+    return served.published.among(eligible) if weights is None else WeightVector(weights, "subset")
+
+
+class ArmSelector:
+    """Chooses for requests.
+
+    Args:
+        uniform: Returns a random number in [0, 1).
+        generator: Draws slates.
+        subset_vectors: Returns the vector over some of the arms.
+    """
+
+    def __init__(
+        self,
+        *,
+        uniform: Callable[[], float],
+        generator: np.random.Generator,
+        subset_vectors: SubsetVectors = computed_subset,
+    ) -> None:
         self._uniform = uniform
         self._generator = generator
-        self._computing: set[asyncio.Task[None]] = set()
+        self._subset_vectors = subset_vectors
+
+    def select(self, served: ServedExperiment, request: SelectRequest) -> Selection:
+        """Return the arm or the slate for a request.
+
+        Raises:
+            Invalid: it cannot be served as it is; NoWeightsError: no weights are known yet.
+        """
+        if request.is_plain and served.draws_from_published:
+            return served.choose(request.unit_id, self._uniform())
+        eligible = None if request.eligible_arms is None else frozenset(request.eligible_arms)
+        wanted = SelectionRequest(request.context, request.k, eligible, frozenset(request.exclude_arms or ()))
+        return self.choose(served, wanted, request.unit_id)
 
     def choose(self, served: ServedExperiment, request: SelectionRequest, unit: str | None) -> Selection:
         """Return the arm or the slate for a request.
 
         Raises:
-            SelectionError: it cannot be served as it is; NoWeightsError: no weights are known yet.
+            Invalid: it cannot be served as it is; NoWeightsError: no weights are known yet.
         """
         eligible = served.eligible(request)
         context = logged_context(served, request.context)
@@ -56,18 +87,7 @@ class ArmSelector:
         if served.experiment.segment_by:
             vector = served.segment_vector(served.segmentation.number(_categories(request)))
             return vector if eligible is None else vector.among(eligible)
-        return served.published if eligible is None else self._subset_vector(served, eligible)
-
-    def _subset_vector(self, served: ServedExperiment, eligible: frozenset[str]) -> WeightVector:
-        """Return the exact vector of a subset, or the published one renormalised while that is being computed."""
-        subsets = served.subsets
-        known = subsets.get(eligible)
-        if known is None and eligible not in subsets and len(subsets) < _MOST_SUBSETS:
-            subsets[eligible] = None
-            task = asyncio.create_task(_compute(served, eligible))
-            self._computing.add(task)
-            task.add_done_callback(self._computing.discard)
-        return known or served.published.among(eligible)
+        return served.published if eligible is None else self._subset_vectors(served, eligible)
 
     def _slate(
         self,
@@ -107,7 +127,7 @@ def _rankable(served: ServedExperiment, eligible: frozenset[str] | None) -> list
     """Return the arms a slate may consist of.
 
     Raises:
-        SelectionError: the experiment's settings are for one arm at a time.
+        Invalid: the experiment's settings are for one arm at a time.
     """
     experiment = served.experiment
     reason = None
@@ -120,7 +140,7 @@ def _rankable(served: ServedExperiment, eligible: frozenset[str] | None) -> list
     elif not has_only_floors(experiment):
         reason = "of the guardrails only min_weight can hold for slates"
     if reason is not None:
-        raise SelectionError("k", reason)
+        raise Invalid.field("k", reason)
     return [arm.id for arm in experiment.active_arms if eligible is None or arm.id in eligible]
 
 
@@ -144,19 +164,19 @@ def logged_context(served: ServedExperiment, context: Mapping[str, float | str] 
     """Return the context as it is kept: numbers in the order of the declared features, else as it was given.
 
     Raises:
-        SelectionError: it is not what the experiment declares.
+        Invalid: it is not what the experiment declares.
     """
     features = served.features
     if features is None:
         return dict(context) if isinstance(context, Mapping) else context
     if context is None:
         if served.experiment.is_contextual:
-            raise SelectionError("context", f"needed: the policy {served.experiment.policy.name} decides by it")
+            raise Invalid.field("context", f"needed: the policy {served.experiment.policy.name} decides by it")
         return None
     try:
         numbers: list[float] = features.vector(context).tolist()
     except ValueError as error:
-        raise SelectionError("context", str(error)) from None
+        raise Invalid.field("context", str(error)) from None
     return numbers[: features.given]
 
 
@@ -166,9 +186,3 @@ def _categories(request: SelectionRequest) -> Mapping[str, object]:
 
 def _weight(served: ServedExperiment, name: str) -> float:
     return served.allocation.weights.get(name, 0.0) if served.allocation else 0.0
-
-
-async def _compute(served: ServedExperiment, eligible: frozenset[str]) -> None:
-    weights = await asyncio.to_thread(subset_weights, served.experiment, served.allocation, eligible)
-    if weights is not None:
-        served.subsets[eligible] = WeightVector(weights, "subset")

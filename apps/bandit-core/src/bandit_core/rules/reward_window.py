@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bandit_service.domain.experiment import Experiment
+from bandit_core.rules.experiment import Experiment
 
 
 def window_ms(experiment: Experiment) -> int:

@@ -14,8 +14,9 @@ from bandit_core.guardrails import Guardrails, preset, project
 from bandit_core.linear import LinearPrior
 from bandit_core.policies import make_policy
 from bandit_core.policies.base import ArmBeliefs, Beliefs, Policy
-from bandit_service.domain.allocation import AllocationRecord
-from bandit_service.domain.experiment import Experiment, GuardrailsDefinition
+from bandit_core.rules.allocation_record import AllocationRecord
+from bandit_core.rules.experiment import Experiment, GuardrailsDefinition, StoppingDefinition
+from bandit_core.stopping import StoppingRule
 
 
 def policy_of(experiment: Experiment) -> Policy:
@@ -39,6 +40,19 @@ def guardrails_of(definition: GuardrailsDefinition, active_arms: int) -> Guardra
         if (value := getattr(definition, name)) is not None
     }
     return replace(preset(definition.preset, active_arms), **limits)
+
+
+def stopping_rule(definition: StoppingDefinition) -> StoppingRule:
+    """Return the rule of a definition; raise ValueError if it has no condition that can ever hold."""
+    return StoppingRule(
+        min_decisions=definition.min_decisions,
+        min_decisions_per_arm=definition.min_decisions_per_arm,
+        prob_best=definition.prob_best,
+        expected_loss=definition.expected_loss,
+        prob_better=definition.prob_better,
+        combine=definition.combine,
+        max_duration=definition.max_duration,
+    )
 
 
 def floor_of(experiment: Experiment) -> float:

@@ -10,13 +10,13 @@ from bandit_core.assignment import in_holdout
 from bandit_core.contextual import ContextualPolicy
 from bandit_core.features import FeatureMap
 from bandit_core.rewards import RewardModel, make_reward_model
-from bandit_service.domain.allocation import AllocationRecord
-from bandit_service.domain.event import Stratum
-from bandit_service.domain.experiment import ArmDefinition, Experiment
-from bandit_service.domain.linear_model import LinearRecord
-from bandit_service.domain.segments import Segmentation
-from bandit_service.domain.vectors import contextual_policy_of, floor_of
-from bandit_service.serving.selection import Selection, SelectionError, SelectionRequest, WeightVector
+from bandit_core.rules.allocation_record import AllocationRecord
+from bandit_core.rules.experiment import ArmDefinition, Experiment
+from bandit_core.rules.linear_record import LinearRecord
+from bandit_core.rules.problems import Invalid
+from bandit_core.rules.segments import Segmentation
+from bandit_core.rules.selection import Selection, SelectionRequest, Stratum, WeightVector
+from bandit_core.rules.vectors import contextual_policy_of, floor_of
 
 
 class NoWeightsError(Exception):
@@ -138,18 +138,18 @@ class ServedExperiment:
         """Return the active arms a request may be given; None if that is all of them.
 
         Raises:
-            SelectionError: it names an arm that there is not, or leaves none or too few.
+            Invalid: it names an arm that there is not, or leaves none or too few.
         """
         active = self._active_ids
         asked = active if request.eligible_arms is None else request.eligible_arms
         for field, names in (("eligible_arms", asked), ("exclude_arms", request.exclude_arms)):
             if strangers := sorted(names - self.arms.keys()):
-                raise SelectionError(field, f"there is no arm {strangers[0]!r}")
+                raise Invalid.field(field, f"there is no arm {strangers[0]!r}")
         eligible = (asked & active) - request.exclude_arms
         if not eligible:
-            raise SelectionError("eligible_arms", "no active arm is left to choose from")
+            raise Invalid.field("eligible_arms", "no active arm is left to choose from")
         if request.k > len(eligible):
-            raise SelectionError("k", f"only {len(eligible)} arms can be chosen from")
+            raise Invalid.field("k", f"only {len(eligible)} arms can be chosen from")
         return None if eligible == active else eligible
 
     @cached_property

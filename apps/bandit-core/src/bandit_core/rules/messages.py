@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
-from bandit_service.domain.names import in_words
+from bandit_core.rules.names import in_words
 
 _QUOTE_IT: Final = "; put it in quotes"
 _KINDS: Final = {
@@ -32,7 +32,7 @@ _EXPECTED: Final = {
     "model_type": "an object",
     "model_attributes_type": "an object",
 }
-_NOT_JSON: Final = "must be a JSON object, sent with Content-Type: application/json"
+NOT_JSON: Final = "must be a JSON object, sent with Content-Type: application/json"
 _BEGINNINGS: Final = ("Input should", "String should", "List should", "Dictionary should")
 _PLACE: Final = re.compile(r" - at (?:`(?:key|\.\.\.)` in )?`\$(?P<path>.*)`$", re.DOTALL)
 _WRONG_TYPE: Final = re.compile(r"Expected `(?P<expected>[^`]+)`, got `(?P<got>[^`]+)`")
@@ -56,7 +56,7 @@ def of_pydantic(found: Mapping[str, Any]) -> str:
     if kind == "literal_error":
         return f"must be {found['ctx']['expected']}"
     if kind in ("model_attributes_type", "model_type") and len(found["loc"]) == 1:
-        return _NOT_JSON
+        return NOT_JSON
     if kind in _EXPECTED:
         return wrong_type(_EXPECTED[kind], value)
     message = str(found["msg"]).removeprefix("Value error, ")
@@ -69,6 +69,12 @@ def wrong_type(expected: str, value: object) -> str:
     """Return that a value is not what is expected of it."""
     hint = _QUOTE_IT if "text" in expected and isinstance(value, int | float) else ""
     return f"must be {expected}, not {kind_of(value)}{hint}"
+
+
+def listed(values: Sequence[str]) -> str:
+    """Return values in quotes, as a sentence lists them."""
+    quoted = [f"'{value}'" for value in values]
+    return f"{', '.join(quoted[:-1])} or {quoted[-1]}" if len(quoted) > 1 else "".join(quoted)
 
 
 def kind_of(value: object) -> str:

@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal, NamedTuple
 
 from bandit_core.assignment import Sampler, rendezvous
-from bandit_service.domain.decision_id import SlatePosition
-from bandit_service.domain.event import Context, Stratum, Vector
-from bandit_service.domain.experiment import ArmDefinition
+from bandit_core.rules.experiment import ArmDefinition
+
+Stratum = Literal["bandit", "holdout", "paused", "concluded", "direct"]
+# Which vector a decision was drawn from: the published one; one that was computed for its subset of the arms, its
+# segment, its context; the published one renormalised over a subset that is not computed yet; a ranking of a sample.
+Vector = Literal["published", "subset", "renormalised", "segment", "context", "slate"]
+type Context = list[float] | dict[str, float | str]
 
 
-class SelectionError(Exception):
-    """A request that cannot be served as it is; `field` is what to change."""
+class SlatePosition(NamedTuple):
+    """A position of a slate: its arm, and how likely that arm was there."""
 
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(message)
-        self.field = field
-        self.message = message
+    arm_index: int
+    propensity: float
 
 
 @dataclass(frozen=True, slots=True)
