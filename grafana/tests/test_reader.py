@@ -29,10 +29,10 @@ def own_schema(postgres_server: PostgresServer) -> Iterator[str]:
 def test_tables_in_a_schema_of_their_own(own_schema: str) -> None:
     with psycopg.connect(own_schema) as connection:
         connection.execute(READER.read_bytes())
-        connection.execute("ALTER ROLE bandit_grafana LOGIN PASSWORD 'secret'")
-    as_grafana = make_conninfo(own_schema, user="bandit_grafana", password="secret", options="")
+        connection.execute("ALTER ROLE bandit_reader LOGIN PASSWORD 'secret'")
+    as_grafana = make_conninfo(own_schema, user="bandit_reader", password="secret", options="")
     with psycopg.connect(as_grafana) as connection:
-        for table in ("experiments", "bandit_events", "arm_posteriors", "allocations"):
-            assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)  # noqa: S608
+        for view in ("experiments_v1", "events_v1", "posteriors_v1", "allocations_v1"):
+            assert connection.execute(f"SELECT count(*) FROM {view}").fetchone() == (0,)  # noqa: S608
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("SELECT FROM api_keys")

@@ -37,15 +37,26 @@ def test_a_wrong_password_is_one_line(redis_server: RedisServer, postgres_server
     assert "\n" not in str(failure.value)
 
 
-@pytest.mark.parametrize("url", ["redis://{address}", "http://{address}", "nonsense"])
-def test_a_redis_that_is_not_there_is_one_line(url: str) -> None:
-    with pytest.raises(LocalError, match="Redis does not answer: ") as failure:
-        check_redis(url.format(address=f"{HOST}:{free_port()}"))
+@pytest.mark.parametrize("url", ["http://127.0.0.1:6379", "nonsense"])
+def test_a_url_that_is_none_of_redis_is_one_line(url: str) -> None:
+    with pytest.raises(LocalError, match="must be a URL such as redis://") as failure:
+        check_redis(url)
     assert "\n" not in str(failure.value)
 
 
-@pytest.mark.parametrize("dsn", ["postgresql://{address}/bandit", "nonsense"])
-def test_a_postgres_that_is_not_there_is_one_line(dsn: str) -> None:
+def test_a_string_that_is_none_of_postgres_is_one_line() -> None:
+    with pytest.raises(LocalError, match="must be a connection string such as postgresql://") as failure:
+        check_postgres("nonsense")
+    assert "\n" not in str(failure.value)
+
+
+def test_a_redis_that_is_not_there_is_one_line() -> None:
+    with pytest.raises(LocalError, match="Redis does not answer: ") as failure:
+        check_redis(f"redis://{HOST}:{free_port()}")
+    assert "\n" not in str(failure.value)
+
+
+def test_a_postgres_that_is_not_there_is_one_line() -> None:
     with pytest.raises(LocalError, match="Postgres does not answer: ") as failure:
-        check_postgres(dsn.format(address=f"{HOST}:{free_port()}"))
+        check_postgres(f"postgresql://{HOST}:{free_port()}/bandit")
     assert "\n" not in str(failure.value)

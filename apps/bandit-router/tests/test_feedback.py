@@ -75,7 +75,7 @@ def test_a_queued_reward_is_a_success_that_is_not_summed_up() -> None:
         branch = decide(client, "homepage", "p-1")
         service.queueing = True
         report = Rewards("homepage", client).report(Feedback("p-1", 1.0, branch))
-    assert report == Report("queued", None, Fallback.NONE)
+    assert report == Report("queued", ARMS[branch], Fallback.NONE, 1.0)
     assert [each["key"] for each in rewarded(report, 1.0)] == ["bandit_router_rewards"]
 
 

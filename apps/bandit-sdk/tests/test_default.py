@@ -48,8 +48,8 @@ def test_wrong_path(service: Service) -> None:
 
 @pytest.mark.parametrize("feature", [float("nan"), object()])
 def test_context_that_is_no_json(client: Client, feature: Any) -> None:
-    assert "cannot be written as JSON" in client.select("x", context={"age": feature}, default="a").reason
-    with pytest.raises(InvalidError, match="cannot be written as JSON"):
+    assert "context.age" in client.select("x", context={"age": feature}, default="a").reason
+    with pytest.raises(InvalidError, match=r"context\.age (must be a finite number|cannot be a object)"):
         client.select("x", context={"age": feature})
 
 

@@ -20,7 +20,7 @@ async def test_a_path_that_does_not_exist_is_a_problem(api: Api, path: str) -> N
     [
         ("GET", "/select", "POST"),
         ("PUT", "/reward/batch", "POST"),
-        ("POST", "/health", "GET"),
+        ("POST", "/health", "GET, HEAD"),
         ("PUT", "/experiments", "GET, POST"),
         ("POST", "/experiments/homepage", "DELETE, GET, PATCH, PUT"),
         ("DELETE", "/experiments/homepage/posterior", "GET"),

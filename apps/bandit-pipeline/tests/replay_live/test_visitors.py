@@ -48,7 +48,7 @@ def planned(service: BanditService, request: pytest.FixtureRequest) -> Plan:
 
 
 def events(postgres: Postgres, experiment_id: str) -> pl.DataFrame:
-    query = "SELECT decision_id, kind FROM bandit_events WHERE experiment_id = %(id)s"
+    query = "SELECT decision_id, kind FROM events_v1 WHERE experiment_id = %(id)s"
     with postgres.transaction() as connection:
         return pl.DataFrame(
             fetch(connection, query, {"id": experiment_id}), schema={"decision_id": pl.String, "kind": pl.String}
@@ -174,7 +174,7 @@ def replayed(bucket: Bucket, service: BanditService, postgres: Postgres, trackin
 
 def wait_for_first_decisions(postgres: Postgres, process: subprocess.Popen[bytes]) -> str:
     """Wait until Postgres has some decisions of the replay and return its experiment."""
-    query = "SELECT experiment_id FROM bandit_events WHERE experiment_id LIKE 'obp-replay-women-%%' LIMIT 1"
+    query = "SELECT experiment_id FROM events_v1 WHERE experiment_id LIKE 'obp-replay-women-%%' LIMIT 1"
     deadline = time.monotonic() + 120.0
     while time.monotonic() < deadline and process.poll() is None:
         with postgres.transaction() as connection:

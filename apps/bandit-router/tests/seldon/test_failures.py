@@ -111,7 +111,7 @@ def test_an_arm_that_has_no_child_is_never_named(misfit: Node, variants: list[No
     assert prediction.branch == 1
     assert misfit.metric("bandit_router_default_arm_total", reason="out_of_range") == 1
     said = executor.feedback(prediction.response, 1, prediction.puid)
-    assert said["jsonData"] == {"status": "applied", "fallback": "other_arm", "arm": "better"}
+    assert said["jsonData"] == {"status": "applied", "fallback": "other_arm", "arm": "better", "reward": 1}
 
 
 def test_a_context_is_sent_where_it_is_asked_for(

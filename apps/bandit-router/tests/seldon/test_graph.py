@@ -49,7 +49,7 @@ def test_two_thousand_requests_learn_the_better_variant(
         variant: str = prediction.response["jsonData"]["variant"]
         reward = float(click < RATES[variant])
         said = executor.feedback(prediction.response, reward, prediction.puid)
-        assert said["jsonData"] == {"status": "applied", "fallback": "none", "arm": variant}
+        assert said["jsonData"] == {"status": "applied", "fallback": "none", "arm": variant, "reward": reward}
         return variant, reward
 
     with ThreadPoolExecutor(AT_ONCE) as visitors:
@@ -96,7 +96,7 @@ def test_feedback_without_its_prediction_id_rewards_the_arm(
     prediction = executor.predict()
     said = executor.feedback(prediction.response, 1)
     arm = VARIANTS[prediction.branch]
-    assert said["jsonData"] == {"status": "applied", "fallback": "unknown_puid", "arm": arm}
+    assert said["jsonData"] == {"status": "applied", "fallback": "unknown_puid", "arm": arm, "reward": 1}
     assert service.rewards(experiment)[arm] == (before[arm][0] + 1, before[arm][1])
     assert router.metric("bandit_router_rewards_total", fallback="unknown_puid") == 1
 
@@ -150,8 +150,8 @@ def test_grpc_routes_and_its_feedback_rewards_the_arm(router: Node, service: Ser
     for answer in (plain, of_caller):
         assert answer["data"]["ndarray"] in ([[0.0]], [[1.0]])
     # Nothing tells a retry from a second reward: both count.
-    for answer in (said, again, zero):
-        assert answer["jsonData"] == {"status": "applied", "fallback": "no_puid", "arm": "better"}
+    for answer, reward in ((said, 1), (again, 1), (zero, 0)):
+        assert answer["jsonData"] == {"status": "applied", "fallback": "no_puid", "arm": "better", "reward": reward}
     assert service.rewards(experiment)["better"] == (before["better"][0] + 2, before["better"][1] + 1)
     assert router.metric("bandit_router_rewards_total", fallback="no_puid") == 3
     # A caller that names the prediction in its messages is known over gRPC too.

@@ -15,6 +15,7 @@ import httpx
 from bandit_sdk.proxies import proxy_of
 
 _KEY: Final = re.compile(r"[!-~]+")
+_ASSIGNED: Final = re.compile(r"(password|secret|token|key)\s*=", re.IGNORECASE)
 
 
 def service_url(url: str) -> httpx.URL:
@@ -51,14 +52,17 @@ def key_headers(api_key: str | None) -> dict[str, str]:
 
 
 def without_secrets(url: str) -> str:
-    """Return a URL as messages may show it: without user, password and query, where keys are."""
+    """Return a URL as messages may show it: without user, password and query, where keys are.
+
+    A connection string of another kind, such as "host=… password=…", is not shown.
+    """
     try:
         parts = urlsplit(url.strip())
     except ValueError:
         return "the URL"
     # A password that holds a slash or the like ends there, and its rest is read as a path.
     rest = url.partition(parts.netloc)[2] if parts.netloc else url
-    if "@" in rest and ":" in url:
+    if ("@" in rest and ":" in url) or (not parts.netloc and _ASSIGNED.search(url)):
         return "the URL"
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.netloc else url
 
