@@ -87,14 +87,14 @@ SELECT DISTINCT ON (experiment_id, weights_version)
 FROM bandit_events WHERE kind = 'decision'
 ORDER BY experiment_id, weights_version, decision_time;
 
-INSERT INTO weights
+INSERT INTO weights (experiment_id, version, published_at, record, explanation, summary, assessment)
 SELECT DISTINCT ON (experiment_id)
     experiment_id, weights_version, published_at,
     jsonb_build_object(
         'version', weights_version, 'revision', 1, 'published_at', 0, 'changed_at', 0, 'weights', weights,
         'prob_best', weights, 'expected_loss', weights
     ),
-    '{}'::jsonb, ''
+    '{}'::jsonb, '', '{}'::jsonb
 FROM allocations ORDER BY experiment_id, weights_version DESC;
 
 INSERT INTO posterior_snapshots (experiment_id, taken_at, arm_index, arm, alpha_micro, beta_micro, decisions, rewards)
