@@ -16,8 +16,8 @@ def dashboard() -> Dashboard:
         variables.new_dashboard(
             UID, "Bandit / Off-policy", "What policies would have earned, from logs", since="now-7d"
         )
-        .with_variable(variables.choice("dataset", "Data set", "The log that was evaluated", "datasets"))
-        .with_variable(variables.choice("method", "Method", "The estimator that is drawn", "methods"))
+        .with_variable(variables.query_variable("dataset", "Data set", "The log that was evaluated", "datasets"))
+        .with_variable(variables.query_variable("method", "Method", "The estimator that is drawn", "methods"))
         .with_panel(
             curves(
                 "Estimates with their intervals",

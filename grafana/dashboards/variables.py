@@ -24,12 +24,14 @@ def new_dashboard(uid: str, title: str, description: str, *, since: str) -> Dash
 
 def namespace(*, several: bool) -> QueryVariable:
     """Return the choice of one or several namespaces."""
-    return choice("namespace", "Namespace", "Experiments of this namespace", "namespaces", several=several)
+    return query_variable("namespace", "Namespace", "Experiments of this namespace", "namespaces", several=several)
 
 
 def experiment(*, several: bool) -> QueryVariable:
     """Return the choice of one or several experiments of the chosen namespaces."""
-    return choice("experiment", "Experiment", "The newest first, archived ones last", "experiments", several=several)
+    return query_variable(
+        "experiment", "Experiment", "The newest first, archived ones last", "experiments", several=several
+    )
 
 
 def moments(name: str, query: str, colour: str, *, shown: bool = True) -> AnnotationQuery:
@@ -37,7 +39,7 @@ def moments(name: str, query: str, colour: str, *, shown: bool = True) -> Annota
     return AnnotationQuery().name(name).datasource(POSTGRES).enable(shown).icon_color(colour).target(SqlQuery(query))
 
 
-def choice(name: str, label: str, description: str, query: str, *, several: bool = False) -> QueryVariable:
+def query_variable(name: str, label: str, description: str, query: str, *, several: bool = False) -> QueryVariable:
     """Return a choice of one, or one or several, of what a query answers."""
     return (
         QueryVariable(name)

@@ -172,15 +172,15 @@ def shown_arms(metrics: Metrics, gauge: str) -> list[str]:
 @pytest.mark.parametrize("gauge", PER_ARM)
 def test_of_many_arms_the_first_twenty_are_shown(gauge: str) -> None:
     metrics, arms = Metrics(), [f"arm-{number}" for number in range(1_000)]
-    metrics.believed("homepage", record(arms), dict.fromkeys(arms, 0.5))
+    metrics.beliefs("homepage", record(arms), dict.fromkeys(arms, 0.5))
     assert sorted(shown_arms(metrics, gauge)) == sorted(arms[:ARMS_PER_EXPERIMENT])
 
 
 @pytest.mark.parametrize("gauge", PER_ARM)
 def test_an_arm_that_left_is_shown_no_longer_and_makes_room(gauge: str) -> None:
     metrics, arms = Metrics(), [f"arm-{number}" for number in range(21)]
-    metrics.believed("homepage", record(arms), dict.fromkeys(arms, 0.5))
-    metrics.believed("homepage", record(arms[1:]), dict.fromkeys(arms, 0.5))
+    metrics.beliefs("homepage", record(arms), dict.fromkeys(arms, 0.5))
+    metrics.beliefs("homepage", record(arms[1:]), dict.fromkeys(arms, 0.5))
     assert sorted(shown_arms(metrics, gauge)) == sorted(arms[1:])
     metrics.forget("homepage")
     metrics.forget("homepage")
@@ -193,7 +193,7 @@ def test_a_thousand_experiments_stay_within_the_bound() -> None:
         for arm in "ab":
             metrics.decided(f"experiment-{number}", arm, "bandit")
             metrics.rewarded(f"experiment-{number}", arm, "applied")
-        metrics.believed(f"experiment-{number}", record(["a", "b"]), {"a": 0.5, "b": 0.5})
+        metrics.beliefs(f"experiment-{number}", record(["a", "b"]), {"a": 0.5, "b": 0.5})
     rendered = metrics.render()
     assert len(rendered) < 262_144
     families = {family.name: family.samples for family in text_string_to_metric_families(rendered.decode())}

@@ -63,13 +63,13 @@ def shrink(successes: ArrayLike, trials: ArrayLike, priors: ArrayLike) -> Shrunk
     """
     won, tried, prior = (np.asarray(each, dtype=np.float64) for each in (successes, trials, priors))
     _check(won, tried, prior)
-    strengths, believed = _strengths(prior)
+    strengths, prior_probability = _strengths(prior)
     effective = (strengths + 1.0) / (strengths + np.maximum(tried, 1.0))
     known_won, known = effective * won, effective * tried
     observed = prior.sum(axis=1) + known.sum(axis=1)
     mean = (prior[:, 0] + known_won.sum(axis=1)) / observed
     evidence = _likelihood(won, tried, mean[:, None], strengths) + _belief(prior, mean, observed)
-    weights = softmax(evidence + np.log(believed), axis=0)
+    weights = softmax(evidence + np.log(prior_probability), axis=0)
 
     of_others = prior.sum(axis=1) + _of_others(known)
     start = (prior[:, 0] + _of_others(known_won)) / of_others
@@ -88,8 +88,8 @@ def _strengths(prior: Array) -> tuple[Array, Array]:
     """Return the strengths considered of each arm (GRID + 1, 1, K), and their prior probabilities (GRID + 1, 1)."""
     loosest = np.clip(prior.sum(axis=1), LOOSEST, TIGHTEST)
     grid = np.concatenate([np.geomspace(loosest, TIGHTEST, GRID), np.full((1, len(prior)), CAP)])
-    believed = np.append(np.full(GRID, (1.0 - ALIKE) / GRID), ALIKE)
-    return grid[:, None], believed[:, None]
+    prior_probability = np.append(np.full(GRID, (1.0 - ALIKE) / GRID), ALIKE)
+    return grid[:, None], prior_probability[:, None]
 
 
 def _likelihood(won: Array, tried: Array, mean: Array, strengths: Array) -> Array:
@@ -102,8 +102,8 @@ def _likelihood(won: Array, tried: Array, mean: Array, strengths: Array) -> Arra
 
 def _belief(prior: Array, mean: Array, observed: Array) -> Array:
     """Return what integrating the mean out on the logit axis adds to the log likelihood: its prior, and its width."""
-    believed = prior[:, 0] * np.log(mean) + prior[:, 1] * np.log1p(-mean)
-    belief: Array = believed - 0.5 * np.log(mean * (1.0 - mean) * observed)
+    log_prior = prior[:, 0] * np.log(mean) + prior[:, 1] * np.log1p(-mean)
+    belief: Array = log_prior - 0.5 * np.log(mean * (1.0 - mean) * observed)
     return belief
 
 

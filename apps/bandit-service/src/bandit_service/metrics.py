@@ -66,7 +66,7 @@ class Metrics:
     def rewarded(self, experiment: str, arm: str, status: str) -> None:
         self._child(self._rewards, "r", experiment, arm, status).inc()
 
-    def believed(self, experiment: str, record: AllocationRecord, means: Mapping[str, float]) -> None:
+    def beliefs(self, experiment: str, record: AllocationRecord, means: Mapping[str, float]) -> None:
         """Show an allocation and the posterior means, of an experiment whose lease this process holds.
 
         At most 20 of its arms are shown, the first ones, and at most 200 experiments.

@@ -170,7 +170,7 @@ class Publisher:
     def _show(self, each: Watched, experiment: Experiment, record: AllocationRecord, beliefs: ArmBeliefs) -> None:
         if self._watched.get(experiment.id) is each:
             means = dict(zip(beliefs.arms, beliefs.mean.tolist(), strict=True))
-            self._metrics.believed(experiment.id, record, means)
+            self._metrics.beliefs(experiment.id, record, means)
 
 
 def _compute(task: _Task, now: float) -> _Computed:

@@ -89,7 +89,7 @@ class Backlog:
 
         Of a long queue only its beginning is looked through.
         """
-        self._refill()
+        self._load_more()
         ready: list[Pending] = []
         size = 0
         for pending in self._head:
@@ -146,7 +146,7 @@ class Backlog:
         finally:
             self._holds = False
 
-    def _refill(self) -> None:
+    def _load_more(self) -> None:
         while self._head_events < MOST_ROWS:
             if self._middle:
                 if self._holds:

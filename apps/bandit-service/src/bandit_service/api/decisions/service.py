@@ -39,7 +39,7 @@ class Begun(NamedTuple):
     """
 
     served: ServedExperiment
-    choice: Selection
+    selection: Selection
     claims: DecisionClaims
     decision_id: str
     recorded: asyncio.Future[bool] | None = None
@@ -85,10 +85,10 @@ class Decisions:
         """Choose, and hand the decision in without waiting for it, so that a batch shares one command."""
         served = await self._lookup.served(request.experiment_id, principal)
         check_select(request, served.experiment)
-        choice = self._choose(request, served)
-        claims = claims_of(request, choice, served, round(self._clock() * 1_000))
+        selection = self._choose(request, served)
+        claims = claims_of(request, selection, served, round(self._clock() * 1_000))
         decision_id = request.decision_id or self._ids.issue(claims)
-        begun = Begun(served, choice, claims, decision_id)
+        begun = Begun(served, selection, claims, decision_id)
         if request.request_id is not None:
             return begun._replace(answer=asyncio.ensure_future(self._answered_once(request, request.request_id, begun)))
         events = _events(request, begun)
@@ -149,7 +149,7 @@ class Decisions:
                 again = begun._replace(
                     claims=claims,
                     decision_id=first.decision_id,
-                    choice=replace(begun.choice, slate_propensity=first.slate_propensity),
+                    selection=replace(begun.selection, slate_propensity=first.slate_propensity),
                 )
                 is_recorded = await self._recording.record(_events(request, again))
                 return msgspec.structs.replace(first, recorded=is_recorded)
@@ -158,23 +158,23 @@ class Decisions:
         return msgspec.structs.replace(made, recorded=is_recorded)
 
     def _count(self, begun: Begun) -> None:
-        self._metrics.decided(begun.served.experiment.id, begun.choice.arm.id, begun.choice.stratum)
+        self._metrics.decided(begun.served.experiment.id, begun.selection.arm.id, begun.selection.stratum)
 
 
 def _events(request: SelectRequest, begun: Begun) -> list[Event]:
-    served, choice = begun.served, begun.choice
+    served, selection = begun.served, begun.selection
     return decision_events(
         begun.decision_id,
         begun.claims,
         served,
         unit_hash=None if request.unit_id is None else hashed_unit(request.unit_id, served.experiment.unit_salt),
-        context=choice.context,
-        slate_propensity=choice.slate_propensity,
+        context=selection.context,
+        slate_propensity=selection.slate_propensity,
     )
 
 
 def _response(begun: Begun, *, recorded: bool) -> SelectResponse:
-    slate_propensity = begun.choice.slate_propensity
+    slate_propensity = begun.selection.slate_propensity
     return select_response(
         begun.decision_id, begun.claims, begun.served, slate_propensity=slate_propensity, recorded=recorded
     )
