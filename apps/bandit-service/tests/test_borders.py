@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _OURS = re.compile(r"/(bandit_(?:core|service|sdk|pipeline|router)/.*)")
 TRIES = 40
-MOST = {"select": 60, "reward": 80}
+MOST = {"select": 66, "reward": 84}
 
 
 @contextmanager

@@ -81,6 +81,9 @@ def test_a_snapshot_equals_what_the_service_believes(
             for found, arm in zip(newest[column].to_list(), believed, strict=True):
                 expected = getattr(arm, of)
                 assert found == (expected if expected is None else pytest.approx(expected, rel=1e-9))
+        # What the service has just taken by itself is not due again.
+        if taken.is_empty():
+            continue
         assert taken["decisions"].to_list() == [arm.decisions for arm in believed]
         assert taken["mean"].to_list() == [None if arm.alpha is None else pytest.approx(arm.mean) for arm in believed]
 

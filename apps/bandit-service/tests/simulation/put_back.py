@@ -8,11 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import bandit_core
 import bandit_service
 
 FAULTS = Path(__file__).parent / "faults"
 _TESTS = Path(__file__).parent.parent
-_PRODUCT = Path(bandit_service.__file__).parent
+_PACKAGES = tuple(Path(package.__file__).parent for package in (bandit_core, bandit_service))
 
 
 def names() -> list[str]:
@@ -25,12 +26,12 @@ def put_back(name: str, folder: Path) -> Path:
     Raises:
         CalledProcessError: the patch does not fit the product any more.
     """
-    copy = folder / _PRODUCT.name
-    shutil.copytree(_PRODUCT, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    for package in _PACKAGES:
+        shutil.copytree(package, folder / package.name, ignore=shutil.ignore_patterns("__pycache__"))
     command = ["git", "apply", "-p1", str(FAULTS / f"{name}.patch")]
     # Outside any repository, so that the copy alone is changed.
     environment = os.environ | {"GIT_CEILING_DIRECTORIES": str(folder.parent), "GIT_DIR": str(folder / "none")}
-    subprocess.run(command, cwd=copy, env=environment, check=True, capture_output=True, text=True)
+    subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True, text=True)
     return folder
 
 

@@ -149,11 +149,13 @@ async def test_after_redis_went_back_a_claim_is_not_enough(
     asked: list[Asked], postgres_gate: Gate, store: redis.Redis
 ) -> None:
     a, _ = asked
-    earlier = store.dump(probe_key(a.process.keeper.name or ""))
+    key = probe_key(a.process.keeper.name or "")
+    await until(lambda: store.exists(key) == 1)
+    earlier = store.dump(key)
     await asyncio.sleep(1.0)
     postgres_gate.cut()
     await until(lambda: not a.process.recorder.health.beats)
-    store.restore(probe_key(a.process.keeper.name or ""), 0, cast("bytes", earlier), replace=True)
+    store.restore(key, 0, cast("bytes", earlier), replace=True)
     with pytest.raises(Unavailable):
         await a.decide("mine", 0)
 
