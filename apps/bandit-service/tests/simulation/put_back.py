@@ -13,7 +13,7 @@ import bandit_service
 
 FAULTS = Path(__file__).parent / "faults"
 _TESTS = Path(__file__).parent.parent
-_PACKAGES = tuple(Path(package.__file__).parent for package in (bandit_core, bandit_service))
+_PACKAGES = (Path(bandit_core.__file__).parent, Path(bandit_service.__file__).parent)
 
 
 def names() -> list[str]:
