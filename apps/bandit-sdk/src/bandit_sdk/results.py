@@ -99,7 +99,7 @@ class BatchItem[T](_Answer, frozen=True):
 
 
 class ExperimentArm(_Answer, frozen=True):
-    """An arm of an experiment; its index stays its own for ever."""
+    """An arm of an experiment; its index never changes and is never reused."""
 
     id: str
     index: int

@@ -41,7 +41,7 @@ class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 class ArmDefinition(Value, frozen=True):
     """One arm. Its index never changes and is never used again, so it can name keys and branches.
 
-    `newcomer`: it was added while the experiment ran, so its want of data holds nobody else.
+    `newcomer`: it was added while the experiment ran, so the other arms do not wait for its data.
     """
 
     index: int
@@ -140,7 +140,9 @@ class StoppingDefinition(Value, frozen=True):
         Annotated[float, Meta(gt=0, le=10 * YEAR, description="Seconds after which it ends in any case; null: never")]
         | None
     ) = None
-    auto_conclude: Annotated[bool, Meta(description="Whether it is then concluded without anybody asking")] = True
+    auto_conclude: Annotated[
+        bool, Meta(description="Whether the service concludes the experiment when the rule is met")
+    ] = True
 
 
 class ConclusionDefinition(Value, frozen=True):
@@ -151,7 +153,7 @@ class ConclusionDefinition(Value, frozen=True):
     why: Annotated[str, Meta(description="The reason that was given")]
     outcome: Annotated[
         Literal["winner", "practically_equal", "better_policy", "undecided"],
-        Meta(description="What the stopping rule had decided; undecided: the winner is somebody's own choice"),
+        Meta(description="What the stopping rule decided; undecided: a person chose the winner"),
     ]
     prob_best: Annotated[float | None, Meta(description="P(best) of the winner then, 0 to 1")] = None
     expected_loss: Annotated[float | None, Meta(description="Expected loss of the winner then, in rewards")] = None
@@ -176,7 +178,8 @@ class Settings(Value, frozen=True, kw_only=True):
         tuple[SegmentField, ...], Meta(max_length=8, description="Fields of the context to learn by, each on its own")
     ] = ()
     assignment: Annotated[
-        Assignment, Meta(description="draw: anew for every request; sticky: a unit keeps its arm while it can")
+        Assignment,
+        Meta(description="draw: a new draw for each request; sticky: a unit keeps its arm until the weights move it"),
     ] = "draw"
     holdout: Holdout = 0.0
     update_every: UpdateEvery | None = None
@@ -186,8 +189,8 @@ class Settings(Value, frozen=True, kw_only=True):
 class Experiment(Settings, frozen=True):
     """A whole experiment at one revision. Times are seconds since the epoch (UTC).
 
-    `git_fields`: what a file in Git says of it, and nobody else may change. `metadata`: what its owners keep with it;
-    nothing here looks at it.
+    `git_fields`: the fields that a file in Git owns; the API refuses to change them. `metadata`: what its owners
+    keep with it; the service does not read it.
     """
 
     id: str
@@ -215,7 +218,7 @@ class Experiment(Settings, frozen=True):
 
     @property
     def concludes_by_rule(self) -> bool:
-        """Whether it ends as soon as its stopping rule says so, without anybody's doing."""
+        """Whether the service concludes it when its stopping rule is met."""
         return self.status == "running" and self.stopping is not None and self.stopping.auto_conclude
 
     @property

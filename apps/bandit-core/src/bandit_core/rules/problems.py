@@ -24,7 +24,7 @@ class ProblemDetails(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     type: Annotated[
         str, msgspec.Meta(description="Names the kind of problem", examples=["urn:bandit:problem:not-found"])
     ]
-    title: Annotated[str, msgspec.Meta(description="The kind of problem in words", examples=["Not found"])]
+    title: Annotated[str, msgspec.Meta(description="Short summary of the kind of problem", examples=["Not found"])]
     status: Annotated[int, msgspec.Meta(description="The HTTP status", ge=400, le=599, examples=[404])]
     detail: Annotated[
         str, msgspec.Meta(description="What happened this time", examples=["there is no experiment 'homepage'"])

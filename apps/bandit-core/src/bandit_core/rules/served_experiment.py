@@ -14,6 +14,7 @@ from bandit_core.rules.allocation_record import AllocationRecord
 from bandit_core.rules.experiment import ArmDefinition, Experiment
 from bandit_core.rules.linear_record import LinearRecord
 from bandit_core.rules.problems import Invalid
+from bandit_core.rules.reward_window import window_ms
 from bandit_core.rules.segments import Segmentation
 from bandit_core.rules.selection import Selection, SelectionRequest, Stratum, WeightVector
 from bandit_core.rules.vectors import contextual_policy_of, floor_of
@@ -42,7 +43,7 @@ class ServedExperiment:
 
     @cached_property
     def reward_window_ms(self) -> int:
-        return round(self.experiment.reward_window * 1_000)
+        return window_ms(self.experiment)
 
     @cached_property
     def reward_model(self) -> RewardModel | None:

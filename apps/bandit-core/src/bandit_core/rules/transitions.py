@@ -142,7 +142,7 @@ def concluded(
 ) -> Experiment:
     """Return the experiment serving its winner, or its default arm when there is none.
 
-    The outcome is the verdict's where that names the same winner; a winner of somebody's own choice was not decided.
+    The outcome is the verdict's where that names the same winner; a winner that a person chose was not decided.
 
     Raises:
         Conflict: it is over, or the winner is not served; Invalid: there is no such arm.
@@ -162,7 +162,7 @@ def concluded(
 
 
 def check_conclusion(request: Conclusion) -> None:
-    """Raise Invalid if the stopping rule is to end an experiment, and somebody else names the winner."""
+    """Raise Invalid if a request asks the stopping rule to conclude and also names a winner."""
     if request.by_rule and request.winner is not None:
         raise Invalid.field("winner", "with by_rule the stopping rule names the winner")
 
@@ -170,7 +170,7 @@ def check_conclusion(request: Conclusion) -> None:
 def concluded_as_asked(
     experiment: Experiment, request: Conclusion, verdict: Verdict | None, now: float, who: str
 ) -> Experiment:
-    """Return the experiment ended by somebody: its winner is the one named, or else the verdict's.
+    """Return the concluded experiment. Its winner is the named one, or else the verdict's.
 
     Raises:
         Conflict: it is over, there is no winner, or it is not served; Invalid: there is no such arm.

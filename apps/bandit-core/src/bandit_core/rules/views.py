@@ -33,7 +33,7 @@ ShownId = Annotated[str, Meta(description="Id of the experiment", examples=["hom
 
 
 class ArmView(msgspec.Struct, frozen=True, kw_only=True):
-    """An arm. Its index stays its own for ever."""
+    """An arm. Its index never changes and is never reused."""
 
     id: Annotated[str, Meta(description="Id of the arm", examples=["b"])]
     index: Annotated[int, Meta(ge=0, description="Its number, from 0; the branch of a router")]
