@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import islice
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from bandit_core.findings import selection_entropy
 from bandit_core.rules.allocation_record import AllocationRecord
@@ -18,6 +21,50 @@ OTHER = "(other)"
 # Names here are plain, so the older format, which every Prometheus reads, says everything.
 MEDIA_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+
+class _Shown(NamedTuple):
+    """What is shown of an experiment: the allocation in force and the posterior mean of each arm."""
+
+    record: AllocationRecord
+    means: Mapping[str, float]
+
+
+class BeliefsCollector(Collector):
+    """Makes the gauges of experiments when they are scraped, which is far less often than weights are published."""
+
+    def __init__(self) -> None:
+        self._shown: dict[str, _Shown] = {}
+
+    def show(self, experiment: str, record: AllocationRecord, means: Mapping[str, float]) -> None:
+        """Show an experiment from now on, unless as many as may be are shown."""
+        if experiment in self._shown or len(self._shown) < EXPERIMENTS:
+            self._shown[experiment] = _Shown(record, means)
+
+    def forget(self, experiment: str) -> None:
+        self._shown.pop(experiment, None)
+
+    def collect(self) -> Iterator[Metric]:
+        entropy = GaugeMetricFamily(
+            "bandit_weight_entropy", "Entropy of the weights, of the largest possible", labels=["experiment"]
+        )
+        weight = _by_arm("bandit_arm_weight", "Published weight")
+        mean = _by_arm("bandit_arm_posterior_mean", "Posterior mean of the reward")
+        prob_best = _by_arm("bandit_arm_prob_best", "Probability that the arm is the best")
+        loss = _by_arm("bandit_arm_expected_loss", "Expected loss of choosing the arm")
+        for experiment, (record, means) in list(self._shown.items()):
+            entropy.add_metric([experiment], selection_entropy(list(record.weights.values())) or 0.0)
+            for arm in islice(record.weights, ARMS_PER_EXPERIMENT):
+                labels = [experiment, arm]
+                weight.add_metric(labels, record.weights[arm])
+                mean.add_metric(labels, means[arm])
+                prob_best.add_metric(labels, record.prob_best[arm])
+                loss.add_metric(labels, record.expected_loss[arm])
+        yield from (entropy, weight, mean, prob_best, loss)
+
+
+def _by_arm(name: str, text: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, text, labels=["experiment", "arm"])
 
 
 class Metrics:
@@ -45,20 +92,14 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
-        self.weight = self._gauge("bandit_arm_weight", "Published weight", labels)
-        self.posterior_mean = self._gauge("bandit_arm_posterior_mean", "Posterior mean of the reward", labels)
-        self.prob_best = self._gauge("bandit_arm_prob_best", "Probability that the arm is the best", labels)
-        self.weight_entropy = self._gauge(
-            "bandit_weight_entropy", "Entropy of the weights, of the largest possible", ("experiment",)
-        )
-        self.expected_loss = self._gauge("bandit_arm_expected_loss", "Expected loss of choosing the arm", labels)
+        self._beliefs = BeliefsCollector()
+        self.registry.register(self._beliefs)
         self.ledger_lag = self._gauge("bandit_ledger_lag_seconds", "Age of the oldest event not yet in Postgres", ())
         self.waiting = self._gauge("bandit_events_waiting", "Events that Postgres does not have yet", ())
         self.kept = self._gauge("bandit_events_kept", "Events kept for a minute after Postgres took them", ())
         self.degraded = self._gauge("bandit_degraded", "1 while the part named does not do its work", ("part",))
         self._children: dict[tuple[str, ...], Counter] = {}
         self._counted: dict[str, set[str]] = {}
-        self._arms: dict[str, dict[str, None]] = {}
 
     def decided(self, experiment: str, arm: str, stratum: str) -> None:
         self._child(self._decisions, "d", experiment, arm, stratum).inc()
@@ -71,33 +112,14 @@ class Metrics:
 
         At most 20 of its arms are shown, the first ones, and at most 200 experiments.
         """
-        if experiment not in self._arms and len(self._arms) >= EXPERIMENTS:
-            return
-        shown = dict.fromkeys(islice(record.weights, ARMS_PER_EXPERIMENT))
-        for arm in self._arms.get(experiment, {}).keys() - shown.keys():
-            self._forget_arm(experiment, arm)
-        self._arms[experiment] = shown
-        self.weight_entropy.labels(experiment).set(selection_entropy(list(record.weights.values())) or 0.0)
-        for arm in shown:
-            self.weight.labels(experiment, arm).set(record.weights[arm])
-            self.posterior_mean.labels(experiment, arm).set(means[arm])
-            self.prob_best.labels(experiment, arm).set(record.prob_best[arm])
-            self.expected_loss.labels(experiment, arm).set(record.expected_loss[arm])
+        self._beliefs.show(experiment, record, means)
 
     def forget(self, experiment: str) -> None:
         """Stop showing an experiment whose lease went to another process."""
-        shown = self._arms.pop(experiment, None)
-        if shown is not None:
-            self.weight_entropy.remove(experiment)
-            for arm in shown:
-                self._forget_arm(experiment, arm)
+        self._beliefs.forget(experiment)
 
     def render(self) -> bytes:
         return generate_latest(self.registry)
-
-    def _forget_arm(self, experiment: str, arm: str) -> None:
-        for gauge in (self.weight, self.posterior_mean, self.prob_best, self.expected_loss):
-            gauge.remove(experiment, arm)
 
     def _child(self, counter: Counter, *key: str) -> Counter:
         child = self._children.get(key)
