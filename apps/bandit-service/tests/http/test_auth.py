@@ -193,5 +193,9 @@ async def test_guesses_do_not_keep_postgres_busy(keys: ApiKeysRepository, mirror
         guesses = [new_key("guess", "admin", "*", secrets.token_bytes)[0] for _ in range(50)]
         await ring.refresh()
         answers = await asyncio.gather(*[ring.caller(bearer(each)) for each in guesses], return_exceptions=True)
+        for text in ("no-key", guesses[0][:-1], guesses[0] + "="):
+            with pytest.raises(Unauthorized):
+                await ring.caller(bearer(text))
     assert all(isinstance(each, Unauthorized) for each in answers)
+    # At the start, and once for all the guesses: what cannot be a key is not looked for.
     assert looks == 2

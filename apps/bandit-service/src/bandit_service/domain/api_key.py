@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -15,6 +16,7 @@ type Role = Literal["reader", "writer", "admin"]
 ALL_NAMESPACES = "*"
 _RANK: Final[Mapping[Role, int]] = {"reader": 0, "writer": 1, "admin": 2}
 _KEY_PREFIX = "bandit_"
+_FORM: Final = re.compile(rf"{_KEY_PREFIX}([0-9a-f]{{12}})_[A-Za-z0-9_-]{{43}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +69,13 @@ def new_key(name: str, role: Role, namespace: str, entropy: Callable[[int], byte
     return text, ApiKey(public, digest(text), Principal(name, role, namespace, public))
 
 
-def key_id(key: str) -> str:
-    """Return the public part of a key: it is looked up by that, so that the whole can be compared in constant time."""
-    return key.removeprefix(_KEY_PREFIX).partition("_")[0]
+def key_id(key: str) -> str | None:
+    """Return the public part of a key, or None for a text that `new_key` never returns.
+
+    Keys are looked up by it, so that the whole can be compared in constant time.
+    """
+    form = _FORM.fullmatch(key)
+    return None if form is None else form[1]
 
 
 def digest(key: str) -> bytes:
