@@ -44,7 +44,7 @@ def start_router(service_process: Service, tmp_path_factory: pytest.TempPathFact
     """Return a function that starts a router for an experiment: `with start_router(experiment) as router`."""
 
     @contextmanager
-    def start(experiment: str, *, grpc: bool = False, **changes: Any) -> Iterator[Node]:
+    def start(experiment: str, *, grpc: bool = False, workers: int = 1, **changes: Any) -> Iterator[Node]:
         parameters = {
             "experiment_id": experiment,
             "service_url": service_process.url,
@@ -61,6 +61,7 @@ def start_router(service_process: Service, tmp_path_factory: pytest.TempPathFact
             tmp_path_factory.mktemp("router") / "node",
             api_key=service_process.router_key,
             grpc=grpc,
+            workers=workers,
         )
         try:
             node.wait()

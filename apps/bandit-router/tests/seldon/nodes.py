@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,9 +40,15 @@ class Node:
 
     def metric(self, name: str, **labels: str) -> float:
         """Return a counter's sum over the node's processes."""
+        return sum(self.metric_by_process(name, **labels).values())
+
+    def metric_by_process(self, name: str, **labels: str) -> Counter[str]:
         text = httpx.get(f"http://{HOST}:{self.metrics_port}/prometheus").text
-        samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
-        return sum(each.value for each in samples if each.name == name and labels.items() <= each.labels.items())
+        found: Counter[str] = Counter()
+        for sample in (sample for family in text_string_to_metric_families(text) for sample in family.samples):
+            if sample.name == name and labels.items() <= sample.labels.items():
+                found[sample.labels["worker_id"]] += int(sample.value)
+        return found
 
     def call_over_grpc(self, *calls: tuple[str, dict[str, Any]]) -> list[dict[str, Any]]:
         """Call methods (`Route`, `SendFeedback`) with messages; the client runs where Seldon's messages are known."""
@@ -83,6 +90,7 @@ def start_node(
     *,
     api_key: str = "",
     grpc: bool = False,
+    workers: int = 1,
     program: tuple[str | Path, ...] = WRAPPER,
 ) -> Node:
     """Start a node as the operator would: its name, ports and parameters in the environment."""
@@ -101,6 +109,7 @@ def start_node(
             ]
         ),
         "GRPC_WORKERS": "1" if grpc else "0",
+        "GUNICORN_WORKERS": str(workers),
         "BANDIT_API_KEY": api_key,
         "XDG_RUNTIME_DIR": str(folder),
     }
