@@ -5,6 +5,7 @@ The root is this machine's own. The programs of the image are those of this envi
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from manifests import REPOSITORY
+from manifests import REPOSITORY, Object
 
 from bandit_local.servers.process import ChildProcess
 
@@ -26,10 +27,37 @@ _OVERLAID: Final = ("/opt", "/var/lib")
 
 
 def image_environment(app: str) -> dict[str, str]:
-    """Return what the Dockerfile of an app sets, with this environment's programs first in PATH."""
-    last = (REPOSITORY / "apps" / app / "Dockerfile").read_text().rpartition("\nFROM ")[2]
-    found = dict(re.findall(r"^(?:ENV| {3}) (\w+)=(\S+)", last, re.MULTILINE))
-    return found | {"PATH": f"{SCRIPTS}:{os.environ['PATH']}"}
+    """Return what the Dockerfile of an app sets, with the programs of the app's environment first in PATH."""
+    found = dict(re.findall(r"^(?:ENV| {3}) (\w+)=(\S+)", _image(app), re.MULTILINE))
+    own = REPOSITORY / "apps" / app / ".venv" / "bin"
+    return found | {"PATH": f"{own if own.is_dir() else SCRIPTS}:{os.environ['PATH']}"}
+
+
+def app_of(container: Object) -> str:
+    name: str = container["image"].rpartition("/")[2].partition(":")[0]
+    return name
+
+
+def command_of(container: Object) -> list[str]:
+    """Return what a container runs: its command, or its image's entrypoint; then its arguments."""
+    entrypoint = re.findall(r"^ENTRYPOINT (\[.*\])$", _image(app_of(container)), re.MULTILINE)
+    command: list[str] = container.get("command") or json.loads(entrypoint[0])
+    return [*command, *container.get("args", [])]
+
+
+def mounts_of(container: Object) -> list[str]:
+    """Return where a container mounts what it may write to."""
+    return [each["mountPath"] for each in container.get("volumeMounts", []) if not each.get("readOnly")]
+
+
+def environment_of(container: Object, secrets: Mapping[str, str]) -> dict[str, str]:
+    """Return a container's environment; what it takes from secrets is among `secrets`, or that is a KeyError."""
+    own = {each["name"]: each["value"] if "value" in each else secrets[each["name"]] for each in container["env"]}
+    return image_environment(app_of(container)) | own
+
+
+def _image(app: str) -> str:
+    return (REPOSITORY / "apps" / app / "Dockerfile").read_text().rpartition("\nFROM ")[2]
 
 
 @contextmanager
@@ -64,7 +92,8 @@ def _prepared(writable: Path, mounts: Sequence[str]) -> str:
     ]
     lines += [f"mount -t tmpfs tmpfs {mount}" for mount in mounts if mount != "/tmp"]  # noqa: S108 (below)
     if "/tmp" in mounts:  # noqa: S108 (the checkout may lie there)
-        lines += ["mount --bind /mnt/tmp /tmp", f"mkdir -p {repository}", f"mount --bind /mnt/repository {repository}"]
+        lines += ["mount --bind /mnt/tmp /tmp", f"mkdir -p {repository}"]
+    lines.append(f"mount --bind /mnt/repository {repository}")
     lines += [f"mount -o remount,bind,ro {place}" for place in (repository, *_OVERLAID, "/mnt", "/")]
     # The user is only a number: what it owns, this machine's user owns.
     lines.append(f'exec unshare --user --map-user={USER} --map-group={USER} -- "$@"')

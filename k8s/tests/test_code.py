@@ -10,6 +10,7 @@ from typing import Any, Final
 import pytest
 import typer.main
 from manifests import FLUX, KUBECTL, REPOSITORY, Object, all_containers, objects, of_kind, pod_specs
+from pods import app_of
 from schemas import errors_of
 
 from bandit_pipeline.resources import resources_from
@@ -38,11 +39,6 @@ DAGSTERS_OWN: Final = SimpleNamespace(
 
 def every_container() -> Iterator[tuple[str, Object]]:
     return all_containers(*FLUX, *KUBECTL)
-
-
-def app_of(container: Object) -> str:
-    name: str = container["image"].rpartition("/")[2].partition(":")[0]
-    return name
 
 
 def dockerfile(container: Object) -> str:

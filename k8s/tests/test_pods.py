@@ -17,7 +17,7 @@ from dagster._core.instance import InstanceRef
 from dagster._core.origin import DEFAULT_DAGSTER_ENTRY_POINT, JobPythonOrigin, RepositoryPythonOrigin
 from dagster._grpc.types import ExecuteRunArgs
 from manifests import Object, of_kind
-from pods import SCRIPTS, USER, image_environment, started
+from pods import SCRIPTS, USER, image_environment, mounts_of, started
 
 from bandit_local.servers.local_server import free_port
 from bandit_local.testing.servers import EMPTY, MIGRATED, NewDatabase
@@ -43,10 +43,6 @@ def context(deployment: Object) -> dict[str, Any]:
     return found
 
 
-def mounts(container: Object) -> list[str]:
-    return [each["mountPath"] for each in container["volumeMounts"]]
-
-
 def test_only_mounts_can_be_written_to(tmp_path: Path) -> None:
     program = (
         "import os; print(os.getuid(), *(os.access(f, os.W_OK) for f in ('/', '/etc', '/opt/dagster', '/tmp', '/var')))"
@@ -61,7 +57,7 @@ def test_the_code_location_starts(deployment: Object, tmp_path: Path) -> None:
     port = str(free_port())
     command = [port if each == "4000" else each for each in container["command"]]
     environment = image_environment("bandit-pipeline")
-    with started(command, tmp_path / "pod", environment=environment, mounts=mounts(container)) as process:
+    with started(command, tmp_path / "pod", environment=environment, mounts=mounts_of(container)) as process:
         deadline = time.monotonic() + SECONDS
         check = [f"{SCRIPTS}/dagster", "api", "grpc-health-check", "-p", port]
         while subprocess.run(check, capture_output=True, check=False).returncode != 0:
