@@ -11,7 +11,7 @@ from rich.console import Console
 
 from bandit_local.errors import local_error
 from bandit_local.options import Options, PipelineOptions
-from bandit_sdk.commands import write_in_any_encoding
+from bandit_sdk.commands import end_in_one_line
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -118,5 +118,4 @@ def _said_in_one_line() -> Iterator[None]:
 
 
 def main() -> None:
-    write_in_any_encoding()
-    app()
+    end_in_one_line("bandit-local", app)

@@ -31,7 +31,7 @@ class BanditRouter:
     """Routes each request to the child that bandit-service decides for, and reports the rewards of feedback."""
 
     def __init__(self, **parameters: Any) -> None:  # noqa: ANN401 - the wrapper hands over what the graph says
-        self._parameters = Parameters(**parameters)
+        self._parameters = _parameters(parameters)
         self._node = os.environ.get("PREDICTIVE_UNIT_ID", "0")
         self._client: Client
         self._rewards: Rewards
@@ -39,7 +39,7 @@ class BanditRouter:
     def load(self) -> None:
         """Open connections: called in each worker, after the fork. A service that is away does not keep it waiting."""
         settings = self._parameters
-        self._client = open_client(settings.service_url, timeout=settings.timeout, api_key=os.environ.get(API_KEY))
+        self._client = _client(settings)
         self._rewards = Rewards(settings.experiment_id, self._client)
         try:
             self._rewards.load()
@@ -102,6 +102,20 @@ class BanditRouter:
                 self._parameters.branches - 1,
             )
         return branch
+
+
+def _parameters(given: Mapping[str, Any]) -> Parameters:
+    """Return the parameters, or end the process: the wrapper shows a traceback of whatever else is raised."""
+    try:
+        parameters = Parameters(**given)
+        _client(parameters).close()
+    except (TypeError, ValueError) as error:
+        raise SystemExit(f"bandit-router: {error}; see the parameters of the node, and {API_KEY}") from None
+    return parameters
+
+
+def _client(parameters: Parameters) -> Client:
+    return open_client(parameters.service_url, timeout=parameters.timeout, api_key=os.environ.get(API_KEY))
 
 
 def _unit_id(tags: Mapping[str, Any]) -> str | None:

@@ -7,13 +7,14 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from .conftest import VARIANTS, StartRouter
 from .executor import Executor, NodeError
-from .nodes import Node
+from .nodes import Node, start_node
 
 if TYPE_CHECKING:
     from conftest import Service
@@ -123,3 +124,24 @@ def test_a_context_is_sent_where_it_is_asked_for(
         with start_router(experiment, sends_context=sends_context) as router:
             Executor(router, variants).predict({"data": {"names": ["age"], "ndarray": [[0.31]]}})
             assert router.metric("bandit_router_default_arm_total", reason="refused") == refused
+
+
+@pytest.mark.parametrize(
+    ("changes", "api_key", "said"),
+    [
+        ({"service_url": "http://u:S3cretPart/x@h:port"}, "", "parameter service_url: url must name a scheme"),
+        ({"branches": 0}, "", "parameter branches must be"),
+        ({"colour": "red"}, "", "unexpected keyword argument 'colour'"),
+        ({}, "S3cretPart and more", "api_key must be printable ASCII"),
+    ],
+    ids=["url", "number", "unknown", "key"],
+)
+def test_wrong_settings_end_the_start(changes: dict[str, object], api_key: str, said: str, tmp_path: Path) -> None:
+    parameters = {"experiment_id": "x", "service_url": "http://127.0.0.1:9", "branches": 2} | changes
+    node = start_node("r", "bandit_router.router.BanditRouter", "ROUTER", parameters, tmp_path / "r", api_key=api_key)
+    assert node.process.wait(60) == 1
+    log = node.process.log_tail()
+    assert node.process.last_words().startswith("bandit-router: ")
+    assert said in node.process.last_words()
+    assert "S3cretPart" not in log
+    assert "Traceback" not in log

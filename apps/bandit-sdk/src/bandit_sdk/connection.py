@@ -81,6 +81,16 @@ def async_transport_to(url: httpx.URL) -> httpx.AsyncHTTPTransport:
     return httpx.AsyncHTTPTransport(verify=_certificates(), proxy=proxy_of(url))
 
 
+def refused_certificate(error: BaseException) -> str | None:
+    """Return why a server's certificate is not accepted, if that is what an error comes from."""
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, ssl.SSLCertVerificationError):
+            return found.verify_message
+        found = found.__cause__ or found.__context__
+    return None
+
+
 def _certificates() -> ssl.SSLContext:
     try:
         return httpx.create_ssl_context()

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import httpx
 
+from bandit_sdk.connection import refused_certificate
 from bandit_sdk.errors import AwayError, BanditError, UnavailableError, UnreachableError
 from bandit_sdk.plain import encoded
 from bandit_sdk.requests import Call
@@ -102,6 +103,12 @@ class Exchange[T]:
         Raises:
             UnreachableError: there is no next attempt.
         """
+        if reason := refused_certificate(error):
+            through = f" through the proxy {self._patience.proxy}" if self._patience.proxy else ""
+            raise UnreachableError(
+                f"the certificate of bandit-service{through} is not accepted ({reason}); SSL_CERT_FILE may name the "
+                "certificates of further authorities"
+            )
         gone = UnreachableError(_no_answer(error, self._attempt, self._patience.proxy))
         return self._pause(gone, may_repeat=self._call.repeatable or isinstance(error, _NOT_SENT))
 

@@ -31,23 +31,24 @@ from bandit_service.mirror.inspection import never_works
 from bandit_service.operations.commands import app as maintenance
 from bandit_service.operations.terminal import (
     Dsn,
+    end_in_one_line,
     explained,
     fail,
     first_line,
     is_new_enough,
+    is_untrusted,
     output,
     require_schema,
     schema_state,
     settings_or_exit,
     with_pool,
-    write_in_any_encoding,
 )
 
 # Requests make many objects and hardly any cycles.
 COLLECTION_THRESHOLDS = (100_000, 50, 100)
 _CHECK_EVERY = 2.0
-# What Postgres, PgBouncer and libpq say where waiting does not help. A refused connection has no error code.
-_NEVER_WORKS = re.compile(r'database "[^"]*" does not exist|no such database|certificate verify failed')
+# What Postgres and PgBouncer say of a database that is not there. A refused connection has no error code.
+_NO_DATABASE = re.compile(r'database "[^"]*" does not exist|no such database')
 
 app = typer.Typer(help="Decisions and rewards over HTTP.", no_args_is_help=True, pretty_exceptions_enable=False)
 keys = typer.Typer(help="API keys, and the keys that sign decision ids.", no_args_is_help=True)
@@ -57,8 +58,7 @@ app.add_typer(maintenance)
 
 def main() -> None:
     """Run the command."""
-    write_in_any_encoding()
-    app()
+    end_in_one_line("bandit-service", app)
 
 
 @app.command()
@@ -108,8 +108,8 @@ def migrate(
                 break
             except WrongEncodingError:
                 raise
-            except (psycopg.OperationalError, DBAPIError, PostgresUnavailableError):
-                if time.monotonic() >= deadline:
+            except (psycopg.OperationalError, DBAPIError, PostgresUnavailableError) as error:
+                if time.monotonic() >= deadline or is_untrusted(error):
                     raise
             time.sleep(min(_CHECK_EVERY, max(0.0, deadline - time.monotonic())))
     typer.echo(f"the schema is at revision {after}" + (", as before" if before == after else ""))
@@ -125,6 +125,8 @@ def wait_for_schema(dsn: Dsn, seconds: Annotated[float, typer.Option(min=0, help
         except WrongEncodingError as error:
             fail(str(error))
         except (psycopg.OperationalError, DBAPIError) as error:
+            if is_untrusted(error):
+                fail(f"BANDIT_POSTGRES_DSN: {first_line(error)}")
             current, reason = None, first_line(error)
         if is_new_enough(current):
             typer.echo(f"the schema is at revision {current}")
@@ -207,7 +209,7 @@ def _check_schema(dsn: str) -> None:
     except WrongEncodingError as error:
         fail(str(error))
     except (psycopg.OperationalError, DBAPIError) as error:
-        if _NEVER_WORKS.search(str(error)):
+        if _NO_DATABASE.search(str(error)) or is_untrusted(error):
             fail(f"BANDIT_POSTGRES_DSN: {first_line(error)}")
         return
     require_schema(current)

@@ -6,7 +6,7 @@ import dagster as dg
 import httpx
 
 from bandit_pipeline.errors import PipelineError
-from bandit_sdk.connection import key_headers, service_url, transport_to, without_secrets
+from bandit_sdk.connection import key_headers, refused_certificate, service_url, transport_to, without_secrets
 
 TIMEOUT = 10.0
 
@@ -42,7 +42,9 @@ class Grafana(dg.ConfigurableResource["Grafana"]):
         except httpx.HTTPStatusError as error:
             raise self._refused(f"it answers {error.response.status_code}") from None
         except (httpx.HTTPError, ValueError) as error:
-            raise self._refused(type(error).__name__) from None
+            reason = refused_certificate(error)
+            why = type(error).__name__ if reason is None else f"its certificate is not accepted: {reason}"
+            raise self._refused(why) from None
 
     def _refused(self, why: str) -> PipelineError:
         """Return the error without the text of its cause, which holds the URL with its password."""

@@ -54,10 +54,15 @@ def never_works(url: str) -> str | None:
         except ResponseError as error:
             return "Redis has no database of that number" if "index" in str(error).lower() else None
         except (RedisError, OSError) as error:
-            if isinstance(error.__context__, ssl.SSLCertVerificationError):
-                return (
-                    f"the certificate of Redis is not accepted ({error.__context__.verify_message}); see ssl_ca_certs"
-                )
+            return _why_untrusted(error.__context__)
+    return None
+
+
+def _why_untrusted(error: BaseException | None) -> str | None:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the certificate of Redis is not accepted ({error.verify_message}); see ssl_ca_certs"
+    if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
+        return "Redis does not speak TLS at this port; see rediss://"
     return None
 
 

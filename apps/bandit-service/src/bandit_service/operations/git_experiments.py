@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
+from ssl import SSLCertVerificationError
 from typing import Any
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
@@ -99,14 +100,14 @@ class ServiceApi:
         """Make an experiment what a definition says. Doing it again does no harm.
 
         Raises:
-            RefusedError: the service does not take it; AwayError: there was no answer in time.
+            RefusedError: the service does not take it; AwayError: there was no answer of it in time.
         """
         path = f"{self._path}/experiments/{quote(definition['experiment_id'], safe='')}?{urlencode({'reason': reason})}"
         deadline = time.monotonic() + self._patience
         while True:
             status, answer = self._try_put(path, definition)
             if status in (200, 201):
-                return Applied(answer["experiment_id"], answer["revision"], status == 201)
+                return _applied(answer, created=status == 201)
             detail = answer.get("detail", f"answered {status}")
             if status is not None and status not in _PASSING:
                 raise RefusedError(detail)
@@ -120,8 +121,17 @@ class ServiceApi:
             connection.request("PUT", path, json.dumps(definition), self._headers)
             response = connection.getresponse()
             answer = json.loads(response.read())
+        except SSLCertVerificationError as error:
+            raise AwayError(f"the certificate of {self._host} is not accepted ({error.verify_message})") from None
         except (OSError, HTTPException, ValueError) as error:
             return None, {"detail": f"{self._host} does not answer: {error}"}
         finally:
             connection.close()
         return response.status, answer if isinstance(answer, dict) else {}
+
+
+def _applied(answer: dict[str, Any], *, created: bool) -> Applied:
+    match answer:
+        case {"experiment_id": str(name), "revision": int(revision)}:
+            return Applied(name, revision, created)
+    raise AwayError("what answers at BANDIT_URL is not bandit-service")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import psycopg
@@ -25,6 +27,8 @@ from bandit_service.settings import Settings, check_variables, describe
 TRY_AGAIN = 75
 # Wider than any table: what comes through a pipe is read by programs, which need every name whole and in one line.
 _PIPE_WIDTH = 100_000
+# What libpq says of a server that it does not trust.
+_UNTRUSTED = re.compile(r"certificate verify failed|server certificate for|server does not support SSL")
 
 
 def _checked_dsn(dsn: str) -> str:
@@ -52,11 +56,32 @@ def output() -> Console:
     return Console(markup=False, emoji=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 
 
-def write_in_any_encoding() -> None:
-    """Have characters that a terminal's encoding lacks written as escapes, where Python would end with an error."""
+def end_in_one_line(name: str, command: Callable[[], object]) -> None:
+    """Run a command in whatever it is started: a pipe that nobody reads, a full disk, no standard output at all.
+
+    Characters that a terminal's encoding lacks are written as escapes, where Python would end with an error.
+    """
+    _open_missing_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    try:
+        command()
+    except OSError as error:
+        # What is still to be written would be tried again when the interpreter ends.
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(f"{name}: {error.strerror or error}")
+
+
+def _open_missing_streams() -> None:
+    """Give a process that was started without one of the standard streams an empty one."""
+    if sys.stdin is None:
+        sys.stdin = Path(os.devnull).open()  # noqa: SIM115 (as long as the process lives)
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
 
 
 def settings_or_exit(overrides: dict[str, object]) -> Settings:
@@ -100,7 +125,7 @@ def explained() -> Iterator[None]:
     try:
         yield
     except (psycopg.Error, DBAPIError, PostgresUnavailableError) as error:
-        fail(first_line(error.orig if isinstance(error, DBAPIError) and error.orig else error))
+        fail(first_line(error))
 
 
 def fail(reason: str, status: int = 1) -> NoReturn:
@@ -110,5 +135,11 @@ def fail(reason: str, status: int = 1) -> NoReturn:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of what an error says."""
-    return str(error).partition("\n")[0]
+    """Return the first line of what an error of Postgres says, with the option that it is about."""
+    line = str(error.orig if isinstance(error, DBAPIError) and error.orig else error).partition("\n")[0]
+    return f"{line}; see sslrootcert and sslmode" if is_untrusted(error) else line
+
+
+def is_untrusted(error: BaseException) -> bool:
+    """Return whether Postgres was reached, and is not trusted: it has no TLS, or a certificate that is not accepted."""
+    return _UNTRUSTED.search(str(error)) is not None

@@ -1,0 +1,42 @@
+"""Commands in whatever they are started: a full disk, a pipe that nobody reads, no standard streams at all."""
+
+from __future__ import annotations
+
+import subprocess
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(sysconfig.get_path("scripts"))
+COMMANDS = ("banditctl rebuild", "bandit-service keys signing")
+
+
+def ended(command: str, redirection: str) -> tuple[int, str]:
+    """Return the exit status of a command of a shell, and what it wrote to standard error."""
+    shell = f"{SCRIPTS / command} {redirection}"
+    done = subprocess.run(
+        ["sh", "-c", shell], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False
+    )
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_standard_output(command: str) -> None:
+    assert ended(command, "<&- >&-") == (0, "")
+
+
+@pytest.mark.only_for("linux")
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_full_disk(command: str) -> None:
+    assert ended(command, ">/dev/full") == (1, f"{command.partition(' ')[0]}: No space left on device\n")
+
+
+def test_a_pipe_that_nobody_reads() -> None:
+    assert ended("bandit-local --help", "| true")[1] == ""
+
+
+def test_no_standard_input() -> None:
+    status, said = ended("banditctl experiments create -f -", "<&-")
+    assert status == 2
+    assert "must hold the fields of an experiment" in " ".join(said.replace("│", "").split())
