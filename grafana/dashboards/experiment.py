@@ -4,7 +4,7 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
 
 from bandit_core.sample_ratio import SMALL_P_VALUE
 from dashboards import variables
-from dashboards.panels import as_unit, bars, curves, figure, levels, lines, rows
+from dashboards.panels import REWARD, as_unit, bars, curves, figure, levels, lines, rows
 from dashboards.queries import SqlQuery, series
 
 UID = "bandit-experiment"
@@ -82,10 +82,11 @@ def _beliefs(board: Dashboard) -> Dashboard:
             rows(
                 "Arms",
                 "Decisions and rewards now; beliefs as the service computed them for the weights that are in force. "
-                "Low and high bound the 95% credible interval. Retired arms cannot be best.",
+                "Low and high bound the 95% credible interval. Retired arms cannot be best. Means and losses are in "
+                "what rewards are sent in: 0.0149 is 1.49% where a reward is 0 or 1.",
                 SqlQuery("arms"),
             )
-            .override_by_regexp("mean|low|high|expected_loss", as_unit("percentunit", 2))
+            .override_by_regexp("mean|low|high|expected_loss", as_unit(REWARD, 4))
             .override_by_regexp("prob_best|weight", as_unit("percentunit", 1))
         )
         .with_panel(
@@ -101,9 +102,10 @@ def _beliefs(board: Dashboard) -> Dashboard:
         .with_panel(
             lines(
                 "Expected loss",
-                "Expected reward given up by always choosing the arm. The stopping rule looks at the smallest.",
+                "Expected reward given up by always choosing the arm, in what rewards are sent in. The stopping rule "
+                "looks at the smallest.",
                 series(f"max by (arm) (bandit_arm_expected_loss{{{_OF_IT}}})", "{{arm}}"),
-                unit="percentunit",
+                unit=REWARD,
             ).min(0)
         )
     )
@@ -160,7 +162,7 @@ def _rewards(board: Dashboard) -> Dashboard:
                 "Mean of the rewards that entered the posterior, by the time of their decision: an interval is "
                 "complete once the rewards of its decisions have come in.",
                 SqlQuery("mean_rewards", format_="time_series"),
-                unit="percentunit",
+                unit=REWARD,
             )
         )
         .with_panel(

@@ -4,7 +4,7 @@ from grafana_foundation_sdk.builders.common import ReduceDataOptions
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from dashboards import experiment, variables
-from dashboards.panels import TALL, as_unit, bars, figure, lines, link_to, rows
+from dashboards.panels import REWARD, TALL, as_unit, bars, figure, lines, link_to, rows
 from dashboards.queries import SqlQuery, latest, series
 
 UID = "bandit-fleet"
@@ -33,7 +33,7 @@ def dashboard() -> Dashboard:
                 height=TALL,
             )
             .override_by_name("experiment", link_to(_ONE, "Open the experiment"))
-            .override_by_name("best_mean", as_unit("percentunit", 2))
+            .override_by_name("best_mean", as_unit(REWARD, 4))
         )
         .with_panel(
             bars(
@@ -79,9 +79,10 @@ def dashboard() -> Dashboard:
         .with_panel(
             lines(
                 "Least expected loss",
-                "Expected reward given up by choosing the best arm of each experiment now: it falls as data comes in.",
+                "Expected reward given up by choosing the best arm of each experiment now, in what its rewards are "
+                "sent in: it falls as data comes in.",
                 series(f"min by (experiment) (bandit_arm_expected_loss{{{_THOSE}}})", "{{experiment}}"),
-                unit="percentunit",
+                unit=REWARD,
             ).min(0)
         )
         .with_panel(

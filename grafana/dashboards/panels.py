@@ -26,6 +26,8 @@ WHOLE: Final = 24
 TALL: Final = 10
 SHORT: Final = 4
 NORMAL: Final = 8
+# Means and losses are in what rewards are sent in: a share for one experiment, an amount of money for another.
+REWARD: Final = "short"
 
 type Target = Builder[Dataquery]
 

@@ -1,5 +1,7 @@
 """The files that are loaded are what the code says, and whole."""
 
+import re
+
 import pytest
 from loaded import BOARDS, document, panels, references
 
@@ -59,3 +61,13 @@ def test_postgres_is_declared_under_the_uid_that_is_used_and_without_a_password(
     (source,) = document("datasources.yaml")["datasources"]
     assert source["uid"] == POSTGRES.uid
     assert source["secureJsonData"]["password"].startswith("$__env{")
+
+
+def test_only_shares_are_shown_as_percent() -> None:
+    """A mean reward is one where rewards are 0 or 1, and not where they are amounts of money."""
+    of_rewards = re.compile(r"\b(mean|low|high|loss|reward)", re.IGNORECASE)
+    for board, panel in panels():
+        overrides = panel["fieldConfig"]["overrides"]
+        shares = [each["matcher"]["options"] for each in overrides if "percentunit" in str(each["properties"])]
+        shares += [panel["title"]] if panel["fieldConfig"]["defaults"].get("unit") == "percentunit" else []
+        assert not [name for name in shares if of_rewards.search(name)], board

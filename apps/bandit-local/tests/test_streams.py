@@ -16,7 +16,7 @@ def ended(command: str, redirection: str) -> tuple[int, str]:
     """Return the exit status of a command of a shell, and what it wrote to standard error."""
     shell = f"{SCRIPTS / command} {redirection}"
     done = subprocess.run(
-        ["sh", "-c", shell], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False
+        ["/bin/sh", "-c", shell], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False
     )
     return done.returncode, done.stderr
 
