@@ -22,6 +22,7 @@ from bandit_local.testing.servers import EMPTY, MIGRATED, NewDatabase
 
 pytestmark = [pytest.mark.needs("unshare"), pytest.mark.only_for("linux", "root")]
 SECONDS = 90.0
+METRICS_TOKEN = "a token for Prometheus"
 DEFINITIONS = BANDIT / "app" / "base" / "experiments" / "definitions"
 
 
@@ -95,6 +96,7 @@ def service(new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory)
             "BANDIT_REDIS_URL": redis.url,
             "BANDIT_POSTGRES_DSN": dsn,
             "BANDIT_SIGNING_KEYS": new_signing_key(folder),
+            "BANDIT_METRICS_TOKEN": METRICS_TOKEN,
         }
         service = Service(container, folder, given)
         with run(container, folder / "pod", given | {"BANDIT_PORT": str(service.port)}) as process:
@@ -109,6 +111,11 @@ def new_signing_key(folder: Path) -> str:
     with started(command, folder / "signing", environment=environment, mounts=[]) as process:
         assert process.wait(SECONDS) == 0, process.log_tail()
         return process.log_tail().strip()
+
+
+def test_metrics_need_the_token(service: Service) -> None:
+    assert httpx.get(f"{service.url}/metrics").status_code == 401
+    assert httpx.get(f"{service.url}/metrics", headers={"Authorization": f"Bearer {METRICS_TOKEN}"}).is_success
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +136,7 @@ def started_node(
     parameters = [each | {"value": changes.get(each["name"], each["value"])} for each in node["parameters"]]
     own = {f"PREDICTIVE_UNIT_{name}_SERVICE_PORT": str(port) for name, port in ports.items()}
     seldon = own | {"PREDICTIVE_UNIT_ID": node["name"], "PREDICTIVE_UNIT_PARAMETERS": json.dumps(parameters)}
-    return run(container | {"env": container.get("env", [])}, folder, seldon | changes), ports["HTTP"]
+    return run(container | {"env": container.get("env", [])}, folder, seldon | dict(changes)), ports["HTTP"]
 
 
 @pytest.mark.usefixtures("experiments")

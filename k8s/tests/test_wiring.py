@@ -165,6 +165,14 @@ def test_no_job_removes_itself() -> None:
     assert not any("ttlSecondsAfterFinished" in job["spec"] for job in jobs), "Flux would run it again and again"
 
 
+def test_prometheus_sends_the_token_that_the_service_asks_for() -> None:
+    [monitor] = of_kind("ServiceMonitor", "flux/monitoring")
+    [endpoint] = monitor["spec"]["endpoints"]
+    credentials = endpoint["authorization"]["credentials"]
+    assert credentials["key"] == "BANDIT_METRICS_TOKEN"
+    assert (credentials["name"], credentials["key"]) in used_secrets("flux/service")
+
+
 def names_in(node: Object) -> list[str]:
     return [node["name"], *(name for child in node.get("children", []) for name in names_in(child))]
 
