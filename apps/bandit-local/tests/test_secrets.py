@@ -185,6 +185,8 @@ QUIETLY = settings(
 @example(value=f"redis://:{SECRET}/rest@{NOWHERE}/0")
 @example(value=f"http://u:{SECRET}@{NOWHERE}")
 @example(value=f"http://u:12/{SECRET}@{NOWHERE}")
+@example(value=f"http://:\n{SECRET}?@{NOWHERE}")
+@example(value=f"http://u:{SECRET}")
 def test_addresses(name: str, value: str, caplog: pytest.LogCaptureFixture) -> None:
     check(ADDRESSED[name], value, caplog)
 

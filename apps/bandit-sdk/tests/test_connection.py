@@ -38,6 +38,35 @@ def test_key_that_cannot_be_sent(key: str, kind: type[Client | AsyncClient]) -> 
     assert "cret" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8000/?key=S3cret", "http://127.0.0.1:8000/#/S3cret", "http://u:S3cret@h/x?", "http://h#"]
+)
+def test_a_url_that_goes_on_after_its_path(url: str) -> None:
+    with pytest.raises(ValueError, match="url must end with its path") as raised:
+        Client(url)
+    assert "S3cret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("url", ["http://a b", "http://127.0.0.1 :9", "http://h%0a", "http://%31", "http://h:0"])
+def test_a_host_that_is_none(url: str) -> None:
+    with pytest.raises(ValueError, match="url must name a scheme and a host"):
+        Client(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "HTTP://Shop.test/bandit/",
+        " http://127.0.0.1:8000\r\n",
+        "http://[::1]:8000",
+        "http://straße.test",
+        "http://a_b-1",
+    ],
+)
+def test_urls_of_a_service(url: str) -> None:
+    Client(url).close()
+
+
 def test_the_line_break_of_a_file_is_left_out() -> None:
     assert key_headers(" secret\r\n") == {"Authorization": "Bearer secret"}
     assert str(service_url("http://service:8000\n")) == "http://service:8000"

@@ -13,7 +13,7 @@ DSN_FORM = "must be a connection string such as postgresql://"
 
 
 def why_redis(url: str) -> str:
-    with pytest.raises(ValueError, match=r"^(must|has)") as raised:
+    with pytest.raises(ValueError, match=r"^(must|has|names)") as raised:
         check_redis_url(url)
     return str(raised.value)
 
@@ -60,6 +60,10 @@ def test_urls_of_redis(url: str) -> None:
         ("redis://localhost/0#1", FORM),
         ("redis:///0", FORM),
         ("unix://", "must name the path of a socket"),
+        ("unix://run/redis.sock", "must name the path of a socket"),
+        ("REDIS://localhost", FORM),
+        ("redis://localhost/0?db=1", "names a database twice"),
+        ("redis://localhost?db=1&db=2", "has an option that is there twice"),
         ("redis+sentinel://localhost", FORM),
     ],
 )
@@ -75,6 +79,7 @@ def test_wrong_urls_of_redis(url: str, message: str) -> None:
         "host=a,b hostaddr=1.2.3.4,5.6.7.8 port=1,2 connect_timeout=3 keepalives_idle=30",
         "postgresql://[::1]:5432/x?application_name=a%20b",
         "service=bandit",
+        "postgresql://h/x?client_encoding=UTF8&replication=false",
     ],
 )
 def test_dsns_of_postgres(dsn: str) -> None:
@@ -92,6 +97,9 @@ def test_dsns_of_postgres(dsn: str) -> None:
         ("postgresql://h/x?connect_timeout=5s", "has a value that does not fit its option connect_timeout"),
         ("postgresql://h/x?keepalives=on", "has a value that does not fit its option keepalives"),
         ("postgresql://h/x?target_session_attrs=main", "has a value that does not fit its option target_session_attrs"),
+        ("postgresql://h/x?sslrootcert=system&sslmode=require", "has a value that does not fit its option sslmode"),
+        ("postgresql://h/x?client_encoding=latin1", "has the option client_encoding, which must be utf8"),
+        ("postgresql://h/x?replication=database", "has the option replication"),
         ("postgresql://h:99999/x", "has a value that does not fit its option port"),
         ("postgresql://h/x?sslrootcert=/nowhere", "an option sslrootcert that names no certificates"),
     ],

@@ -101,6 +101,8 @@ def test_secrets_are_not_in_errors() -> None:
         ),
         ({"keep_alive": 0}, "BANDIT_KEEP_ALIVE"),
         ({"root_path": "bandit"}, "BANDIT_ROOT_PATH"),
+        ({"metrics_token": "fifteen-letters\n"}, "BANDIT_METRICS_TOKEN"),
+        ({"metrics_token": "sixteen letters é"}, "BANDIT_METRICS_TOKEN must be printable ASCII"),
         ({"redis_url": "redis://localhost/abc"}, "BANDIT_REDIS_URL must end in the number of a database"),
         ({"log_format": "xml"}, "BANDIT_LOG_FORMAT"),
         ({"postgres_pool_min": 9, "postgres_pool_max": 8}, "postgres_pool_min"),
@@ -149,3 +151,12 @@ def test_the_first_signing_key_signs_and_all_keep_their_numbers() -> None:
     text = f" k7:{base64.b64encode(new).decode()} , k3:{base64.urlsafe_b64encode(old).decode().rstrip('=')}"
     assert list(parse_signing_keys(text).items()) == [(7, new), (3, old)]
     assert settings(signing_keys=text).decision_keys == {7: new, 3: old}
+
+
+def test_line_breaks_of_files_are_left_out() -> None:
+    found = settings(
+        host="127.0.0.1\n", root_path="/bandit/\n", metrics_token=" sixteen-letters-\r\n", host_names="a\n"
+    )
+    assert (found.host, found.root_path, found.host_names) == ("127.0.0.1", "/bandit", "a")
+    assert found.metrics_token is not None
+    assert found.metrics_token.get_secret_value() == "sixteen-letters-"

@@ -15,6 +15,8 @@ import httpx
 from bandit_sdk.proxies import proxy_of
 
 _KEY: Final = re.compile(r"[!-~]+")
+_HOST: Final = re.compile(rb"[A-Za-z0-9._-]+|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*(%[!-~]+)?")
+_BREAKS: Final = re.compile(r"[\t\r\n]")
 _ASSIGNED: Final = re.compile(r"(password|secret|token|key)\s*=", re.IGNORECASE)
 
 
@@ -22,7 +24,7 @@ def service_url(url: str) -> httpx.URL:
     """Return the URL of a service.
 
     Raises:
-        ValueError: it is no URL with the scheme http or https and a host.
+        ValueError: it is no URL with the scheme http or https and a host, or goes on after its path.
     """
     try:
         parsed = httpx.URL(url.strip())
@@ -30,8 +32,10 @@ def service_url(url: str) -> httpx.URL:
         parsed.host.encode("idna")
     except (httpx.InvalidURL, UnicodeError):
         parsed = httpx.URL()
-    if parsed.scheme not in ("http", "https") or not parsed.host:
+    if parsed.scheme not in ("http", "https") or not _HOST.fullmatch(parsed.raw_host) or parsed.port == 0:
         raise ValueError('url must name a scheme and a host, such as "http://127.0.0.1:8000" or "https://example.org"')
+    if parsed.query or parsed.fragment or "?" in url or "#" in url:
+        raise ValueError("url must end with its path: what follows ? or # is no part of where a service is")
     return parsed
 
 
@@ -56,13 +60,15 @@ def without_secrets(url: str) -> str:
 
     A connection string of another kind, such as "host=… password=…", is not shown.
     """
+    text = _BREAKS.sub("", url.strip())
     try:
-        parts = urlsplit(url.strip())
+        parts = urlsplit(text)
+        _ = parts.port  # a password in its place is no number
     except ValueError:
         return "the URL"
     # A password that holds a slash or the like ends there, and its rest is read as a path.
-    rest = url.partition(parts.netloc)[2] if parts.netloc else url
-    if ("@" in rest and ":" in url) or (not parts.netloc and _ASSIGNED.search(url)):
+    rest = text.partition(parts.netloc)[2] if parts.netloc else text
+    if ("@" in rest and ":" in text) or (not parts.netloc and _ASSIGNED.search(text)):
         return "the URL"
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.netloc else url
 

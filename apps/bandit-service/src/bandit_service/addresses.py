@@ -38,11 +38,12 @@ def check_redis_url(url: str) -> None:
     parts = _split(url)
     if not parts.hostname and parts.scheme != "unix":
         raise ValueError(_REDIS_FORM + _ENCODE)
-    if parts.scheme == "unix" and not parts.path:
+    if parts.scheme == "unix" and (parts.hostname or not parts.path):
         raise ValueError("must name the path of a socket, such as unix:///run/redis.sock")
     if parts.scheme != "unix" and not _DATABASE.fullmatch(parts.path):
         raise ValueError("must end in the number of a database, such as /0" + _ENCODE)
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    given = parse_qsl(parts.query, keep_blank_values=True)
+    options = dict(given)
     for name, value in options.items():
         if name not in _REDIS_OPTIONS:
             named = f" {name}" if _OPTION.fullmatch(name) else ""
@@ -51,13 +52,20 @@ def check_redis_url(url: str) -> None:
             raise ValueError(f"has the option {name}, which needs rediss://")
         if not _REDIS_OPTIONS[name](value):
             raise ValueError(f"has a value that does not fit its option {name}")
+    if len(given) > len(options):
+        raise ValueError("has an option that is there twice")
+    if parts.scheme != "unix" and "db" in options and parts.path.strip("/"):
+        raise ValueError("names a database twice: at its end, and as the option db")
     _check_certificates(options, {"ssl_ca_certs": "cafile", "ssl_ca_path": "capath"})
 
 
 def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
-        is_one = parts.scheme in ("redis", "rediss", "unix") and parts.port != 0  # reading the port also checks it
+        # redis-py takes the scheme in small letters only.
+        is_one = (
+            url.startswith(f"{parts.scheme}://") and parts.scheme in ("redis", "rediss", "unix") and parts.port != 0
+        )  # reading the port also checks it
     except ValueError:
         is_one = False
     if not is_one or parts.fragment or "@" in parts.path + parts.query:
@@ -76,6 +84,10 @@ def check_postgres_dsn(dsn: str) -> None:
     for name in _NUMBERS:
         if not _is_whole(str(given.get(name, 0))):
             raise ValueError(f"has a value that does not fit its option {name}")
+    if str(given.get("client_encoding", "utf8")).lower().replace("-", "") not in ("utf8", "auto"):
+        raise ValueError("has the option client_encoding, which must be utf8: texts of all languages are written")
+    if str(given.get("replication", "false")).lower() not in ("false", "off", "no", "0"):
+        raise ValueError("has the option replication, which is for copies of Postgres")
     if name := _refused_by_libpq(given):
         raise ValueError(f"has a value that does not fit its option {name}" + (_ENCODE if name == "port" else ""))
     _check_certificates(given, {"sslrootcert": "cafile"})
@@ -102,8 +114,8 @@ def _refused_by_libpq(given: Mapping[str, Any]) -> str:
     asked.finish()
     if _NOWHERE in said:
         return ""
-    found = re.search(r'option "(\w+)"|^invalid "?(\w+)', said)
-    name = (found[1] or found[2]) if found else ""
+    found = re.search(r'option "(\w+)"|^invalid "?(\w+)|^weak (\w+)', said)
+    name = (found[1] or found[2] or found[3]) if found else ""
     return name if name in given else "port"
 
 

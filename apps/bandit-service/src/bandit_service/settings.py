@@ -23,6 +23,7 @@ PREFIX = "BANDIT_"
 _PLACEHOLDER = re.compile(
     r"change.?me|replace.?me|placeholder|your.?(password|secret|key)|example|<[^>]*>", re.IGNORECASE
 )
+_TOKEN = re.compile(r"[!-~]+")
 _SIGNING_KEY = re.compile(r"k([0-9]{1,3}):([A-Za-z0-9+/_-]+={0,2})")
 _HOW_TO_SIGN = "make one with `bandit-service keys signing`"
 _FEWEST_BYTES, _MOST_BYTES, _HIGHEST_KEY_ID = 16, 64, 255
@@ -39,7 +40,9 @@ Seconds = Annotated[float, Field(gt=0, le=3_600)]
 class Settings(BaseSettings):
     """The settings of one process. Secrets never appear in its text; errors name the field, never the value."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True, str_strip_whitespace=True
+    )
 
     redis_url: SecretStr = Field(description="Redis, Valkey or Dragonfly: `redis://`, `rediss://` or `unix://`")
     postgres_dsn: SecretStr = Field(description="Postgres, as a URL or as `name=value` pairs")
@@ -134,11 +137,23 @@ class Settings(BaseSettings):
         """The signing keys by their number, the one that signs first."""
         return parse_signing_keys(self.signing_keys.get_secret_value())
 
-    @field_validator("redis_url", "postgres_dsn", "signing_keys", "metrics_token")
+    @field_validator("redis_url", "postgres_dsn", "signing_keys", "metrics_token", mode="before")
     @classmethod
-    def _strip(cls, secret: SecretStr | None) -> SecretStr | None:
+    def _strip(cls, secret: object) -> object:
         """Leave out blanks and line breaks around it: what is read from a file often ends in one."""
-        return None if secret is None else SecretStr(secret.get_secret_value().strip())
+        return secret.strip() if isinstance(secret, str) else secret
+
+    @field_validator("metrics_token")
+    @classmethod
+    def _check_metrics_token(cls, token: SecretStr | None) -> SecretStr | None:
+        if token is not None and not _TOKEN.fullmatch(token.get_secret_value()):
+            raise ValueError("must be printable ASCII without spaces, since it is sent in a header")
+        return token
+
+    @field_validator("root_path", mode="before")
+    @classmethod
+    def _strip_slash(cls, path: object) -> object:
+        return path.strip().rstrip("/") if isinstance(path, str) else path
 
     @field_validator("redis_url")
     @classmethod

@@ -78,7 +78,8 @@ def _address(url: str) -> tuple[SplitResult, str, int | None]:
     """
     with suppress(ValueError):
         parts = urlsplit(url.strip())
-        if parts.scheme in ("http", "https") and parts.hostname and parts.hostname.encode("idna"):
+        is_one = parts.scheme in ("http", "https") and not parts.query and not parts.fragment
+        if is_one and parts.hostname and re.fullmatch(r"\S+", parts.hostname) and parts.hostname.encode("idna"):
             return parts, parts.hostname, parts.port
     raise ValueError("BANDIT_URL must be a URL such as http://bandit-service:8000")
 
