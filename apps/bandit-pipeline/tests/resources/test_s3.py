@@ -87,6 +87,12 @@ def request_of(**fields: str) -> str:
     return url
 
 
+def test_line_breaks_of_files_are_left_out(bucket: Bucket) -> None:
+    written = {name: f"{value}\n" for name, value in bucket.model_dump().items() if value}
+    Bucket(**written).put("broken", b"lines")
+    assert bucket.get("broken") == b"lines"
+
+
 def test_temporary_keys_come_with_their_token() -> None:
     assert "token" not in request_of()
     assert "security-token=a-token" in request_of(session_token="a-token\n").lower()

@@ -1,8 +1,11 @@
 """One complete run per result, whatever happened to earlier ones."""
 
+from traceback import format_exception
+
 import polars as pl
 import pytest
 
+from bandit_pipeline.errors import PipelineError
 from bandit_pipeline.regret.curves import chart
 from bandit_pipeline.resources import Tracking
 from bandit_pipeline.resources.tracking import LoggedData
@@ -39,3 +42,17 @@ def test_figures_are_kept_as_picture_and_page(tracking: Tracking) -> None:
         run.table("regret", points)
     kept = {each.path for folder in ("figures", "tables") for each in run.client.list_artifacts(run.id, folder)}
     assert kept == {"figures/regret.png", "figures/regret.html", "tables/regret.csv"}
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("\n", "BANDIT_MLFLOW_URI is empty"),
+        ("mssql://user:hidden@h/x", "MLflow does not do its part"),
+        ("nonsense+x://user:hidden@h/x", "MLflow does not do its part"),
+    ],
+)
+def test_a_place_that_cannot_be_used(uri: str, said: str) -> None:
+    with pytest.raises(PipelineError, match=said) as refused:
+        Tracking(uri=uri).finished("x")
+    assert "hidden" not in "".join(format_exception(refused.value))

@@ -68,7 +68,7 @@ def _checked(dsn: str) -> str:
     with suppress(psycopg.ProgrammingError):
         parts = conninfo_to_dict(dsn.strip())
         places = [str(parts.get(name, "")) for name in ("host", "hostaddr", "port", "dbname")]
-        if "@" not in "".join(places) and not places[2].replace(",", "").strip("0123456789"):
+        if parts and "@" not in "".join(places) and not places[2].replace(",", "").strip("0123456789"):
             return dsn.strip()
     raise PipelineError(
         "BANDIT_POSTGRES_DSN must be a connection string such as postgresql://user@localhost:5432/bandit; a password "

@@ -59,17 +59,22 @@ class Bucket(dg.ConfigurableResource["Bucket"]):
     session_token: str = ""
     addressing_style: str = "path"
 
+    @property
+    def bucket(self) -> str:
+        """The name of the bucket, without the line break at the end of a file."""
+        return self.name.strip()
+
     def put(self, key: str, content: bytes) -> None:
         self.upload(key, BytesIO(content))
 
     def upload(self, key: str, stream: IO[bytes]) -> None:
         """Store what a stream holds, in parts if it is long."""
         with self._explained(key) as client:
-            client.upload_fileobj(stream, self.name, key)
+            client.upload_fileobj(stream, self.bucket, key)
 
     def get(self, key: str) -> bytes:
         with self._explained(key) as client:
-            content: bytes = client.get_object(Bucket=self.name, Key=key)["Body"].read()
+            content: bytes = client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
             return content
 
     @contextmanager
@@ -78,19 +83,19 @@ class Bucket(dg.ConfigurableResource["Bucket"]):
         with TemporaryDirectory() as folder:
             path = Path(folder) / key.rpartition("/")[2]
             with self._explained(key) as client:
-                client.download_file(self.name, key, str(path))
+                client.download_file(self.bucket, key, str(path))
             yield path
 
     def listing(self, prefix: str) -> list[str]:
         """List the objects whose keys begin with `prefix`, in the order of their keys."""
         with self._explained(prefix) as client:
-            pages = client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
+            pages = client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
             return sorted(each["Key"] for page in pages for each in page.get("Contents", []))
 
     def digest(self, key: str) -> str:
         """Return the entity tag, which changes when the content does."""
         with self._explained(key) as client:
-            tag: str = client.head_object(Bucket=self.name, Key=key)["ETag"]
+            tag: str = client.head_object(Bucket=self.bucket, Key=key)["ETag"]
             return tag.strip('"')
 
     def put_frame(self, key: str, frame: pl.DataFrame) -> None:
@@ -111,7 +116,7 @@ class Bucket(dg.ConfigurableResource["Bucket"]):
             ) from error
 
     def uri(self, key: str) -> str:
-        return f"s3://{self.name}/{key}"
+        return f"s3://{self.bucket}/{key}"
 
     @contextmanager
     def _explained(self, key: str) -> Iterator[Any]:
@@ -138,7 +143,7 @@ class Bucket(dg.ConfigurableResource["Bucket"]):
             case NoCredentialsError() | PartialCredentialsError():
                 return "S3 needs two keys: set BANDIT_S3_ACCESS_KEY and BANDIT_S3_SECRET_KEY."
             case ParamValidationError() if "bucket name" in why:
-                return f"{self.name!r} is no name of a bucket; see BANDIT_S3_BUCKET."
+                return f"{self.bucket!r} is no name of a bucket; see BANDIT_S3_BUCKET."
             case InvalidRegionError():
                 return f"{self.region!r} is no region; see BANDIT_S3_REGION."
             case EndpointProviderError() | ValueError():
@@ -152,13 +157,13 @@ class Bucket(dg.ConfigurableResource["Bucket"]):
     def _why_refused(self, error: ClientError, key: str, client: Any) -> str:  # noqa: ANN401
         code = error.response.get("Error", {}).get("Code", "")
         if code == "NoSuchBucket" or (code in _ABSENT and not self._has_bucket(client)):
-            return f"the bucket {self.name!r} does not exist; create it, or name another with BANDIT_S3_BUCKET."
+            return f"the bucket {self.bucket!r} does not exist; create it, or name another with BANDIT_S3_BUCKET."
         if code in _ABSENT:
             return f"{self.uri(key)} is not there; materialize the asset that writes it."
         if code == "InvalidBucketName":
-            return f"{self.name!r} is no name of a bucket; see BANDIT_S3_BUCKET."
+            return f"{self.bucket!r} is no name of a bucket; see BANDIT_S3_BUCKET."
         if code in _OTHER_REGION:
-            return f"the bucket {self.name!r} is not in the region {self.region!r}; see BANDIT_S3_REGION."
+            return f"the bucket {self.bucket!r} is not in the region {self.region!r}; see BANDIT_S3_REGION."
         if code in _WRONG_KEYS:
             return (
                 f"S3 does not know the keys ({code}); see BANDIT_S3_ACCESS_KEY and BANDIT_S3_SECRET_KEY, and for "
@@ -169,18 +174,19 @@ class Bucket(dg.ConfigurableResource["Bucket"]):
     def _has_bucket(self, client: Any) -> bool:  # noqa: ANN401
         """Say whether the bucket is there: an answer to HEAD has no body that tells it from a missing object."""
         try:
-            client.head_bucket(Bucket=self.name)
+            client.head_bucket(Bucket=self.bucket)
         except ClientError as error:
             return bool(error.response.get("Error", {}).get("Code", "") not in {*_ABSENT, "NoSuchBucket"})
         return True
 
     def _client(self) -> Any:  # noqa: ANN401 - boto3 makes its clients' types at run time
-        if self.addressing_style not in _STYLES:
+        style = self.addressing_style.strip()
+        if style not in _STYLES:
             raise PipelineError(f"BANDIT_S3_ADDRESSING_STYLE must be one of {', '.join(_STYLES)}.")
         return boto3.client(
             "s3",
             endpoint_url=self.endpoint.strip() or None,
-            region_name=self.region,
+            region_name=self.region.strip(),
             aws_access_key_id=_key("ACCESS_KEY", self.access_key),
             aws_secret_access_key=_key("SECRET_KEY", self.secret_key),
             aws_session_token=_key("SESSION_TOKEN", self.session_token),
@@ -188,7 +194,7 @@ class Bucket(dg.ConfigurableResource["Bucket"]):
                 connect_timeout=TIMEOUT,
                 read_timeout=6 * TIMEOUT,
                 retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
-                s3={"addressing_style": self.addressing_style},
+                s3={"addressing_style": style},
                 proxies={} if _is_direct(self.endpoint) else None,
             ),
         )

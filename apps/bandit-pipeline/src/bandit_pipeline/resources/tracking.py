@@ -95,6 +95,8 @@ class Tracking(dg.ConfigurableResource["Tracking"]):
 
     @contextmanager
     def _explained(self) -> Iterator["MlflowClient"]:
+        if not self.uri.strip():
+            raise PipelineError("BANDIT_MLFLOW_URI is empty: name a server, or a database such as sqlite:///mlflow.db.")
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
         _spare_proxies(self.uri)
@@ -104,7 +106,7 @@ class Tracking(dg.ConfigurableResource["Tracking"]):
 
         try:
             yield MlflowClient(tracking_uri=self.uri.strip())
-        except (MlflowException, SQLAlchemyError, OSError, ValueError) as error:
+        except (MlflowException, SQLAlchemyError, ImportError, OSError, ValueError) as error:
             shown = without_secrets(self.uri)
             # Where the URL holds a password, the texts of the error and its causes may hold it too.
             is_open = shown == self.uri

@@ -15,7 +15,7 @@ from typing import Final, Literal
 import httpx
 
 from bandit_sdk.client import Client
-from bandit_sdk.connection import service_url, transport_to, without_secrets
+from bandit_sdk.connection import refused_certificate, service_url, transport_to, without_secrets
 from bandit_sdk.errors import BanditError, ForbiddenError, UnauthorizedError
 from bandit_sdk.requests import Call
 from bandit_sdk.retries import Retries
@@ -44,8 +44,13 @@ def examine(url: str, api_key: str | None, experiment: str | None) -> Iterator[F
         try:
             ready, document = http.get("/ready"), http.get("/openapi.json")
         except httpx.RequestError as error:
-            where, why = without_secrets(url), type(error).__name__
-            yield Finding("service", "fail", f"{where} does not answer ({why}): check --url and the network")
+            where, why, reason = without_secrets(url), type(error).__name__, refused_certificate(error)
+            said = f"{where} does not answer ({why}): check --url and the network"
+            if reason is not None:
+                said = (
+                    f"the certificate of {where} is not accepted ({reason}): SSL_CERT_FILE may name other authorities"
+                )
+            yield Finding("service", "fail", said)
             return
         yield _service(ready)
         yield _versions(document)
