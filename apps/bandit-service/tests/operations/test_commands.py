@@ -1,5 +1,6 @@
 """The commands of maintenance: what they print, and one line for what goes wrong."""
 
+import io
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from bandit_service.cli import app
+from bandit_service.operations import commands
 
 type Run = Callable[..., Result]
 
@@ -32,7 +34,7 @@ def run(redis_url: str, postgres_dsn: str, signing_key: str) -> Run:
         "COLUMNS": "200",
     }
 
-    def run(*arguments: str, stdin: str | None = None, **variables: str) -> Result:
+    def run(*arguments: str, stdin: str | bytes | None = None, **variables: str) -> Result:
         return CliRunner().invoke(app, arguments, input=stdin, env={**environment, **variables})
 
     return run
@@ -86,6 +88,14 @@ def test_units_are_erased_by_name_or_from_standard_input(run: Run, postgres_dsn:
     sentence = "erased from 0 events and 0 exposures in 0 experiments\n"
     assert run("erase-unit", "default", "alice", "bob", "--failover-wait", "0").stdout == sentence
     assert run("erase-unit", "default", "-", "--failover-wait", "0.1", stdin="alice\nbob\n").stdout == sentence
+    refused = run("erase-unit", "default", "-", stdin=b"stra\xdfe\n")
+    assert (refused.exit_code, "is not UTF-8" in refused.stderr) == (1, True)
+
+
+def test_units_as_windows_writes_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A byte order mark would be part of the first name: that unit would stay, and the command say nothing."""
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xef\xbb\xbfalice\r\nbob\nstra\xc3\x9fe")))
+    assert commands._lines_of_input() == ["alice", "bob", "straße"]
 
 
 def test_the_doctor_shows_a_table_and_fails_only_if_something_is_wrong(run: Run, tmp_path: Path) -> None:

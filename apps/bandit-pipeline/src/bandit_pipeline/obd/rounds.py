@@ -80,14 +80,16 @@ def _checked_form(raw: Path) -> _Form:
     refuse_other_formats(raw.name, first)
     with raw.open("rb") as file:
         header = file.readline().strip()
+        if b"\r" in header:
+            raise PipelineError(f"{raw.name} ends its lines with a carriage return alone: save it with line feeds.")
         file.seek(max(file.tell(), raw.stat().st_size - _LAST_BLOCK))
         tail = file.read()
-    separator = max(_SEPARATORS, key=lambda each: len(set(_stripped(_fields(header, each))) & set(ROUND)))
+    separator = max(_SEPARATORS, key=lambda each: len(set(_stripped(_fields(raw.name, header, each))) & set(ROUND)))
     last = tail.strip(b"\r\n").rpartition(b"\n")[2]
     if not last:
         raise PipelineError(f"{raw.name} has a header and no rows.")
-    fields = _fields(last, separator)
-    _check_end(raw.name, len(_fields(header, separator)), fields, ended=tail.endswith(b"\n"))
+    fields = _fields(raw.name, last, separator)
+    _check_end(raw.name, len(_fields(raw.name, header, separator)), fields, ended=tail.endswith(b"\n"))
     return _Form(separator, tidy=not any("," in field or field != field.strip() for field in fields))
 
 
@@ -102,9 +104,12 @@ def _check_end(name: str, wanted: int, fields: list[str], *, ended: bool) -> Non
     raise PipelineError(f"{name} is cut short: {cut}; fetch it again.")
 
 
-def _fields(line: bytes, separator: str) -> list[str]:
+def _fields(name: str, line: bytes, separator: str) -> list[str]:
     text = line.decode(errors="replace").removeprefix("\ufeff")
-    return next(csv.reader([text], delimiter=separator), [])
+    try:
+        return next(csv.reader([text], delimiter=separator), [])
+    except csv.Error as error:
+        raise PipelineError(f"{name} is no log of rounds: {error}.") from error
 
 
 def _stripped(names: list[str]) -> list[str]:

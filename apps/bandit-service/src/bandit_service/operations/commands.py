@@ -145,7 +145,7 @@ def erase_unit(
     from bandit_service.ledger.units import UnitsRepository
     from bandit_service.operations.erasure import Erased, Erasure
 
-    names = [line.rstrip("\n") for line in sys.stdin] if unit_ids == ["-"] else unit_ids
+    names = _lines_of_input() if unit_ids == ["-"] else unit_ids
 
     async def pause(seconds: float) -> None:
         if seconds:
@@ -206,6 +206,15 @@ def apply_experiments(
             typer.echo(f"{applied.experiment_id}: {made}, revision {applied.revision}")
     if refused:
         fail(f"{refused} of {len(wanted)} files were refused")
+
+
+def _lines_of_input() -> list[str]:
+    """Return the lines of standard input as other programs write them: with a byte order mark, and ends of Windows."""
+    try:
+        text = sys.stdin.buffer.read().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        fail("standard input is not UTF-8: nothing was erased")
+    return [line.removesuffix("\r") for line in text.split("\n")]
 
 
 def _show(findings: list[Finding]) -> None:
