@@ -40,3 +40,18 @@ def test_no_standard_input() -> None:
     status, said = ended("banditctl experiments create -f -", "<&-")
     assert status == 2
     assert "must hold the fields of an experiment" in " ".join(said.replace("│", "").split())
+
+
+LOGGING = """
+import structlog
+from bandit_service.http import logs
+logs.configure("json", "info")
+structlog.get_logger("test").warning("something_happened")
+"""
+
+
+@pytest.mark.only_for("linux")
+def test_a_log_that_cannot_be_written() -> None:
+    status, said = ended(f"python -c '{LOGGING}'", ">/dev/full")
+    assert "Logging error" not in said, said
+    assert status != 1, said

@@ -41,7 +41,7 @@ async def test_metrics_with_a_token_are_for_those_who_send_it(start_api: StartAp
 
 
 async def test_head_gets_the_status_of_get(api: Api) -> None:
-    for path in ("/health", "/ready", "/metrics"):
+    for path in ("/health", "/ready", "/metrics", "/docs", "/openapi.json"):
         assert (await api.http.head(path)).status_code == (await api.http.get(path)).status_code
 
 

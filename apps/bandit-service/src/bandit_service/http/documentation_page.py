@@ -25,7 +25,7 @@ def install(app: FastAPI) -> None:
         swagger_favicon_url=f"{_ASSETS}/favicon.png",
     )
 
-    @app.get(PATH, include_in_schema=False)
+    @app.api_route(PATH, methods=["GET", "HEAD"], include_in_schema=False)
     async def documentation() -> HTMLResponse:
         return page
 
