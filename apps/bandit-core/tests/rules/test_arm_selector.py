@@ -140,19 +140,17 @@ def test_arms_left_out_get_no_weight() -> None:
 
 
 def test_a_unit_sticks_to_its_arm() -> None:
-    experiment = served(assignment="sticky")
-    for unit in map(str, range(20)):
-        low, high = selector(0.0), selector(0.999)
-        [together] = low.select_all([(experiment, request(unit_id=unit))])
-        one = high.select(experiment, request(unit_id=unit))
-        assert isinstance(together, Selection)
-        assert together.arm == one.arm
-    exact = weights(served(), request())
-    chosen = [selector().select(experiment, request(unit_id=str(unit))) for unit in range(3_000)]
-    for arm, propensity in exact.items():
-        share = sum(each.arm.id == arm for each in chosen) / 3_000
-        assert abs(share - propensity) < 5 * np.sqrt(propensity * (1 - propensity) / 3_000)
-        assert {each.propensity for each in chosen if each.arm.id == arm} == {propensity}
+    """In its segment, or among the arms that are left, with whatever uniform number and whoever else is asked for."""
+    by_segment = served(
+        "thompson", context=None, assignment="sticky", segment_by=(SegmentField("age", ("old", "young"), "old"),)
+    )
+    asked = [
+        (by_segment, request({"age": "young"}, unit_id=str(unit), exclude_arms=left_out))
+        for unit in range(20)
+        for left_out in (None, ["b"])
+    ]
+    for each, together in zip(asked, selector(0.0).select_all([(served(), request()), *asked])[1:], strict=True):
+        assert together == selector(0.999).select(*each)
 
 
 def test_each_of_many_has_its_own_result() -> None:

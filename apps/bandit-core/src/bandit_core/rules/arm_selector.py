@@ -7,6 +7,7 @@ from typing import NamedTuple, cast
 
 import numpy as np
 
+from bandit_core.assignment import drawn_from
 from bandit_core.rules.experiment import ArmDefinition
 from bandit_core.rules.problems import Invalid, OrProblem, Problem
 from bandit_core.rules.requests import SelectRequest
@@ -27,10 +28,9 @@ def computed_subset(served: ServedExperiment, eligible: frozenset[str]) -> Weigh
 
 
 class _InContext(NamedTuple):
-    """A request for an arm that is drawn from the vector of its context."""
+    """A request for an arm that is drawn from the vector of its context: anew each time, whoever the unit is."""
 
     served: ServedExperiment
-    unit: str | None
     eligible: frozenset[str] | None
     context: list[float]
 
@@ -102,14 +102,14 @@ class ArmSelector:
             return Selection(*predetermined, context=context)
         if served.experiment.is_contextual:
             # It declares features, so these are numbers.
-            return _InContext(served, unit, eligible, cast("list[float]", context))
+            return _InContext(served, eligible, cast("list[float]", context))
         vector = self._vector(served, request, eligible)
         arm = served.draw(vector, unit, self._uniform())
         return Selection(arm, vector.weights[arm.id], served.stratum, vector.kind, vector.segment, context)
 
     def _all_in_context(self, group: Sequence[_InContext]) -> Iterator[OrProblem[Selection]]:
         """Yield the choices for requests to one experiment for the same arms."""
-        served, _, eligible, _ = group[0]
+        served, eligible, _ = group[0]
         try:
             arms, weights = served.weights_in([each.context for each in group], eligible)
         except NoWeightsError as error:
@@ -119,9 +119,8 @@ class ArmSelector:
                 yield self._drawn_in_context(each, arms, row)
 
     def _drawn_in_context(self, asked: _InContext, arms: Sequence[ArmDefinition], weights: list[float]) -> Selection:
-        served = asked.served
-        arm, propensity = served.draw_once(arms, weights, asked.unit, self._uniform())
-        return Selection(arm, propensity, served.stratum, "context", None, asked.context)
+        drawn = drawn_from(weights, self._uniform())
+        return Selection(arms[drawn], weights[drawn], asked.served.stratum, "context", None, asked.context)
 
     def _vector(
         self, served: ServedExperiment, request: SelectRequest, eligible: frozenset[str] | None

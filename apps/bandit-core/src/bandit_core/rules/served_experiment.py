@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit_core.assignment import drawn_from, in_holdout, rendezvous
+from bandit_core.assignment import in_holdout
 from bandit_core.contextual import ContextualPolicy, linear_weights
 from bandit_core.features import FeatureMap
 from bandit_core.rewards import RewardModel, make_reward_model
@@ -143,17 +143,6 @@ class ServedExperiment:
         if self.experiment.assignment == "sticky" and unit is not None:
             return self.arms[vector.assigned(unit, salt=self._salt, experiment=self.experiment.id)]
         return self.arms[vector.draw(uniform)]
-
-    def draw_once(
-        self, arms: Sequence[ArmDefinition], weights: Sequence[float], unit: str | None, uniform: float
-    ) -> tuple[ArmDefinition, float]:
-        """Return the arm that a vector for one request gives a unit or a uniform number, and its weight."""
-        if self.experiment.assignment == "sticky" and unit is not None:
-            by_arm = {arm.id: weight for arm, weight in zip(arms, weights, strict=True)}
-            name = rendezvous(by_arm, salt=self._salt, experiment=self.experiment.id, unit=unit)
-            return self.arms[name], by_arm[name]
-        place = drawn_from(weights, uniform)
-        return arms[place], weights[place]
 
     def predetermined(
         self, unit: str | None, eligible: frozenset[str] | None = None
