@@ -18,7 +18,7 @@ from bandit_local.servers import PostgresServer, RedisServer
 from bandit_local.servers.local_server import HOST, free_port
 from bandit_local.servers.process import ChildProcess
 from bandit_local.stack import signing_key, wait_until_ready
-from benchmarks.contextual import Shape
+from benchmarks.contextual import Shape, teach
 from benchmarks.load.traffic import LoadError
 from benchmarks.processes import processor_seconds
 
@@ -55,11 +55,7 @@ class Checkout:
 
     def teach(self, shapes: Iterable[Shape]) -> None:
         """Create contextual experiments, and wait until decisions are drawn from what they have learnt."""
-        for shape in shapes:
-            self._ask("/experiments", shape.experiment())
-            rewards = shape.rewards()
-            for first in range(0, len(rewards), _AT_ONCE):
-                self._ask("/reward/batch", {"items": rewards[first : first + _AT_ONCE]})
+        teach(self._ask, shapes)
         self.rest()
 
     def issue(self, names: Sequence[str], count: int) -> list[str]:

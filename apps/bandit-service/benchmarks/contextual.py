@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, Final
@@ -17,7 +17,8 @@ _ARMS: Final = (3, 10, 100)
 _REWARDS_OF_AN_ARM: Final = 20
 _SINGLE_BODIES: Final = 256
 _BATCH_BODIES: Final = 16
-_NOISE: Final = 0.3
+_REPORTED_AT_ONCE: Final = 1_000
+NOISE: Final = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +32,8 @@ class Shape:
 
     @property
     def name(self) -> str:
-        asked = f"batches of {self.batch}" if self.batch > 1 else "one by one"
-        return f"{self.policy}, d = {self.dimension}, {self.arms} arms, {asked}"
+        batch = f", batches of {self.batch}" if self.batch > 1 else ""
+        return f"{self.policy}, d = {self.dimension}, {self.arms} arms{batch}"
 
     @property
     def path(self) -> str:
@@ -47,7 +48,7 @@ class Shape:
         return {
             "experiment_id": self.experiment_id,
             "arms": self.names,
-            "policy": {"name": self.policy, "params": {"alpha": _NOISE}},
+            "policy": {"name": self.policy, "params": {"alpha": NOISE}},
             "context": {"dimension": self.dimension, "intercept": False},
             "guardrails": {"preset": "neutral", "min_weight": 0.1 / self.arms},
         }
@@ -62,7 +63,7 @@ class Shape:
         effects = rng.normal(scale=0.2 / np.sqrt(self.dimension), size=(self.arms, self.dimension))
         for arm in np.repeat(np.arange(self.arms), _REWARDS_OF_AN_ARM):
             context = rng.normal(size=self.dimension)
-            reward = np.clip(0.5 + effects[arm] @ context + _NOISE * rng.normal(), 0.0, 1.0)
+            reward = np.clip(0.5 + effects[arm] @ context + NOISE * rng.normal(), 0.0, 1.0)
             yield int(arm), context.round(4).tolist(), round(float(reward), 3)
 
     def rewards(self) -> list[dict[str, Any]]:
@@ -89,6 +90,15 @@ class Shape:
             msgspec.json.encode({"items": items[first : first + self.batch]})
             for first in range(0, len(items), self.batch)
         ]
+
+
+def teach(ask: Callable[[str, dict[str, Any]], object], shapes: Iterable[Shape]) -> None:
+    """Create the experiments of shapes, each once, and report what they learn."""
+    for shape in {shape.experiment_id: shape for shape in shapes}.values():
+        ask("/experiments", shape.experiment())
+        rewards = shape.rewards()
+        for first in range(0, len(rewards), _REPORTED_AT_ONCE):
+            ask("/reward/batch", {"items": rewards[first : first + _REPORTED_AT_ONCE]})
 
 
 SHAPES: Final = tuple(
