@@ -143,7 +143,7 @@ class Turns:
         self._tell(f"at rest, of a processor: {at_rest}")
         for work in works:
             for checkout in self._checkouts:
-                self._price(work, checkout, 1, at_rest[checkout.name])
+                self._price(work, checkout, self._seconds, at_rest[checkout.name])
             for number in range(rounds):
                 for checkout in self._checkouts:
                     price = self._price_again(work, checkout, at_rest[checkout.name])
@@ -173,6 +173,8 @@ class Turns:
         checkout.rest()
         after, elapsed = checkout.used(), time.monotonic() - started
         answers = seen.requests * work.answers
+        if not answers:
+            raise LoadError(f"{work.name}, {checkout.name}: no answer in {seconds} s")
         if checkout.events() - events < answers:
             raise LoadError(f"{work.name}, {checkout.name}: fewer events than the {answers} answers given")
         self._expected[work.name, checkout.name] = max(_SLOWEST, 1.6 * seen.per_second)

@@ -50,7 +50,7 @@ class LinearBeliefs:
         count, dimension = self.theta.shape
         # One product for all arms, on the arrays as they were published: nothing is copied or factorised for a context.
         spread = (x @ self.covariance.reshape(-1, dimension).T).reshape(*x.shape[:-1], count, dimension)
-        variance = (spread @ x[..., :, None])[..., 0]
+        variance = spread @ x if x.ndim == 1 else (spread @ x[..., :, None])[..., 0]
         # Rounding may leave a variance just below 0.
         return x @ self.theta.T, np.sqrt(np.maximum(variance, 0.0))
 
