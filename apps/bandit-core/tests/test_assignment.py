@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from bandit_core.assignment import Sampler, draw, in_holdout, rendezvous
+from bandit_core.assignment import Sampler, draw, drawn_from, in_holdout, rendezvous
 
 SALT = b"a salt of the deployment"
 UNITS = [f"user-{number}" for number in range(20_000)]
@@ -50,6 +50,11 @@ def standard_errors_apart(observed_share: float, expected_share: float) -> float
 @given(weights=probability_vectors(), u=st.floats(0, 1))
 def test_a_draw_never_returns_an_arm_of_weight_0(weights: list[float], u: float) -> None:
     assert weights[draw(weights, u)] > 0.0
+
+
+@given(weights=probability_vectors(), u=st.floats(0, 1))
+def test_one_draw_is_that_of_a_sampler(weights: list[float], u: float) -> None:
+    assert drawn_from(weights, u) == Sampler(weights).draw(u)
 
 
 @given(weights=probability_vectors())

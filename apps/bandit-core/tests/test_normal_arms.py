@@ -1,5 +1,7 @@
 """Which normal score is the highest: against closed forms, adaptive integration, simulation and the laws it obeys."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -130,12 +132,15 @@ def test_scores_far_behind_change_nothing_for_the_others() -> None:
         ([], [], r"mean and sd must have one shape, \(K,\) or \(N, K\), got \(0,\) and \(0,\)"),
         ([1.0], [1.0, 2.0], r"got \(1,\) and \(2,\)"),
         ([[[1.0]]], [[[1.0]]], r"got \(1, 1, 1\) and \(1, 1, 1\)"),
+        ([0.0, np.nan], [1.0, 1.0], "means must be finite, and deviations finite and at least 0"),
+        ([0.0, 0.0], [1.0, np.nan], "deviations finite and at least 0"),
+        ([[0.0, 0.0], [np.nan, 0.0]], [[1.0, 1.0]] * 2, "means must be finite"),
         ([np.nan, 0.0], [1.0, 1.0], "means must be finite, and deviations finite and at least 0"),
         ([0.0, 0.0], [1.0, np.inf], "deviations finite and at least 0"),
         ([0.0, 0.0], [1.0, -0.1], "deviations finite and at least 0"),
     ],
 )
-def test_what_is_no_score_is_refused(mean: list[float], sd: list[float], message: str) -> None:
+def test_what_is_no_score_is_refused(mean: list[Any], sd: list[Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         normal_prob_best(mean, sd)
 
@@ -161,15 +166,15 @@ def dense(mean: Array, sd: Array) -> Array:
 
 @pytest.mark.parametrize(("count", "sets"), [(2, 60), (3, 60), (10, 40), (30, 10), (100, 4)])
 def test_the_error_is_what_the_docstring_says(count: int, sets: int) -> None:
-    """At most 1e-12, for one set and for many, with ratios of spreads up to 1,000."""
+    """For one set and for many, with ratios of spreads up to 1,000."""
     rng = np.random.default_rng(count)
     ratio = rng.choice([1.0, 1.5, 3.0, 10.0, 100.0, 1_000.0], (sets, 1))
     mean = rng.normal(size=(sets, count)) * rng.choice([0.0, 0.1, 0.5, 1.0, 3.0, 10.0], (sets, 1))
     sd = np.exp(-rng.uniform(0.0, 1.0, (sets, count)) * np.log(ratio))
     truth = np.array([dense(*each) for each in zip(mean, sd, strict=True)])
-    np.testing.assert_allclose(normal_prob_best(mean, sd), truth, rtol=0.0, atol=1e-12)
+    np.testing.assert_allclose(normal_prob_best(mean, sd), truth, rtol=0.0, atol=2.5e-13)
     alone = [normal_prob_best(*each) for each in zip(mean, sd, strict=True)]
-    np.testing.assert_allclose(alone, truth, rtol=0.0, atol=1e-12)
+    np.testing.assert_allclose(alone, truth, rtol=0.0, atol=2.5e-13)
 
 
 def test_a_narrow_score_between_equal_ones() -> None:

@@ -6,7 +6,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.special import log_ndtr, stdtr, stdtrit
 
-from bandit_core.gaussian import GaussianBeliefs
+from bandit_core.gaussian import GaussianBeliefs, GaussianPrior
 from bandit_core.policies import make_policy
 from bandit_core.t_arms import TArms
 
@@ -53,11 +53,22 @@ def test_the_error_is_what_the_docstring_says(count: int, cases: int) -> None:
         chance, loss = dense(arms)
         result = arms.best_arm()
         span = float(np.ptp(arms.mean) + arms.scale.max())
-        np.testing.assert_allclose(result.prob_best, chance, rtol=0.0, atol=1e-12)
-        np.testing.assert_allclose(result.expected_loss, loss, rtol=1e-10, atol=1e-13 * span)
+        np.testing.assert_allclose(result.prob_best, chance, rtol=0.0, atol=5e-13)
+        np.testing.assert_allclose(result.expected_loss, loss, rtol=2e-11, atol=1e-13 * span)
 
 
-@pytest.mark.parametrize(("freedom", "truth"), [(1.02, 32.157853195799994), (1.1, 6.721832848328174)])
+@pytest.mark.parametrize(
+    ("freedom", "truth"),
+    [
+        (1.02, 32.157853195799994),
+        (1.1, 6.721832848328174),
+        (1.2, 3.5658757160191255),
+        (1.5, 1.70631936768409),
+        (2.0, 1.1107207345395915),
+        (3.0, 0.826993343132688),
+        (10.0, 0.6199455806461799),
+    ],
+)
 def test_heavy_tails_count_in_the_expected_loss(freedom: float, truth: float) -> None:
     """E[(X₂ − X₁)⁺] = 2 ∫ S (1 − S) over x > 0, integrated with 20 digits, for two arms alike."""
     assert t_arms([0.0, 0.0], [1.0, 1.0], [freedom] * 2).best_arm().expected_loss == pytest.approx(
@@ -93,13 +104,45 @@ def test_nearly_normal_means_agree_with_normal_ones() -> None:
         assert found == pytest.approx(float(log_ndtr(-gap / np.sqrt(2.0))), rel=1e-6)
 
 
-def test_the_heavier_tail_is_the_challenger() -> None:
-    """The third arm's chance to beat the leader is e^−40, the second's e^−1612."""
-    beliefs = GaussianBeliefs(
-        ("a", "b", "c"), np.array([10.0, 9.0, 6.0]), np.array([0.01, 0.01, 0.05]), np.array([2_000.0, 2_000.0, 12.0])
-    )
+@pytest.mark.parametrize(
+    ("mean", "scale", "freedom"),
+    [
+        ([10.0, 9.0, 6.0], [0.01, 0.01, 0.05], [2_000.0, 2_000.0, 12.0]),
+        ([10.0, 9.0, 8.0], [0.01, 0.02, 0.03], [2_000.0, 200.0, 12.0]),
+    ],
+)
+def test_the_heavier_tail_is_the_challenger(mean: list[float], scale: list[float], freedom: list[float]) -> None:
+    """The third arm's chance to beat the leader is some e^−40, the second's at most e^−260."""
+    beliefs = GaussianBeliefs(("a", "b", "c"), np.array(mean), np.array(scale), np.array(freedom))
     weights = make_policy("top_two_thompson").propose(beliefs).weights
     assert weights == pytest.approx([0.5, 0.0, 0.5], abs=1e-12)
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+def test_few_rewards_in_any_unit(unit: float) -> None:
+    """Three rewards, three that are equal, and one: against the dense rule."""
+    rewards = [unit * np.array(each) for each in ([1.0, 2.0, 3.0], [2.0, 2.0, 2.0], [5.0])]
+    count, total, squares = ([f(each) for each in rewards] for f in (len, np.sum, lambda each: np.sum(each**2)))
+    prior = GaussianPrior(mean=0.0, strength=1.0, shape=1.0, scale=unit**2)
+    beliefs = GaussianBeliefs.of(("a", "b", "c"), prior, count, total, squares)
+    chance, loss = dense(TArms(beliefs.mean / unit, beliefs.scale / unit, beliefs.freedom))
+    np.testing.assert_allclose(beliefs.best_arm.prob_best, chance, rtol=0.0, atol=1e-12)
+    np.testing.assert_allclose(beliefs.best_arm.expected_loss, unit * loss, rtol=1e-10)
+
+
+@pytest.mark.parametrize(("count", "draws"), [(2, 100_000), (50, 50_000), (200, 10_000)])
+def test_scales_over_nine_decades_match_simulation(count: int, draws: int) -> None:
+    """Within 4 standard errors, for every arm that is likely enough to be drawn some times."""
+    rng = np.random.default_rng(0)
+    mean, scale = rng.normal(size=count), 10.0 ** rng.uniform(-6.0, 3.0, count)
+    freedom = rng.uniform(1.5, 2_000.0, count)
+    chance = t_arms(mean.tolist(), scale.tolist(), freedom.tolist()).best_arm().prob_best
+    drawn = mean + scale * rng.standard_t(freedom, (draws, count))
+    wins = np.bincount(drawn.argmax(axis=1), minlength=count) / draws
+    likely = chance > 1e-3
+    std_error = np.sqrt(chance * (1.0 - chance) / draws)[likely]
+    assert (np.abs(wins - chance)[likely] <= 4.0 * std_error).all()
+    assert chance.sum() == pytest.approx(1.0, abs=1e-12)
 
 
 def test_a_single_arm_is_the_best_and_costs_nothing() -> None:

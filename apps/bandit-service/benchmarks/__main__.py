@@ -20,7 +20,9 @@ from bandit_local.errors import LocalError
 from bandit_service.mirror.inspection import inspect_store
 from benchmarks import report
 from benchmarks.best_arm import best_arm_table
-from benchmarks.contenders import EXPERIMENT, REWARD, SELECT, SELECT_BATCH, Contender, endpoints, references
+from benchmarks.contenders import EXPERIMENT, REWARD, SELECT, SELECT_BATCH, Contender, contextual, endpoints, references
+from benchmarks.contextual import SHAPES, Shape
+from benchmarks.contextual_table import contextual_table
 from benchmarks.cost_model import CostModel
 from benchmarks.document import write_into
 from benchmarks.load.bundled import bundled
@@ -49,6 +51,7 @@ class Plan:
     arms: tuple[int, ...]
     profiled: tuple[str, ...]
     model_seconds: int | None
+    shapes: tuple[Shape, ...] = SHAPES
 
 
 @app.command()
@@ -63,7 +66,7 @@ def main(
     """Measure the service beside its references, in one run on one machine."""
     generator = (None if own_load else wrk()) or bundled()
     plan = (
-        Plan(Pace(1, 1), generator, _FEW_ARMS, (SELECT,), None)
+        Plan(Pace(1, 1), generator, _FEW_ARMS, (SELECT,), None, SHAPES[:: len(SHAPES) // 2])
         if quick
         else Plan(Pace(seconds, rounds), generator, _ARMS, (SELECT, REWARD, SELECT_BATCH), seconds)
     )
@@ -92,6 +95,7 @@ def _tables(plan: Plan, stores: Stores, progress: Console) -> Iterator[Table]:
         yield report.side_by_side(results, plan.pace, plan.generator.name)
         yield report.aims(results)
         yield report.processor_time(results)
+    yield _contextual(plan, stores, progress)
     yield best_arm_table(plan.arms)
     yield from _profiles(plan, stores)
     if plan.model_seconds is not None:
@@ -99,6 +103,16 @@ def _tables(plan: Plan, stores: Stores, progress: Console) -> Iterator[Table]:
             yield from CostModel(
                 stores, service, workbench, plan.generator, plan.model_seconds, progress.print
             ).tables()
+
+
+def _contextual(plan: Plan, stores: Stores, progress: Console) -> Table:
+    """Measure decisions in contexts, a second each time, since there are so many."""
+    with _service(stores) as (service, workbench):
+        workbench.teach(plan.shapes)
+        plain = [each for each in endpoints(service, workbench, stores) if each.name in (SELECT, SELECT_BATCH)]
+        contenders = [*plain, *contextual(service, workbench, stores, plan.shapes)]
+        results = play(contenders, plan.generator, Pace(1, plan.pace.rounds), progress.print)
+    return contextual_table(results, plan.shapes)
 
 
 def _references(stack: ExitStack, stores: Stores) -> list[Contender]:

@@ -23,6 +23,7 @@ import typer
 from rich.console import Console
 
 from benchmarks.checkouts import Checkout, running_checkout
+from benchmarks.contextual import BATCH, Shape
 from benchmarks.document import write_into
 from benchmarks.load.traffic import ExhaustedError, LoadError, Traffic
 from benchmarks.load.wrk import wrk
@@ -44,7 +45,10 @@ type Bodies = Callable[[Checkout, int], Sequence[bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is asked for, over how many connections, and what share of the older checkout's price it may cost."""
+    """What is asked for, over how many connections, and what share of the older checkout's price it may cost.
+
+    `answers` is how many answers one request stands for, `shape` the contextual experiment it is asked of.
+    """
 
     name: str
     path: str
@@ -52,6 +56,8 @@ class Work:
     aim: float
     bodies: Bodies
     repeats: bool
+    answers: int = 1
+    shape: Shape | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +98,27 @@ def _reward(decision_id: str) -> bytes:
     return b'{"decision_id":"%s","reward":1}' % decision_id.encode()
 
 
+def _contextual(aim: float, shape: Shape) -> Work:
+    bodies, connections = shape.bodies(), 32 if shape.batch == 1 else 4
+    name = f"contextual {shape.name}"
+    return Work(
+        name, shape.path, connections, aim, lambda _, __: bodies, repeats=True, answers=shape.batch, shape=shape
+    )
+
+
 WORKS: Final = (
     Work("/select, 32 connections", "/select", 32, 1.0, lambda _, __: _selects(_NAMES[:1]), repeats=True),
     Work("/reward, 32 connections", "/reward", 32, 1.1, _rewards, repeats=False),
     Work("/reward, 128 connections", "/reward", 128, 0.9, _rewards, repeats=False),
     Work("/select over 100 experiments, 32", "/select", 32, 0.7, lambda _, __: _selects(_NAMES), repeats=True),
     Work("3 /select to 1 /reward over 100, 32", "/select", 32, 0.7, _mixed, repeats=False),
+    _contextual(1.0, Shape("linucb", 5, 3)),
+    _contextual(1.0, Shape("linucb", 32, 10)),
+    _contextual(0.75, Shape("linear_thompson", 5, 3)),
+    _contextual(0.4, Shape("linear_thompson", 32, 10)),
+    _contextual(0.05, Shape("linear_thompson", 32, 100)),
+    _contextual(0.55, Shape("linucb", 5, 10, BATCH)),
+    _contextual(0.3, Shape("linear_thompson", 5, 10, BATCH)),
 )
 
 
@@ -122,7 +143,7 @@ class Turns:
         self._tell(f"at rest, of a processor: {at_rest}")
         for work in works:
             for checkout in self._checkouts:
-                self._price(work, checkout, 1, at_rest[checkout.name])
+                self._price(work, checkout, self._seconds, at_rest[checkout.name])
             for number in range(rounds):
                 for checkout in self._checkouts:
                     price = self._price_again(work, checkout, at_rest[checkout.name])
@@ -151,12 +172,15 @@ class Turns:
         seen = self._send(Traffic(url, bodies, work.connections, seconds, repeats=work.repeats))
         checkout.rest()
         after, elapsed = checkout.used(), time.monotonic() - started
-        if checkout.events() - events < seen.requests:
-            raise LoadError(f"{work.name}, {checkout.name}: fewer events than the {seen.requests} answers given")
+        answers = seen.requests * work.answers
+        if not answers:
+            raise LoadError(f"{work.name}, {checkout.name}: no answer in {seconds} s")
+        if checkout.events() - events < answers:
+            raise LoadError(f"{work.name}, {checkout.name}: fewer events than the {answers} answers given")
         self._expected[work.name, checkout.name] = max(_SLOWEST, 1.6 * seen.per_second)
         used = {part: after[part] - before[part] - at_rest[part] * elapsed for part in PARTS}
-        cpu = {part: seconds / seen.requests * 1e6 for part, seconds in used.items()}
-        return Price(seen.per_second, seen.p50, seen.p99, cpu)
+        cpu = {part: seconds / answers * 1e6 for part, seconds in used.items()}
+        return Price(answers / seen.seconds, seen.p50, seen.p99, cpu)
 
 
 def prices_table(prices: dict[tuple[str, str], list[Price]], works: Sequence[Work], names: Sequence[str]) -> Table:
@@ -221,6 +245,7 @@ def main(
             checkouts = _all_running(stack, places, Path(folder))
             for checkout in checkouts:
                 checkout.create(_NAMES)
+                checkout.teach([work.shape for work in works if work.shape is not None])
             prices = Turns(checkouts, seconds=seconds, tell=progress.print).play(works, rounds)
             tables.append(prices_table(prices, works, list(places)))
     if only in "idle":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from bandit_local.servers import PostgresServer, RedisServer
 from bandit_local.servers.local_server import HOST, free_port
 from bandit_local.servers.process import ChildProcess
 from bandit_local.stack import signing_key, wait_until_ready
+from benchmarks.contextual import Shape, teach
 from benchmarks.load.traffic import LoadError
 from benchmarks.processes import processor_seconds
 
@@ -51,6 +52,11 @@ class Checkout:
             if time.monotonic() > deadline:
                 raise LoadError(f"{self.name} does not record decisions for {names[-1]}")
             time.sleep(0.1)
+
+    def teach(self, shapes: Iterable[Shape]) -> None:
+        """Create contextual experiments, and wait until decisions are drawn from what they have learnt."""
+        teach(self._ask, shapes)
+        self.rest()
 
     def issue(self, names: Sequence[str], count: int) -> list[str]:
         """Return that many new decisions, spread evenly over experiments; each may be rewarded once."""

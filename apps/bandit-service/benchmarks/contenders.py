@@ -8,11 +8,11 @@ from typing import Final
 
 import msgspec
 
+from benchmarks.contextual import BATCH, Shape
 from benchmarks.servers import Server, Stores
 from benchmarks.workbench import Workbench
 
 EXPERIMENT: Final = "bench"
-BATCH: Final = 100
 NAIVE_SELECT, NAIVE_REWARD = "(a) naive /select", "(a) naive /reward"
 EMPTY, BARE = "(b) empty FastAPI endpoint", "(c) bare ASGI endpoint"
 SELECT, REWARD, SELECT_BATCH = "/select", "/reward", f"/select/batch of {BATCH}"
@@ -73,5 +73,26 @@ def endpoints(service: Server, workbench: Workbench, stores: Stores) -> list[Con
     ]
 
 
+def contextual(service: Server, workbench: Workbench, stores: Stores, shapes: Sequence[Shape]) -> list[Contender]:
+    """Return decisions in contexts, each experiment of which has to be there."""
+    pids = {"server": service.pid, **stores.pids}
+    return [
+        Contender(
+            shape.name,
+            f"{service.url}{shape.path}",
+            pids,
+            _always(shape.bodies()),
+            answers=shape.batch,
+            workbench=workbench,
+            experiment_id=shape.experiment_id,
+        )
+        for shape in shapes
+    ]
+
+
+def _always(bodies: Sequence[bytes]) -> Callable[[int], Sequence[bytes]]:
+    return lambda _: bodies
+
+
 def _constantly(body: bytes) -> Callable[[int], Sequence[bytes]]:
-    return lambda _: (body,)
+    return _always((body,))

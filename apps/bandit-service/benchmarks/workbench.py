@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, LiteralString, cast
 
@@ -10,6 +11,7 @@ import httpx
 import msgspec
 import psycopg
 
+from benchmarks.contextual import Shape, teach
 from benchmarks.load.traffic import LoadError
 
 _JSON: Final = {"Content-Type": "application/json"}
@@ -17,6 +19,9 @@ _AT_ONCE: Final = 1_000
 _SETTLE_TIMEOUT: Final = 120.0
 _FIRST_WEIGHTS_TIMEOUT: Final = 10.0
 _RECORDED: Final = "SELECT coalesce(sum(decisions + rewards), 0) FROM arm_totals WHERE experiment_id = %s"
+_PUBLISHED: Final = "SELECT coalesce(sum(version), 0)::bigint FROM weights"
+# Longer than it takes until a reward is in the published models.
+_UNCHANGED_SECONDS: Final = 3.0
 # Every event that a process received until then.
 _IS_WRITTEN: Final = "SELECT (NOT EXISTS (SELECT FROM producers WHERE drained_to < to_timestamp(%s)))::int"
 
@@ -38,6 +43,18 @@ class Workbench:
             if time.monotonic() > deadline:
                 raise LoadError(f"the service does not record decisions for {experiment_id}")
             time.sleep(0.05)
+
+    def teach(self, shapes: Sequence[Shape]) -> None:
+        """Create contextual experiments, and wait until decisions are drawn from what they have learnt."""
+        teach(self._ask, shapes)
+        deadline, seen, since = time.monotonic() + _SETTLE_TIMEOUT, 0, time.monotonic()
+        while time.monotonic() - since < _UNCHANGED_SECONDS or seen < 2 * len({each.experiment_id for each in shapes}):
+            if time.monotonic() > deadline:
+                raise LoadError("the service does not publish what contextual experiments have learnt")
+            published = self._number(_PUBLISHED)
+            if published != seen:
+                seen, since = published, time.monotonic()
+            time.sleep(0.1)
 
     def issue(self, experiment_id: str, count: int) -> list[str]:
         """Return that many new decisions, each of which may be rewarded once."""

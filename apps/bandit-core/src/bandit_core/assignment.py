@@ -45,6 +45,19 @@ def draw(weights: Sequence[float] | NDArray[np.float64], u: float) -> int:
     return Sampler(weights).draw(u)
 
 
+def drawn_from(weights: Sequence[float], u: float) -> int:
+    """Return the arm index that a `Sampler` of these weights draws, for one draw from a vector that was just computed.
+
+    The weights are taken as they are: at least 0, at least one of them positive, and with a sum of 1.
+    """
+    total = 0.0
+    for index, weight in enumerate(weights):
+        total += weight
+        if u < total:
+            return index
+    return max(index for index, weight in enumerate(weights) if weight > 0.0)
+
+
 def rendezvous(weights: Mapping[str, float], *, salt: bytes, experiment: str, unit: str) -> str:
     """Return the arm a unit sticks to: the argmin over arms of -ln u(salt, experiment, unit, arm) / weight.
 

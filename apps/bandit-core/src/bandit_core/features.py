@@ -13,6 +13,8 @@ GREATEST: Final = 1e6
 MOST_FEATURES: Final = 128
 """How many numbers a vector may have, the intercept included."""
 
+_PLAIN: Final = frozenset((float, bool))
+
 
 class FeatureMap:
     """Reads contexts that consist of declared features: their names in order, or only how many there are.
@@ -26,34 +28,58 @@ class FeatureMap:
         self.given = features if isinstance(features, int) else len(features)
         self.intercept = intercept
         self.dimension = self.given + intercept
-        if self.names is not None and len(set(self.names)) < len(self.names):
+        self._declared = frozenset(self.names or ())
+        if self.names is not None and len(self._declared) < len(self.names):
             raise ValueError("names of features must differ")
         if self.given < 1 or self.dimension > MOST_FEATURES:
             raise ValueError(f"a vector must have 1 to {MOST_FEATURES} numbers, the intercept included")
 
     def vector(self, context: Mapping[str, object] | Sequence[object]) -> NDArray[np.float64]:
-        """Return the vector of a context (dimension,): numbers by name, or in the declared order.
+        """Return the vector of a context (dimension,); ValueError as `numbers` has it."""
+        return self.of(self.numbers(context))
 
-        ValueError, naming the field ("context.age", "context[2]"), for what is missing, unknown or too much, no finite
-        number, or beyond ±GREATEST.
+    def of(self, numbers: Sequence[float] | Sequence[Sequence[float]]) -> NDArray[np.float64]:
+        """Return the vector (dimension,) of what `numbers` returned, or the vectors (N, dimension) of N contexts."""
+        given = np.array(numbers, dtype=np.float64)
+        if not self.intercept:
+            return given
+        vectors = np.ones((*given.shape[:-1], self.dimension))
+        vectors[..., :-1] = given
+        return vectors
+
+    def numbers(self, context: Mapping[str, object] | Sequence[object]) -> list[float]:
+        """Return the numbers of a context in the declared order, whether they came by name or in that order.
+
+        Minus zero becomes zero: two spellings of one number must not make two models. ValueError, naming the field
+        ("context.age", "context[2]"), for what is missing, unknown or too much, no finite number, or beyond ±GREATEST.
         """
-        numbers = self._by_name(context) if isinstance(context, Mapping) else self._in_order(context)
-        # Added to 0, minus zero is zero: two spellings of one number must not make two models.
-        return np.array([*numbers, 1.0] if self.intercept else numbers) + 0.0
+        values: Sequence[object]
+        places: Sequence[object]
+        if isinstance(context, Mapping):
+            values, field, places = self._by_name(context), "context.{}", self.names or ()
+        else:
+            values, field, places = self._in_order(context), "context[{}]", range(self.given)
+        if _PLAIN.issuperset(map(type, values)):
+            numbers: list[float] = [value + 0.0 for value in values]  # type: ignore[operator]
+            # A sum is finite only if all its terms are; least and greatest say nothing where one is NaN.
+            if math.isfinite(sum(numbers)) and min(numbers) >= -GREATEST and max(numbers) <= GREATEST:
+                return numbers
+        return [_number(field.format(place), value) + 0.0 for place, value in zip(places, values, strict=True)]
 
-    def _by_name(self, context: Mapping[str, object]) -> list[float]:
+    def _by_name(self, context: Mapping[str, object]) -> list[object]:
         if self.names is None:
             raise ValueError(f"context must be a list of {self.given} numbers: its features have no names")
-        if unknown := sorted(context.keys() - set(self.names)):
-            raise ValueError(f"context.{unknown[0]} is not a feature; declared are {', '.join(self.names)}")
-        if missing := [name for name in self.names if name not in context]:
-            raise ValueError(f"context.{missing[0]} is missing")
-        return [_number(f"context.{name}", context[name]) for name in self.names]
+        if context.keys() != self._declared:
+            if unknown := sorted(context.keys() - self._declared):
+                raise ValueError(f"context.{unknown[0]} is not a feature; declared are {', '.join(self.names)}")
+            missing = next(name for name in self.names if name not in context)
+            raise ValueError(f"context.{missing} is missing")
+        return [context[name] for name in self.names]
 
-    def _in_order(self, context: Sequence[object]) -> list[float]:
+    def _in_order(self, context: Sequence[object]) -> Sequence[object]:
         if len(context) != self.given:
             raise ValueError(f"context must have {self.given} numbers, got {len(context)}")
-        return [_number(f"context[{place}]", value) for place, value in enumerate(context)]
+        return context
 
 
 def _number(field: str, value: object) -> float:

@@ -84,6 +84,17 @@ def test_fields_that_do_not_fit_together_are_named(settings: dict[str, Any], fie
     assert [error.field for error in caught.value.errors] == [field]
 
 
+def test_gaussian_rewards_take_200_arms() -> None:
+    names = [f"a{number}" for number in range(201)]
+    most = experiment(arms=names[:200], rewards={"distribution": "gaussian"})
+    message = "arms: with gaussian rewards at most 200 arms may be active"
+    with pytest.raises(Invalid, match=message):
+        experiment(arms=names, rewards={"distribution": "gaussian"})
+    with pytest.raises(Conflict, match=message):
+        add(most, "one-more")
+    assert len(add(retire(most, "a7"), "one-more").active_arms) == 200
+
+
 def test_every_field_that_is_wrong_is_named_at_once() -> None:
     with pytest.raises(Invalid) as caught:
         experiment(default_arm="z", holdout=0.1)

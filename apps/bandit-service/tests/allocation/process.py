@@ -149,16 +149,14 @@ async def write(pool: Pool, events: Sequence[Event]) -> None:
 def rewards(experiment_id: str, arm_index: int, reward_micro: int, count: int, **fields: Any) -> list[Event]:
     """Return direct rewards, which count at once."""
     now = round(time.time() * 1_000)
-    given: dict[str, Any] = {"counted": True} | fields
+    given: dict[str, Any] = {"kind": "reward", "stratum": "direct", "counted": True} | fields
     return [
         Event(
             experiment_id,
             f"r{next(_numbers)}",
-            "reward",
-            now,
-            now,
-            arm_index,
-            "direct",
+            decision_ms=now,
+            event_ms=now,
+            arm_index=arm_index,
             reward_micro=reward_micro,
             **given,
         )

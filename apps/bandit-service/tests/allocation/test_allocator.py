@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from bandit_core.rules.allocation_record import AllocationRecord
 from bandit_core.rules.experiment import (
@@ -353,6 +354,14 @@ async def test_a_contextual_experiment_publishes_only_after_an_outcome(
     await new_experiment("x", policy=policy, context=context)
     await holder.start()
     await settle_down(holder, hand, 10)
+    assert await versions(pool) == [1]
+    seen = rewards("x", 1, 0, 5, kind="decision", stratum="bandit", settles=True, context="[0.25]")
+    await write(pool, [replace(each, reward_micro=None) for each in seen])
+    holder.allocator.touched(["x"])
+    await settle_down(holder, hand, 10)
+    counted = await holder.mirror.beliefs("x")
+    assert counted is not None
+    assert counted.decisions == {1: 5}
     assert await versions(pool) == [1]
     rows = rewards("x", 0, 1_000_000, 5, counted=False, settles=True, context="[0.5]")
     await write(pool, rows)

@@ -38,8 +38,8 @@ async def test_a_turn_settles_and_closes(pool: Pool) -> None:
     await world.write(Decision(2, context=[3.0, 4.0]).events(world.experiment))
     turn = await settler.turn(world.lease, world.experiment)
     assert [(each.decision_id, each.reward_micro, each.context) for each in turn.outcomes] == [
-        ("d00001", 5, "[1.0, 2.0]"),
-        ("d00002", 0, "[3.0, 4.0]"),
+        ("d00001", 5, "[1.0,2.0]"),
+        ("d00002", 0, "[3.0,4.0]"),
     ]
     assert (turn.before, turn.turn, turn.touched, turn.has_more) == (0, 2, True, True)
     turn = await settler.turn(world.lease, world.experiment)

@@ -9,7 +9,15 @@ import pytest
 
 APP = Path(__file__).parents[2]
 BEGIN, END = "<!-- measured: written by make bench -->", "<!-- end of measured -->"
-TITLES = ("Machine", "32 connections", "Aims", "Processor time per answer", "P(best)", "Where the service's time goes")
+TITLES = (
+    "Machine",
+    "32 connections",
+    "Aims",
+    "Processor time per answer",
+    "Contextual decisions",
+    "P(best)",
+    "Where the service's time goes",
+)
 
 
 def measured(document: Path, *options: str) -> str:

@@ -67,7 +67,7 @@ async def test_a_contextual_reward_counts_with_the_context_of_its_decision(pool:
         await world.write([events[place]])
         turns = await world.settle()
     [outcome] = turns[-1].outcomes
-    assert (outcome.arm_index, outcome.reward_micro, outcome.context) == (2, 700_000, "[0.5, -1.0]")
+    assert (outcome.arm_index, outcome.reward_micro, outcome.context) == (2, 700_000, "[0.5,-1.0]")
     assert outcome.event_ms == START_MS + 9_000
     assert await world.totals() == {(2, "bandit", "", 1): (1, 1, 700_000, 490_000)}
 
@@ -96,7 +96,7 @@ async def test_a_direct_reward_is_learnt_with_its_own_context(
     world = await World.of(pool, new_experiment(contextual=True))
     await world.write(Decision(1, stratum="direct", reward=10, context=context).events(world.experiment))
     outcomes = [each.context for turn in await world.settle() for each in turn.outcomes]
-    assert outcomes == (["[1.0, 2.0]"] if learns else [])
+    assert outcomes == (["[1.0,2.0]"] if learns else [])
     assert await world.totals() == {(0, "direct", "", 1): (0, 1, 10, 0)}
 
 

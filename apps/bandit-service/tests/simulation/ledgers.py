@@ -135,7 +135,7 @@ class Ledger:
 
 
 def _read(table: TableDefinition, column: str) -> str:
-    if column in table.json:
+    if column in (*table.json, *table.plain_json):
         return f"{column}::text"
     # psycopg knows no time before the year 1.
     return "greatest(oldest, 'epoch') AS oldest" if column == "oldest" else column

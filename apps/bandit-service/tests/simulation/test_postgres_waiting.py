@@ -242,6 +242,6 @@ async def test_what_is_learnt_is_read_with_the_context_of_its_decision(ledger: L
     reward = event(experiment_id=experiment.id, kind="reward", counted=False, reward_micro=250_000, settles=True)
     await ledger.writer.write([Row(1, 0, decision), Row(1, 1, reward)], "00000001")
     settled = await ledger.settling.settle(lease, experiment)
-    assert [(outcome.reward_micro, outcome.context) for outcome in settled.outcomes] == [(250_000, "[1.0, 2.0]")]
+    assert [(outcome.reward_micro, outcome.context) for outcome in settled.outcomes] == [(250_000, "[1.0,2.0]")]
     pages = [page async for page in ledger.linear.pages(experiment.id, 0, 1)]
-    assert pages == [[LearntOutcome(0, 250_000, START_MS, "[1.0, 2.0]")]]
+    assert pages == [[LearntOutcome(0, 250_000, START_MS, "[1.0,2.0]")]]

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -49,17 +48,11 @@ class LinearBeliefs:
         For a context x (d,) they are (K,), for contexts (N, d) they are (N, K).
         """
         count, dimension = self.theta.shape
-        product = x @ self._side_by_side
-        spread = product[..., count:].reshape(*x.shape[:-1], count, dimension)
-        variance = (spread @ x[..., :, None])[..., 0]
+        # One product for all arms, on the arrays as they were published: nothing is copied or factorised for a context.
+        spread = (x @ self.covariance.reshape(-1, dimension).T).reshape(*x.shape[:-1], count, dimension)
+        variance = spread @ x if x.ndim == 1 else (spread @ x[..., :, None])[..., 0]
         # Rounding may leave a variance just below 0.
-        return product[..., :count], np.sqrt(np.maximum(variance, 0.0))
-
-    @cached_property
-    def _side_by_side(self) -> Array:
-        """All arms' coefficients and covariances (d, K + K · d): contexts are multiplied with all of them at once."""
-        rows = np.concatenate([self.theta, self.covariance.reshape(-1, self.theta.shape[1])])
-        return np.ascontiguousarray(rows.T)
+        return x @ self.theta.T, np.sqrt(np.maximum(variance, 0.0))
 
     def subset(self, names: Sequence[str]) -> "LinearBeliefs":
         """Return the beliefs about some of the arms, in the given order."""

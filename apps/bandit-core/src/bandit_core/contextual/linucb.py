@@ -28,4 +28,5 @@ class LinUCB:
 
     def weights(self, mean: Array, sd: Array) -> Array:
         bound = mean + self.alpha * sd
-        return share_among(bound == bound.max(axis=-1, keepdims=True))
+        highest = bound.max() if bound.ndim == 1 else bound.max(axis=-1, keepdims=True)
+        return share_among(bound == highest)

@@ -1,5 +1,6 @@
 """What every contextual policy is, and its vector with a floor."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -34,20 +35,31 @@ class ContextualPolicy(Protocol):
         ...
 
 
-def linear_weights(policy: ContextualPolicy, beliefs: LinearBeliefs, x: Array, min_weight: float) -> Array:
+def linear_weights(
+    policy: ContextualPolicy,
+    beliefs: LinearBeliefs,
+    x: Array,
+    min_weight: float,
+    among: Sequence[int] | None = None,
+) -> Array:
     """Return the vector (K,) that a decision in the context x (d,) is drawn from; exact, so its propensities are.
 
-    For contexts (N, d) it returns their vectors (N, K), in one product.
+    For contexts (N, d) it returns their vectors (N, K), in one product. `among` are the places of the arms to decide
+    between, of which K are returned in that order; None for all.
 
     The policy's vector w is mixed with the uniform one: (1 − K m) w + m, with m the least weight of an arm.
     InfeasibleLimits (a ValueError) when m cannot be given to every arm; ValueError for an x of another length.
     """
-    count, dimension = beliefs.theta.shape
+    dimension = beliefs.theta.shape[1]
     if x.ndim not in (1, 2) or x.shape[-1] != dimension:
         raise ValueError(f"x must have the shape ({dimension},) or (N, {dimension}), got {x.shape}")
+    mean, sd = beliefs.scores(x)
+    if among is not None:
+        mean, sd = mean[..., among], sd[..., among]
+    count = mean.shape[-1]
     if min_weight * count > 1.0 + FEASIBILITY_TOLERANCE:
         raise InfeasibleLimits(f"min_weight {min_weight:g} for each of {count} arms adds up to more than 1")
-    weights = policy.weights(*beliefs.scores(x))
+    weights = policy.weights(mean, sd)
     mixed: Array = max(0.0, 1.0 - count * min_weight) * weights + min_weight
     return mixed
 

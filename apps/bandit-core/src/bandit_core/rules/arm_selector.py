@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple, cast
 
 import numpy as np
 
-from bandit_core.contextual import linear_weights
-from bandit_core.rules.problems import Invalid
+from bandit_core.assignment import drawn_from
+from bandit_core.rules.experiment import ArmDefinition
+from bandit_core.rules.problems import Invalid, OrProblem, Problem
 from bandit_core.rules.requests import SelectRequest
-from bandit_core.rules.selection import Context, Selection, SelectionRequest, SlatePosition, WeightVector
+from bandit_core.rules.selection import Context, Selection, SlatePosition, WeightVector
 from bandit_core.rules.served_experiment import NoWeightsError, ServedExperiment
 from bandit_core.rules.vectors import has_only_floors, subset_weights
 from bandit_core.slates import Slate, draw_slate
 
 _SLATE_POLICIES = ("thompson", "uniform")
-
 
 type SubsetVectors = Callable[[ServedExperiment, frozenset[str]], WeightVector]
 
@@ -24,6 +25,14 @@ def computed_subset(served: ServedExperiment, eligible: frozenset[str]) -> Weigh
     """Return the exact vector of a subset of the arms; without beliefs the published one renormalised."""
     weights = subset_weights(served.experiment, served.allocation, eligible)
     return served.published.among(eligible) if weights is None else WeightVector(weights, "subset")
+
+
+class _InContext(NamedTuple):
+    """A request for an arm that is drawn from the vector of its context: anew each time, whoever the unit is."""
+
+    served: ServedExperiment
+    eligible: frozenset[str] | None
+    context: list[float]
 
 
 class ArmSelector:
@@ -52,38 +61,70 @@ class ArmSelector:
         Raises:
             Invalid: it cannot be served as it is; NoWeightsError: no weights are known yet.
         """
-        if request.is_plain and served.draws_from_published:
-            return served.choose(request.unit_id, self._uniform())
-        eligible = None if request.eligible_arms is None else frozenset(request.eligible_arms)
-        wanted = SelectionRequest(request.context, request.k, eligible, frozenset(request.exclude_arms or ()))
-        return self.choose(served, wanted, request.unit_id)
+        chosen = self._chosen(served, request)
+        if isinstance(chosen, Selection):
+            return chosen
+        arms, weights = served.weights_in(chosen.context, chosen.eligible)
+        return self._drawn_in_context(chosen, arms, weights.tolist())
 
-    def choose(self, served: ServedExperiment, request: SelectionRequest, unit: str | None) -> Selection:
-        """Return the arm or the slate for a request.
+    def select_all(self, asked: Sequence[tuple[ServedExperiment, SelectRequest]]) -> list[OrProblem[Selection]]:
+        """Return for each of many requests what `select` returns or raises.
 
-        Raises:
-            Invalid: it cannot be served as it is; NoWeightsError: no weights are known yet.
+        Where one experiment is asked in several contexts for the same arms, all vectors are computed in one product.
         """
+        found: dict[int, OrProblem[Selection]] = {}
+        alike: dict[tuple[int, frozenset[str] | None], dict[int, _InContext]] = {}
+        for place, (served, request) in enumerate(asked):
+            try:
+                chosen = self._chosen(served, request)
+            except Problem as problem:
+                found[place] = problem
+                continue
+            if isinstance(chosen, Selection):
+                found[place] = chosen
+            else:
+                alike.setdefault((id(served), chosen.eligible), {})[place] = chosen
+        for group in alike.values():
+            found.update(zip(group, self._all_in_context(list(group.values())), strict=True))
+        return [found[place] for place in range(len(asked))]
+
+    def _chosen(self, served: ServedExperiment, request: SelectRequest) -> Selection | _InContext:
+        """Return what is chosen for a request, unless that is drawn from the vector of its context."""
+        unit = request.unit_id
+        if request.is_plain and served.draws_from_published:
+            return served.choose(unit, self._uniform())
         eligible = served.eligible(request)
         context = logged_context(served, request.context)
         if request.k > 1:
-            return self._slate(served, request, unit, eligible, context)
+            return self._slate(served, request, eligible, context)
         predetermined = served.predetermined(unit, eligible)
         if predetermined is not None:
             return Selection(*predetermined, context=context)
-        vector = self._vector(served, request, eligible, context)
+        if served.experiment.is_contextual:
+            # It declares features, so these are numbers.
+            return _InContext(served, eligible, cast("list[float]", context))
+        vector = self._vector(served, request, eligible)
         arm = served.draw(vector, unit, self._uniform())
         return Selection(arm, vector.weights[arm.id], served.stratum, vector.kind, vector.segment, context)
 
+    def _all_in_context(self, group: Sequence[_InContext]) -> Iterator[OrProblem[Selection]]:
+        """Yield the choices for requests to one experiment for the same arms."""
+        served, eligible, _ = group[0]
+        try:
+            arms, weights = served.weights_in([each.context for each in group], eligible)
+        except NoWeightsError as error:
+            yield from [error] * len(group)
+        else:
+            for each, row in zip(group, weights.tolist(), strict=True):
+                yield self._drawn_in_context(each, arms, row)
+
+    def _drawn_in_context(self, asked: _InContext, arms: Sequence[ArmDefinition], weights: list[float]) -> Selection:
+        drawn = drawn_from(weights, self._uniform())
+        return Selection(arms[drawn], weights[drawn], asked.served.stratum, "context", None, asked.context)
+
     def _vector(
-        self,
-        served: ServedExperiment,
-        request: SelectionRequest,
-        eligible: frozenset[str] | None,
-        context: Context | None,
+        self, served: ServedExperiment, request: SelectRequest, eligible: frozenset[str] | None
     ) -> WeightVector:
-        if served.experiment.is_contextual:
-            return _context_vector(served, context, eligible)
         if served.experiment.segment_by:
             vector = served.segment_vector(served.segmentation.number(_categories(request)))
             return vector if eligible is None else vector.among(eligible)
@@ -92,13 +133,12 @@ class ArmSelector:
     def _slate(
         self,
         served: ServedExperiment,
-        request: SelectionRequest,
-        unit: str | None,
+        request: SelectRequest,
         eligible: frozenset[str] | None,
         context: Context | None,
     ) -> Selection:
         arms = _rankable(served, eligible)
-        predetermined = served.predetermined(unit, eligible)
+        predetermined = served.predetermined(request.unit_id, eligible)
         if predetermined is not None:
             arm, _, stratum = predetermined
             order = sorted((name for name in arms if name != arm.id), key=lambda name: -_weight(served, name))
@@ -144,22 +184,6 @@ def _rankable(served: ServedExperiment, eligible: frozenset[str] | None) -> list
     return [arm.id for arm in experiment.active_arms if eligible is None or arm.id in eligible]
 
 
-def _context_vector(served: ServedExperiment, context: Context | None, eligible: frozenset[str] | None) -> WeightVector:
-    if served.linear is None or served.features is None:
-        raise NoWeightsError(served.experiment.id)
-    beliefs = served.linear.beliefs
-    # Arms that joined since the models were published are drawn from the next publication on.
-    wanted = [name for name in beliefs.arms if served.is_active(name) and (eligible is None or name in eligible)]
-    if not wanted:
-        raise NoWeightsError(served.experiment.id)
-    if len(wanted) < len(beliefs.arms):
-        beliefs = beliefs.subset(wanted)
-    x = served.features.vector(context or [])
-    weights = linear_weights(served.contextual_policy, beliefs, x, served.floor)
-    positive = {name: weight for name, weight in zip(beliefs.arms, weights.tolist(), strict=True) if weight > 0.0}
-    return WeightVector(positive, "context")
-
-
 def logged_context(served: ServedExperiment, context: Mapping[str, float | str] | list[float] | None) -> Context | None:
     """Return the context as it is kept: numbers in the order of the declared features, else as it was given.
 
@@ -174,13 +198,12 @@ def logged_context(served: ServedExperiment, context: Mapping[str, float | str] 
             raise Invalid.field("context", f"needed: the policy {served.experiment.policy.name} decides by it")
         return None
     try:
-        numbers: list[float] = features.vector(context).tolist()
+        return features.numbers(context)
     except ValueError as error:
         raise Invalid.field("context", str(error)) from None
-    return numbers[: features.given]
 
 
-def _categories(request: SelectionRequest) -> Mapping[str, object]:
+def _categories(request: SelectRequest) -> Mapping[str, object]:
     return request.context if isinstance(request.context, Mapping) else {}
 
 

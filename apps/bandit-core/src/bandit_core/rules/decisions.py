@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from bandit_core.rules.experiment import ArmDefinition, Experiment
 from bandit_core.rules.problems import Conflict, Expired, Invalid
@@ -15,8 +16,7 @@ from bandit_core.rules.served_experiment import ServedExperiment
 SIGNED_PREFIX: Final = "d1."
 
 
-@dataclass(frozen=True, slots=True)
-class DecisionClaims:
+class DecisionClaims(msgspec.Struct, frozen=True, gc=False):
     """What a decision id says: which experiment and arm, how likely it was, when, and in which stratum.
 
     `segment` is the number of the context's segment. `slate` holds every position, if there are several; the first is

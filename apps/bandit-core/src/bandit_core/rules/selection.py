@@ -1,4 +1,4 @@
-"""What a request asks for, and what is chosen for it."""
+"""What is chosen for a request, and the weights that it is drawn from."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, NamedTuple
+
+import msgspec
 
 from bandit_core.assignment import Sampler, rendezvous
 from bandit_core.rules.experiment import ArmDefinition
@@ -24,18 +26,7 @@ class SlatePosition(NamedTuple):
     propensity: float
 
 
-@dataclass(frozen=True, slots=True)
-class SelectionRequest:
-    """What a request asks for beyond an arm: in which context, how many arms, of which."""
-
-    context: Mapping[str, float | str] | list[float] | None = None
-    k: int = 1
-    eligible_arms: frozenset[str] | None = None
-    exclude_arms: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(msgspec.Struct, frozen=True, gc=False):
     """An arm for a request, how likely it was, and the stratum it belongs to.
 
     `vector` is what it was drawn from, `segment` the number of the context's segment. A slate has all its positions in

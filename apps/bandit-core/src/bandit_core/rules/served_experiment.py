@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bandit_core.assignment import in_holdout
-from bandit_core.contextual import ContextualPolicy
+from bandit_core.contextual import ContextualPolicy, linear_weights
 from bandit_core.features import FeatureMap
 from bandit_core.rewards import RewardModel, make_reward_model
 from bandit_core.rules.allocation_record import AllocationRecord
 from bandit_core.rules.experiment import ArmDefinition, Experiment
 from bandit_core.rules.linear_record import LinearRecord
-from bandit_core.rules.problems import Invalid
+from bandit_core.rules.problems import Invalid, Unavailable
+from bandit_core.rules.requests import SelectRequest
 from bandit_core.rules.reward_window import window_ms
 from bandit_core.rules.segments import Segmentation
-from bandit_core.rules.selection import Selection, SelectionRequest, Stratum, WeightVector
+from bandit_core.rules.selection import Selection, Stratum, WeightVector
 from bandit_core.rules.vectors import contextual_policy_of, floor_of
 
 
-class NoWeightsError(Exception):
+class NoWeightsError(Unavailable):
     """No weights have been published or restored yet."""
+
+    def __init__(self, experiment_id: str) -> None:
+        super().__init__(f"experiment {experiment_id!r} has no weights yet", retry_after=1)
 
 
 @dataclass(frozen=True)
@@ -97,6 +104,27 @@ class ServedExperiment:
             return WeightVector(self.published.weights, "published", segment)
         return self._active(WeightVector(weights, "segment", segment))
 
+    def weights_in(
+        self, contexts: list[float] | Sequence[list[float]], eligible: frozenset[str] | None = None
+    ) -> tuple[Sequence[ArmDefinition], NDArray[np.float64]]:
+        """Return active arms, and how likely each is in a context (K,), or in each of many (N, K).
+
+        Contexts are numbers as the features return them. Arms that joined since the models were published are drawn
+        from the next publication on.
+
+        Raises:
+            NoWeightsError: no models are known yet, or none of an eligible arm.
+        """
+        if self.linear is None or self.features is None:
+            raise NoWeightsError(self.experiment.id)
+        places = [place for place, name in self._modelled if eligible is None or name in eligible]
+        if not places:
+            raise NoWeightsError(self.experiment.id)
+        beliefs, x = self.linear.beliefs, self.features.of(contexts)
+        among = None if len(places) == len(beliefs.arms) else places
+        weights = linear_weights(self.contextual_policy, beliefs, x, self.floor, among)
+        return [self.arms[beliefs.arms[place]] for place in places], weights
+
     def choose(self, unit: str | None, uniform: float) -> Selection:
         """Return the arm for a request that asks for nothing special, given one uniform number in [0, 1).
 
@@ -135,18 +163,20 @@ class ServedExperiment:
             wanted = experiment.default_arm if experiment.default_arm in eligible else self._first(eligible)
         return self.arms[wanted], 1.0, stratum
 
-    def eligible(self, request: SelectionRequest) -> frozenset[str] | None:
+    def eligible(self, request: SelectRequest) -> frozenset[str] | None:
         """Return the active arms a request may be given; None if that is all of them.
 
         Raises:
             Invalid: it names an arm that there is not, or leaves none or too few.
         """
-        active = self._active_ids
-        asked = active if request.eligible_arms is None else request.eligible_arms
-        for field, names in (("eligible_arms", asked), ("exclude_arms", request.exclude_arms)):
-            if strangers := sorted(names - self.arms.keys()):
-                raise Invalid.field(field, f"there is no arm {strangers[0]!r}")
-        eligible = (asked & active) - request.exclude_arms
+        active = eligible = self._active_ids
+        if request.eligible_arms is not None or request.exclude_arms is not None:
+            asked = active if request.eligible_arms is None else frozenset(request.eligible_arms)
+            excluded = frozenset(request.exclude_arms or ())
+            for field, names in (("eligible_arms", asked), ("exclude_arms", excluded)):
+                if strangers := sorted(names - self.arms.keys()):
+                    raise Invalid.field(field, f"there is no arm {strangers[0]!r}")
+            eligible = (asked & active) - excluded
         if not eligible:
             raise Invalid.field("eligible_arms", "no active arm is left to choose from")
         if request.k > len(eligible):
@@ -157,9 +187,6 @@ class ServedExperiment:
     def subsets(self) -> dict[frozenset[str], WeightVector | None]:
         """Vectors over subsets of the arms that were asked for; None while one is being computed."""
         return {}
-
-    def is_active(self, arm: str) -> bool:
-        return arm in self._active_ids
 
     @cached_property
     def arms(self) -> dict[str, ArmDefinition]:
@@ -181,6 +208,12 @@ class ServedExperiment:
         elif total != 1.0:
             active = {arm: weight / total for arm, weight in active.items()}
         return WeightVector(active, vector.kind, vector.segment)
+
+    @cached_property
+    def _modelled(self) -> list[tuple[int, str]]:
+        """The active arms that the published models know, by their places in these."""
+        known = () if self.linear is None else self.linear.arms
+        return [(place, name) for place, name in enumerate(known) if name in self._active_ids]
 
     @cached_property
     def _active_ids(self) -> frozenset[str]:

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from structlog.contextvars import bind_contextvars
 
 from bandit_core.rules.decoding import decode_item
-from bandit_core.rules.problems import Problem
+from bandit_core.rules.problems import OrProblem, Problem
 from bandit_core.rules.requests import Batch, BatchItem
 from bandit_service.domain.api_key import Principal
 from bandit_service.http.problems import problem_response
@@ -24,8 +24,6 @@ from bandit_service.http.rate_limit import Admission
 from bandit_service.metrics import Metrics
 
 _encode = msgspec.json.Encoder().encode
-
-type OrProblem[T] = T | Problem
 
 
 @dataclass(frozen=True, slots=True)

@@ -201,7 +201,8 @@ class Settling:
             if not is_whole:
                 return Settled(experiment.id)
             decisions = {_Decision(decision_ms, decision_id) for _, decision_id, decision_ms in rows}
-            known = await _events_of(connection, experiment, decisions)
+            # A decision that has neither a reward nor an activation yet is looked at again once one of them is written.
+            known = await _events_of(connection, experiment, decisions, alone=False)
         await self._expose(experiment, [key for key, events in known.items() if rules.is_shown_later(events)])
         ids = sorted({row[0] for row in rows})
         has_more = len(ids) >= self._most_rows or len(rows) >= self._most_decisions
@@ -317,13 +318,13 @@ def _named(experiment: Experiment, decisions: Sequence[_Decision]) -> dict[str, 
 
 
 async def _events_of(
-    connection: AsyncConnection[Any], experiment: Experiment, decisions: Iterable[_Decision]
+    connection: AsyncConnection[Any], experiment: Experiment, decisions: Iterable[_Decision], *, alone: bool = True
 ) -> _Events:
-    """Return all events of decisions; of those that have none, nothing."""
+    """Return all events of decisions; nothing of those that have none, or if not `alone`, nothing but the decision."""
     wanted = sorted(decisions)
     known: _Events = defaultdict(list)
     if wanted:
-        parameters = _named(experiment, wanted) | {"with_context": experiment.is_contextual}
+        parameters = _named(experiment, wanted) | {"with_context": experiment.is_contextual, "alone": alone}
         async with connection.cursor(row_factory=dict_row) as cursor:
             await cursor.execute(statement("decision_events"), parameters)
             for row in await cursor.fetchall():

@@ -69,6 +69,47 @@ async def test_a_request_is_drawn_from_the_vector_of_its_context(api: Api, modul
     assert desktop.get("a", 0.0) < 0.6
 
 
+async def test_a_batch_is_decided_and_logged_like_single_requests(api: Api, module_settings: Settings) -> None:
+    live = await api.create(**LINEAR)
+    for reward in (1.0, 0.0, 1.0):
+        await live.reward(await live.select(context=[0.5, 1.0], eligible_arms=["a"]), reward)
+    await learnt(live, module_settings, 3)
+    contexts: list[Any] = [[0.3, 1.0], {"is_mobile": 0, "age": -0.0}, {"age": "old", "is_mobile": 1}, [0.9, True]]
+    items = [{"experiment_id": live.id, "context": each} for each in contexts * 10]
+    answer = await api.http.post("/select/batch", json={"items": items})
+    found = answer.json()["items"]
+    assert [item["status"] for item in found] == [200, 200, 422, 200] * 10
+    for place in (0, 1, 3):
+        alone = {each["arm"]: each["propensity"] for each in await live.select_many(40, context=contexts[place])}
+        together = {item["result"]["arm"]: item["result"]["propensity"] for item in found[place::4]}
+        assert all(together[arm] == pytest.approx(alone[arm], abs=1e-12) for arm in together.keys() & alone.keys())
+    drawn = {item["result"]["decision_id"]: item["result"] for item in found if item["status"] == 200}
+    texts = ["[0.3,1.0]", "[0.0,0.0]", None, "[0.9,1.0]"] * 10
+    async with await psycopg.AsyncConnection.connect(
+        module_settings.postgres_dsn.get_secret_value(), autocommit=True
+    ) as connection:
+
+        async def logged() -> list[tuple[str, float, str, list[str]]]:
+            cursor = await connection.execute(
+                "SELECT decision_id, propensity, context::text, features FROM decisions_v1"
+                " JOIN experiments_v1 USING (experiment_id) WHERE decision_id = ANY(%s)",
+                (list(drawn),),
+            )
+            return await cursor.fetchall()
+
+        async def are_there() -> bool:
+            return len(await logged()) == len(drawn)
+
+        await api.until(are_there)
+        for decision_id, propensity, context, features in await logged():
+            place = next(n for n, item in enumerate(found) if item.get("result", {}).get("decision_id") == decision_id)
+            assert (propensity, context, features) == (
+                drawn[decision_id]["propensity"],
+                texts[place],
+                ["age", "is_mobile"],
+            )
+
+
 async def test_the_answer_says_what_it_was_drawn_from(api: Api) -> None:
     live = await api.create(**LINEAR)
     assert (await live.select(context=[0.1, 0.2]))["vector"] == "context"

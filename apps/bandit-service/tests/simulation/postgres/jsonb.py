@@ -19,18 +19,29 @@ _decode = json.JSONDecoder(parse_float=Decimal, parse_constant=_refuse).decode
 
 
 @lru_cache(maxsize=4096)
+def checked_json(text: str) -> str:
+    """Return a text that can be cast to json, which keeps it as it is.
+
+    Raises:
+        errors.InvalidTextRepresentation: it cannot.
+    """
+    try:
+        _decode(text)
+    except (ValueError, RecursionError):
+        raise errors.InvalidTextRepresentation("invalid input syntax for type json") from None
+    return text
+
+
+@lru_cache(maxsize=4096)
 def checked(text: str) -> str:
     """Return a text that can be cast to jsonb.
 
     Raises:
         errors.InvalidTextRepresentation, errors.UntranslatableCharacter: it cannot.
     """
-    try:
-        value = _decode(text)
-    except (ValueError, RecursionError):
-        raise errors.InvalidTextRepresentation("invalid input syntax for type json") from None
+    checked_json(text)
     if "\\u" in text:
-        for string in _strings(value):
+        for string in _strings(_decode(text)):
             _check(string)
     return text
 

@@ -203,12 +203,14 @@ class TableDefinition(NamedTuple):
         row: What a row consists of.
         group_of: Rows with the same group are found together.
         json: Its columns of jsonb. They hold the text that was given.
+        plain_json: Its columns of json, which Postgres shows as they were given.
     """
 
     name: str
     row: type
     group_of: Callable[[Key], Any] | None = None
     json: tuple[str, ...] = ()
+    plain_json: tuple[str, ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -221,7 +223,7 @@ DEFINITIONS = (
     TableDefinition("experiments", ExperimentRow, json=("definition",)),
     TableDefinition("experiment_arms", ArmRow),
     TableDefinition("experiment_changes", ChangeRow, json=("change",)),
-    TableDefinition("bandit_events", EventRow, lambda key: (key[0], key[1], key[5]), json=("context",)),
+    TableDefinition("bandit_events", EventRow, lambda key: (key[0], key[1], key[5]), plain_json=("context",)),
     TableDefinition("arm_totals", TotalsRow, lambda key: key[0]),
     TableDefinition("exposures", Exposure),
     TableDefinition("own_ids", OwnId, json=("claim",)),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from starlette.routing import Route
 
 from bandit_core.rules.decoding import decode_item
-from bandit_core.rules.problems import Problem
+from bandit_core.rules.problems import OrProblem, Problem
 from bandit_core.rules.requests import (
     ActivateRequest,
     ActivateResponse,
@@ -16,9 +16,9 @@ from bandit_core.rules.requests import (
     SelectRequest,
     SelectResponse,
 )
-from bandit_service.api.decisions.service import Begun, Decisions
+from bandit_service.api.decisions.service import Decisions
 from bandit_service.domain.api_key import Principal
-from bandit_service.http.fast_path import FastEndpoint, FastPath, OrProblem, finish_item
+from bandit_service.http.fast_path import FastEndpoint, FastPath, finish_item
 
 _PROBLEMS = (401, 403, 404, 409, 413, 415, 422, 429, 503)
 EXAMPLE_ID = "d1.AAAAAQAAAAc_0zMzMzMzMwAAAZqV1Y7gq0m3zXl6p2hob21lcGFnZQ"
@@ -70,7 +70,7 @@ def routes(fast_path: FastPath, decisions: Decisions) -> list[Route]:
     """Return the routes of decisions."""
 
     async def select_batch(batch: Batch, principal: Principal) -> list[BatchItem]:
-        begun = [await _begin(decisions, raw, principal) for raw in batch.items]
+        begun = await decisions.begin_all([_decoded(raw) for raw in batch.items], principal)
         return [await finish_item(item, decisions.finish) for item in begun]
 
     return [
@@ -80,8 +80,8 @@ def routes(fast_path: FastPath, decisions: Decisions) -> list[Route]:
     ]
 
 
-async def _begin(decisions: Decisions, raw: Sequence[int], principal: Principal) -> OrProblem[Begun]:
+def _decoded(raw: Sequence[int]) -> OrProblem[SelectRequest]:
     try:
-        return await decisions.begin(decode_item(SelectRequest, raw), principal)
+        return decode_item(SelectRequest, raw)
     except Problem as problem:
         return problem

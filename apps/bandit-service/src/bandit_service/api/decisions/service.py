@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import NamedTuple
 
 import msgspec
 
 from bandit_core.rules.arm_selector import ArmSelector
 from bandit_core.rules.decisions import DecisionClaims, check_activation, check_select, claims_of, select_response
-from bandit_core.rules.problems import Unavailable
+from bandit_core.rules.problems import OrProblem, Problem
 from bandit_core.rules.requests import ActivateRequest, ActivateResponse, SelectRequest, SelectResponse
 from bandit_core.rules.selection import Selection
-from bandit_core.rules.served_experiment import NoWeightsError, ServedExperiment
+from bandit_core.rules.served_experiment import ServedExperiment
 from bandit_service.api.decisions.events import activation_event, decision_events
 from bandit_service.api.decisions.lookup import ExperimentLookup
 from bandit_service.api.decisions.own_ids import OwnIdDecisions
@@ -83,9 +82,35 @@ class Decisions:
 
     async def begin(self, request: SelectRequest, principal: Principal) -> Begun:
         """Choose, and hand the decision in without waiting for it, so that a batch shares one command."""
+        served = await self._open(request, principal)
+        return self._handed_in(request, served, self._arm_selector.select(served, request))
+
+    async def begin_all(
+        self, requests: Sequence[OrProblem[SelectRequest]], principal: Principal
+    ) -> list[OrProblem[Begun]]:
+        """Begin the requests of a batch together; each has its own result, and what was refused stays so."""
+        asked: list[OrProblem[tuple[ServedExperiment, SelectRequest]]] = []
+        for request in requests:
+            try:
+                asked.append(
+                    request if isinstance(request, Problem) else (await self._open(request, principal), request)
+                )
+            except Problem as problem:
+                asked.append(problem)
+        chosen = iter(self._arm_selector.select_all([each for each in asked if not isinstance(each, Problem)]))
+        return [each if isinstance(each, Problem) else self._begun(*each, next(chosen)) for each in asked]
+
+    def _begun(
+        self, served: ServedExperiment, request: SelectRequest, chosen: OrProblem[Selection]
+    ) -> OrProblem[Begun]:
+        return chosen if isinstance(chosen, Problem) else self._handed_in(request, served, chosen)
+
+    async def _open(self, request: SelectRequest, principal: Principal) -> ServedExperiment:
         served = await self._lookup.served(request.experiment_id, principal)
         check_select(request, served.experiment)
-        selection = self._choose(request, served)
+        return served
+
+    def _handed_in(self, request: SelectRequest, served: ServedExperiment, selection: Selection) -> Begun:
         claims = claims_of(request, selection, served, round(self._clock() * 1_000))
         decision_id = request.decision_id or self._ids.issue(claims)
         begun = Begun(served, selection, claims, decision_id)
@@ -125,12 +150,6 @@ class Decisions:
             experiment_id=served.experiment.id,
         )
 
-    def _choose(self, request: SelectRequest, served: ServedExperiment) -> Selection:
-        try:
-            return self._arm_selector.select(served, request)
-        except NoWeightsError:
-            raise Unavailable(f"experiment {request.experiment_id!r} has no weights yet", retry_after=1) from None
-
     async def _again(self, decision_id: str, own: OwnDecision, served: ServedExperiment) -> SelectResponse:
         """Answer a repeated /select with the decision that was made the first time."""
         served = await self._lookup.with_arm(served, own.arm_index)
@@ -149,7 +168,7 @@ class Decisions:
                 again = begun._replace(
                     claims=claims,
                     decision_id=first.decision_id,
-                    selection=replace(begun.selection, slate_propensity=first.slate_propensity),
+                    selection=msgspec.structs.replace(begun.selection, slate_propensity=first.slate_propensity),
                 )
                 is_recorded = await self._recording.record(_events(request, again))
                 return msgspec.structs.replace(first, recorded=is_recorded)

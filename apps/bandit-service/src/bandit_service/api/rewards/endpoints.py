@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from starlette.routing import Route
 
 from bandit_core.rules.decoding import decode_item
-from bandit_core.rules.problems import Problem
+from bandit_core.rules.problems import OrProblem, Problem
 from bandit_core.rules.requests import Batch, BatchItem, RewardRequest, RewardResponse
 from bandit_service.api.decisions.endpoints import EXAMPLE_ID
 from bandit_service.api.rewards.service import Begun, Rewards
 from bandit_service.domain.api_key import Principal
-from bandit_service.http.fast_path import FastEndpoint, FastPath, OrProblem, finish_item
+from bandit_service.http.fast_path import FastEndpoint, FastPath, finish_item
 
 REWARD = FastEndpoint(
     path="/reward",

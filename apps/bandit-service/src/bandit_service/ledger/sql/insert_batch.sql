@@ -32,7 +32,7 @@ WITH given AS (
         given.experiment_id, decision_id, kind, position, part, given.decision_time, event_time, batch, ord,
         arm_index, stratum, counted, deferred, propensity, weights_version, revision, reward_micro,
         CASE WHEN is_erased THEN NULL ELSE unit_hash END, vector, segment, slate_propensity,
-        CASE WHEN is_erased THEN NULL ELSE context::jsonb END, settles, bucket
+        CASE WHEN is_erased THEN NULL ELSE context::json END, settles, bucket
     FROM given
     LEFT JOIN own ON own.experiment_id = given.experiment_id AND own.own_id = given.decision_id
         AND own.decision_time = given.decision_time

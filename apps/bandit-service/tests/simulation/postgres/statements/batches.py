@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from ..database import ONLY_ROW
-from ..jsonb import checked
+from ..jsonb import checked, checked_json
 from ..parameters import columns
 from ..schema import EventRow, Exposure, OpenBucket, OwnId, Unsettled
 from ..transaction import Steps, Transaction
@@ -117,7 +117,7 @@ def _event(transaction: Transaction, row: _Given, *, is_erased: bool) -> EventRo
         row.vector,
         row.segment,
         row.slate_propensity,
-        None if is_erased or row.context is None else checked(row.context),
+        None if is_erased or row.context is None else checked_json(row.context),
         row.settles,
         row.bucket,
     )

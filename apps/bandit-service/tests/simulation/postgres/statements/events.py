@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bandit_service.ledger.pool import _LIMITS
@@ -67,7 +67,7 @@ def _stored(event: EventRow) -> tuple[Any, ...]:
         event.vector,
         event.segment,
         event.slate_propensity,
-        None if event.context is None else jsonb.canonical(event.context),
+        event.context,
     )
 
 
@@ -142,11 +142,17 @@ def decision_events(transaction: Transaction, parameters: _Parameters) -> _Rows:
             event.reward_micro,
             event.vector,
             event.segment,
-            jsonb.canonical(event.context) if with_context and event.context is not None else None,
+            event.context if with_context else None,
         )
         for decision_id, decision_time in _wanted(parameters)
-        for event in transaction.group(table, (experiment_id, decision_id, decision_time))
+        for event in _if_due(
+            transaction.group(table, (experiment_id, decision_id, decision_time)), alone=parameters["alone"]
+        )
     ]
+
+
+def _if_due(events: Sequence[EventRow], *, alone: bool) -> Sequence[EventRow]:
+    return events if alone or any(event.kind in ("activation", "reward") for event in events) else ()
 
 
 def _wanted(parameters: _Parameters) -> list[tuple[str, int]]:

@@ -116,5 +116,5 @@ def linear_outcomes(transaction: Transaction, parameters: _Parameters) -> _Rows:
         kind = "reward" if row.stratum == "direct" else "decision"
         source = transaction.get(table, (experiment_id, row.decision_id, kind, 0, "", row.decision_time))
         if source is not None and source.context is not None:
-            found.append((row.arm_index, row.reward_micro, ms(row.event_time), jsonb.canonical(source.context)))
+            found.append((row.arm_index, row.reward_micro, ms(row.event_time), source.context))
     return found

@@ -76,7 +76,9 @@ CREATE TABLE bandit_events (
     vector           text,                         -- what the decision was drawn from; null: the published vector
     segment          text,
     slate_propensity double precision,             -- of all positions together
-    context          jsonb,
+    -- The numbers of the features in their declared order, without names; where none are declared, as it was given. Text
+    -- that is not parsed when it is written: jsonb would cost the most of the row.
+    context          json,
     settles          boolean NOT NULL DEFAULT false, -- its outcome depends on other events: it leaves a row in `unsettled`
     bucket           timestamptz,                  -- in which it waits for the end of the reward window, if it does
     PRIMARY KEY (experiment_id, decision_id, kind, position, part, decision_time)

@@ -18,7 +18,8 @@ SELECT
     definition ->> 'missing_reward' AS missing_reward,                          -- ignore or zero
     winner,
     definition #>> '{conclusion,outcome}' AS outcome,
-    definition #>> '{conclusion,why}' AS conclusion
+    definition #>> '{conclusion,why}' AS conclusion,
+    nullif(definition #> '{context,features}', 'null') AS features     -- names of a context's numbers, if they have any
 FROM experiments;
 
 CREATE VIEW arms_v1 AS
@@ -46,7 +47,7 @@ SELECT
     CASE WHEN decided.unit_hash IS NOT NULL
         THEN (exposure.decision_id, exposure.decision_time) IS NOT DISTINCT FROM (decided.decision_id, decided.decision_time)
     END AS first_exposure,              -- null for a decision without a unit
-    decided.context,
+    decided.context,                    -- where features are declared, their numbers in that order
     NOT decided.deferred OR decided.activated AS active,
     decided.reward_micro / 1e6::double precision * reward_unit(definition) AS reward,
     decided.reward_time,
