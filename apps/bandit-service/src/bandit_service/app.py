@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bandit_service.api.decisions import endpoints as decision_endpoints
 from bandit_service.api.experiments import endpoints as experiment_endpoints
-from bandit_service.api.results import endpoints as allocator_endpoints
+from bandit_service.api.results import endpoints as results_endpoints
 from bandit_service.api.rewards import endpoints as reward_endpoints
 from bandit_service.compat.banditdb import endpoints as banditdb_endpoints
 from bandit_service.compat.mcp.application import PATH as MCP_PATH
@@ -104,7 +104,7 @@ def create_app(
     app.short_cuts = {route.path: watched(route.app) for route in routes}
     app.include_router(experiment_endpoints.router(replica.experiments, admission))
     app.include_router(
-        allocator_endpoints.router(
+        results_endpoints.router(
             replica.reports, replica.experiment_reports, replica.records, replica.lookup, admission
         )
     )
@@ -127,7 +127,7 @@ def _document(app: FastAPI, fast_path: FastPath) -> None:
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
             app.openapi_schema = openapi.document(
-                app, fast_path.endpoints, (*experiment_endpoints.STRUCTS, *allocator_endpoints.STRUCTS)
+                app, fast_path.endpoints, (*experiment_endpoints.STRUCTS, *results_endpoints.STRUCTS)
             )
         return app.openapi_schema
 

@@ -20,6 +20,7 @@ from bandit_core.rules.decoding import decode_item
 from bandit_core.rules.experiment_requests import Because, Conclusion, ExperimentChange, NewExperiment, read
 from bandit_core.rules.messages import NOT_JSON
 from bandit_core.rules.problems import Conflict, Invalid, NotFound, Problem
+from bandit_core.rules.records import EvaluationRequest, SnapshotRequest, evaluation_report
 from bandit_core.rules.requests import (
     ActivateRequest,
     ActivateResponse,
@@ -33,40 +34,46 @@ from bandit_core.rules.requests import (
 from bandit_core.rules.rewards import check_reward
 from bandit_core.rules.views import ExperimentPage, ExperimentSummary, ExperimentView
 from bandit_sdk.testing import views
-from bandit_sdk.testing.experiment import MemoryExperiment
+from bandit_sdk.testing.experiment import MemoryExperiment, Transition
 
 _ITEM = re.compile(r"/experiments/([^/]+)(?:/([a-z]+))?")
 
-# The bodies of changes, by method and the last part of the path.
-_CHANGES: Final[Mapping[tuple[str, str | None], type[Because]]] = {
+# The bodies of requests about an experiment, by method and the last part of the path.
+_BODIES: Final[Mapping[tuple[str, str | None], type[msgspec.Struct]]] = {
     ("PATCH", None): ExperimentChange,
     ("POST", "pause"): Because,
     ("POST", "resume"): Because,
     ("POST", "conclude"): Conclusion,
+    ("POST", "snapshots"): SnapshotRequest,
+    ("POST", "evaluations"): EvaluationRequest,
 }
+
+_STATES: Final[Mapping[str | None, Transition]] = {"pause": transitions.paused, "resume": transitions.resumed}
 
 
 class InMemoryService(httpx.BaseTransport, httpx.AsyncBaseTransport):
     """What `Client(url, transport=InMemoryService())` and `AsyncClient` talk to instead of the network.
 
     It draws from real posteriors by real policies within real guardrails, with exact propensities, and counts each
-        reward once; what may be asked and who is eligible is decided by the service's own rules. New rewards move the
+    reward once; what may be asked and who is eligible is decided by the service's own rules. New rewards move the
     weights with the next decision. It knows experiments (create, get, list, patch, pause, resume, conclude, archive),
-    selections, rewards, activations, batches, posterior and allocation. It checks no API keys. It has no contexts,
-    segments, Gaussian rewards, stopping rules, snapshots and evaluations, and refuses them (422, 404). It is for one
-    thread at a time.
+    selections, rewards, activations, batches, posterior, allocation, snapshots and evaluations. It checks no API keys.
+    It has no contexts, segments, Gaussian rewards, stopping rules, conclusions, reports and files kept in Git, and
+    refuses them in words (422, 404). It is for one thread at a time.
 
     Args:
         rng: Draws the arms; give a seeded one to repeat a test.
         clock: Seconds since the epoch, for reward windows and cooldowns.
 
     Attributes:
+        evaluations: What was kept, by the id and the data set that it was kept under.
         away: Set it to True, and nothing answers any more.
         queueing: Set it to True, and rewards are answered 202 `queued`, as by a service whose database is away. They
             count once it is False again.
     """
 
     def __init__(self, *, rng: np.random.Generator | None = None, clock: Callable[[], float] = time.time) -> None:
+        self.evaluations: dict[tuple[str, str], EvaluationRequest] = {}
         self.away = False
         self.queueing = False
         self._queued: list[tuple[MemoryExperiment, RewardRequest, float]] = []
@@ -132,9 +139,13 @@ class InMemoryService(httpx.BaseTransport, httpx.AsyncBaseTransport):
         return ExperimentPage(items=tuple(ExperimentSummary.of(each) for each in shown), next_cursor=None)
 
     def _managed(self, method: str, experiment_id: str, view: str | None, content: bytes) -> Any:  # noqa: ANN401 (whatever becomes JSON)
-        kind, now = _CHANGES.get((method, view)), self._clock()
+        kind, now = _BODIES.get((method, view)), self._clock()
         # The service, too, refuses a wrong body before it looks for the experiment.
         body = None if kind is None else read(kind, _object(content))
+        if isinstance(body, EvaluationRequest):
+            report = evaluation_report(experiment_id, body)
+            self.evaluations[experiment_id, body.dataset] = body
+            return report
         known = self._experiment(experiment_id)
         match method, view, body:
             case "GET", None, None:
@@ -143,19 +154,12 @@ class InMemoryService(httpx.BaseTransport, httpx.AsyncBaseTransport):
                 return views.posterior(known, now)
             case "GET", "allocation", None:
                 return views.allocation(known, now)
+            case "POST", "snapshots", SnapshotRequest() as wanted:
+                return known.snapshot(wanted, now)
             case "DELETE", None, None:
                 known.change(transitions.archived, Because(reason="archived"))
-            case "PATCH", None, ExperimentChange() as change:
-                known.change(lambda before: transitions.changed(before, change), change)
-            case "POST", "pause", Because() as why:
-                known.change(transitions.paused, why)
-            case "POST", "resume", Because() as why:
-                known.change(transitions.resumed, why)
-            case "POST", "conclude", Conclusion() as end:
-                transitions.check_conclusion(end)
-                # There are no stopping rules here, so that none says so.
-                if not end.by_rule:
-                    known.change(lambda before: transitions.concluded_as_asked(before, end, None, now, "memory"), end)
+            case _, _, Because() as wanted:
+                _change(known, view, wanted, now)
             case _:
                 return None
         return ExperimentView.of(known.experiment)
@@ -226,3 +230,16 @@ def _object(content: bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise Invalid.field("body", NOT_JSON)
     return document
+
+
+def _change(known: MemoryExperiment, view: str | None, wanted: Because, now: float) -> None:
+    match wanted:
+        case ExperimentChange():
+            known.change(lambda before: transitions.changed(before, wanted), wanted)
+        case Conclusion():
+            transitions.check_conclusion(wanted)
+            # There are no stopping rules here, so that none says so.
+            if not wanted.by_rule:
+                known.change(lambda it: transitions.concluded_as_asked(it, wanted, None, now, "memory"), wanted)
+        case _:
+            known.change(_STATES[view], wanted)
