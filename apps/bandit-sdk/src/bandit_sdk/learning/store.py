@@ -10,8 +10,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, Self
 
-MICRO = 1_000_000
-
 
 class ArmKey(NamedTuple):
     """An arm's posterior: the state is what the context selected (see `context.py`)."""

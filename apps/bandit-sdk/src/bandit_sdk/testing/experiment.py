@@ -26,7 +26,7 @@ from bandit_core.rules.decisions import (
     select_response,
 )
 from bandit_core.rules.experiment import MICRO, ArmDefinition, Experiment
-from bandit_core.rules.experiment_requests import Because, NewExperiment
+from bandit_core.rules.experiment_requests import NewExperiment
 from bandit_core.rules.problems import Invalid, NotFound
 from bandit_core.rules.records import ArmSnapshot, SnapshotReport, SnapshotRequest
 from bandit_core.rules.requests import RewardRequest, RewardResponse, SelectRequest, SelectResponse
@@ -55,10 +55,7 @@ class MemoryExperiment:
     def __init__(self, request: NewExperiment, selector: ArmSelector, now: float) -> None:
         self.experiment = transitions.created(request, now=now, salt="00" * 16)
         _check_known(self.experiment)
-        self.posteriors = {
-            arm.index: BetaPosterior(arm.prior_alpha_micro / MICRO, arm.prior_beta_micro / MICRO)
-            for arm in self.experiment.arms
-        }
+        self.posteriors = {arm.index: _prior(arm) for arm in self.experiment.arms}
         self._selector = selector
         self.decisions: dict[str, Decision] = {}
         self._requests: dict[str, str] = {}
@@ -68,11 +65,12 @@ class MemoryExperiment:
         self._newest = SnapshotReport(experiment_id=self.experiment.id, taken=False, taken_at=None, arms=())
         self._events_then = 0
 
-    def change(self, transition: Transition, request: Because) -> None:
+    def change(self, transition: Transition, expected_revision: int | None = None) -> None:
         """Change the definition, as far as the revision that was named allows it."""
-        transitions.check_revision(self.experiment, request.expected_revision)
+        transitions.check_revision(self.experiment, expected_revision)
         after = transition(self.experiment)
         _check_known(after)
+        self.posteriors = {arm.index: _prior(arm) for arm in after.arms} | self.posteriors
         if after != self.experiment:
             self.experiment = replace(after, revision=after.revision + 1)
             self._is_stale = True
@@ -221,6 +219,10 @@ class MemoryExperiment:
             beliefs={arm.id: (each.alpha, each.beta) for arm, each in states},
         )
         return record, allocation
+
+
+def _prior(arm: ArmDefinition) -> BetaPosterior:
+    return BetaPosterior(arm.prior_alpha_micro / MICRO, arm.prior_beta_micro / MICRO)
 
 
 def _check_known(experiment: Experiment) -> None:

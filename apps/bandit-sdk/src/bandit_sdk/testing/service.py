@@ -17,7 +17,16 @@ from bandit_core.rules import transitions
 from bandit_core.rules.arm_selector import ArmSelector
 from bandit_core.rules.decisions import SIGNED_PREFIX, check_same_experiment, experiment_of_own, is_signed
 from bandit_core.rules.decoding import decode_item
-from bandit_core.rules.experiment_requests import Because, Conclusion, ExperimentChange, NewExperiment, read
+from bandit_core.rules.experiment import Experiment
+from bandit_core.rules.experiment_requests import (
+    Absence,
+    Because,
+    Conclusion,
+    ExperimentChange,
+    NewArm,
+    NewExperiment,
+    read,
+)
 from bandit_core.rules.messages import NOT_JSON
 from bandit_core.rules.problems import Conflict, Invalid, NotFound, Problem
 from bandit_core.rules.records import EvaluationRequest, SnapshotRequest, evaluation_report
@@ -34,21 +43,20 @@ from bandit_core.rules.requests import (
 from bandit_core.rules.rewards import check_reward
 from bandit_core.rules.views import ExperimentPage, ExperimentSummary, ExperimentView
 from bandit_sdk.testing import views
-from bandit_sdk.testing.experiment import MemoryExperiment, Transition
+from bandit_sdk.testing.experiment import MemoryExperiment
 
-_ITEM = re.compile(r"/experiments/([^/]+)(?:/([a-z]+))?")
+_ITEM = re.compile(r"/experiments/([^/]+)(?:/(.+))?", re.DOTALL)
 
-# The bodies of requests about an experiment, by method and the last part of the path.
-_BODIES: Final[Mapping[tuple[str, str | None], type[msgspec.Struct]]] = {
-    ("PATCH", None): ExperimentChange,
-    ("POST", "pause"): Because,
-    ("POST", "resume"): Because,
-    ("POST", "conclude"): Conclusion,
-    ("POST", "snapshots"): SnapshotRequest,
-    ("POST", "evaluations"): EvaluationRequest,
+# Changes by method and what follows the experiment in the path: the body, and what becomes of the experiment.
+_CHANGES: Final[Mapping[tuple[str, str], tuple[type[Because], Callable[[Experiment, Any, str], Experiment]]]] = {
+    ("PATCH", ""): (ExperimentChange, lambda before, body, _: transitions.changed(before, body)),
+    ("POST", "pause"): (Because, lambda before, *_: transitions.paused(before)),
+    ("POST", "resume"): (Because, lambda before, *_: transitions.resumed(before)),
+    ("POST", "arms"): (NewArm, lambda before, body, _: transitions.with_arm(before, body)),
+    ("POST", "arms/retire"): (Absence, lambda before, body, arm: transitions.without_arm(before, arm, body)),
+    ("POST", "arms/pause"): (Absence, lambda before, body, arm: transitions.without_arm(before, arm, body, "paused")),
+    ("POST", "arms/resume"): (Because, lambda before, _, arm: transitions.with_arm_back(before, arm)),
 }
-
-_STATES: Final[Mapping[str | None, Transition]] = {"pause": transitions.paused, "resume": transitions.resumed}
 
 
 class InMemoryService(httpx.BaseTransport, httpx.AsyncBaseTransport):
@@ -56,10 +64,10 @@ class InMemoryService(httpx.BaseTransport, httpx.AsyncBaseTransport):
 
     It draws from real posteriors by real policies within real guardrails, with exact propensities, and counts each
     reward once; what may be asked and who is eligible is decided by the service's own rules. New rewards move the
-    weights with the next decision. It knows experiments (create, get, list, patch, pause, resume, conclude, archive),
-    selections, rewards, activations, batches, posterior, allocation, snapshots and evaluations. It checks no API keys.
-    It has no contexts, segments, Gaussian rewards, stopping rules, conclusions, reports and files kept in Git, and
-    refuses them in words (422, 404). It is for one thread at a time.
+    weights with the next decision. It knows experiments and their arms, selections, rewards, activations, batches,
+    posterior, allocation, snapshots and evaluations. It checks no API keys. It has no contexts, segments, Gaussian
+    rewards and stopping rules, no conclusion, report and list of changes, and no files kept in Git, and refuses them in
+    words (422, 404). It is for one thread at a time.
 
     Args:
         rng: Draws the arms; give a seeded one to repeat a test.
@@ -119,9 +127,9 @@ class InMemoryService(httpx.BaseTransport, httpx.AsyncBaseTransport):
             return 200, self._list(request.url.params)
         found = _ITEM.fullmatch(path)
         if found is not None:
-            answer = self._managed(method, found[1], found[2], request.content)
+            answer = self._managed(method, found[1], found[2] or "", request.content)
             if answer is not None:
-                return 200, answer
+                return answer
         raise NotFound(f"the service in memory does not answer {method} {path}")
 
     def _create(self, document: dict[str, Any]) -> ExperimentView:
@@ -138,30 +146,52 @@ class InMemoryService(httpx.BaseTransport, httpx.AsyncBaseTransport):
         shown = [each for each in found if all(getattr(each, name) == value for name, value in filters.items())]
         return ExperimentPage(items=tuple(ExperimentSummary.of(each) for each in shown), next_cursor=None)
 
-    def _managed(self, method: str, experiment_id: str, view: str | None, content: bytes) -> Any:  # noqa: ANN401 (whatever becomes JSON)
-        kind, now = _BODIES.get((method, view)), self._clock()
+    def _managed(self, method: str, experiment_id: str, rest: str, content: bytes) -> tuple[int, Any] | None:
+        now, (first, _, arm) = self._clock(), rest.partition("/")
+        arm, _, action = arm.rpartition("/")
+        view = f"{first}/{action}" if action else first
         # The service, too, refuses a wrong body before it looks for the experiment.
-        body = None if kind is None else read(kind, _object(content))
-        if isinstance(body, EvaluationRequest):
-            report = evaluation_report(experiment_id, body)
-            self.evaluations[experiment_id, body.dataset] = body
-            return report
+        if (method, view) in _CHANGES:
+            kind, transition = _CHANGES[method, view]
+            body = read(kind, _object(content))
+            known = self._experiment(experiment_id)
+            known.change(lambda before: transition(before, body, arm), body.expected_revision)
+            return 201 if kind is NewArm else 200, ExperimentView.of(known.experiment)
+        answer = self._about(method, experiment_id, view, content, now)
+        return None if answer is None else (200, answer)
+
+    def _about(self, method: str, experiment_id: str, view: str, content: bytes, now: float) -> Any:  # noqa: ANN401 (whatever becomes JSON)
+        match method, view:
+            case "POST", "evaluations":
+                wanted = read(EvaluationRequest, _object(content))
+                report = evaluation_report(experiment_id, wanted)
+                self.evaluations[experiment_id, wanted.dataset] = wanted
+                return report
+            case "POST", "snapshots":
+                return self._experiment(experiment_id).snapshot(read(SnapshotRequest, _object(content)), now)
+            case "POST", "conclude":
+                return self._concluded(experiment_id, read(Conclusion, _object(content)), now)
+            case "GET", "posterior":
+                return views.posterior(self._experiment(experiment_id), now)
+            case "GET", "allocation":
+                return views.allocation(self._experiment(experiment_id), now)
+            case "DELETE", "":
+                known = self._experiment(experiment_id)
+                known.change(transitions.archived)
+                return ExperimentView.of(known.experiment)
+            case "GET", "":
+                return ExperimentView.of(self._experiment(experiment_id).experiment)
+        return None
+
+    def _concluded(self, experiment_id: str, wanted: Conclusion, now: float) -> ExperimentView:
         known = self._experiment(experiment_id)
-        match method, view, body:
-            case "GET", None, None:
-                pass
-            case "GET", "posterior", None:
-                return views.posterior(known, now)
-            case "GET", "allocation", None:
-                return views.allocation(known, now)
-            case "POST", "snapshots", SnapshotRequest() as wanted:
-                return known.snapshot(wanted, now)
-            case "DELETE", None, None:
-                known.change(transitions.archived, Because(reason="archived"))
-            case _, _, Because() as wanted:
-                _change(known, view, wanted, now)
-            case _:
-                return None
+        transitions.check_conclusion(wanted)
+        # There are no stopping rules here, so that none says so.
+        if not wanted.by_rule:
+            known.change(
+                lambda before: transitions.concluded_as_asked(before, wanted, None, now, "memory"),
+                wanted.expected_revision,
+            )
         return ExperimentView.of(known.experiment)
 
     def _select(self, content: bytes) -> tuple[int, SelectResponse]:
@@ -230,16 +260,3 @@ def _object(content: bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise Invalid.field("body", NOT_JSON)
     return document
-
-
-def _change(known: MemoryExperiment, view: str | None, wanted: Because, now: float) -> None:
-    match wanted:
-        case ExperimentChange():
-            known.change(lambda before: transitions.changed(before, wanted), wanted)
-        case Conclusion():
-            transitions.check_conclusion(wanted)
-            # There are no stopping rules here, so that none says so.
-            if not wanted.by_rule:
-                known.change(lambda it: transitions.concluded_as_asked(it, wanted, None, now, "memory"), wanted)
-        case _:
-            known.change(_STATES[view], wanted)
