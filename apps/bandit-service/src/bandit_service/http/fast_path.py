@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter
@@ -24,8 +24,6 @@ from bandit_service.http.rate_limit import Admission
 from bandit_service.metrics import Metrics
 
 _encode = msgspec.json.Encoder().encode
-
-type OrProblem[T] = T | Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +56,22 @@ class FastPath:
         """Return the route of an endpoint that answers one request."""
         return self._route(endpoint, handler)
 
-    def batch_route(
-        self, endpoint: FastEndpoint, handler: Callable[[Batch, Principal], Awaitable[list[BatchItem]]]
+    def batch_route[B](
+        self,
+        endpoint: FastEndpoint,
+        begin: Callable[[Any, Principal], Awaitable[B]],
+        finish: Callable[[B], Awaitable[msgspec.Struct]],
     ) -> Route:
-        """Return the route of an endpoint that answers many."""
+        """Return the route of an endpoint that answers many.
+
+        Every item is begun before the first is finished, so that all of them share a command or a statement. A task for
+        each item would do so too, and costs more.
+        """
 
         async def answer(batch: Batch, principal: Principal) -> dict[str, list[BatchItem]]:
             self.admission.charge(principal, len(batch.items) - 1)
-            return {"items": await handler(batch, principal)}
+            begun = [await _begun(endpoint, raw, begin, principal) for raw in batch.items]
+            return {"items": [await _finished(item, finish) for item in begun]}
 
         return self._route(endpoint, answer)
 
@@ -142,8 +148,16 @@ def _prefers_async(headers: Headers) -> bool:
     return any(wish.strip().lower() == "respond-async" for wish in wishes)
 
 
-async def finish_item[B, A](begun: OrProblem[B], finish: Callable[[B], Awaitable[A]]) -> BatchItem:
-    """Return what became of one item of a batch."""
+async def _begun[B](
+    endpoint: FastEndpoint, raw: Sequence[int], begin: Callable[[Any, Principal], Awaitable[B]], principal: Principal
+) -> B | Problem:
+    try:
+        return await begin(decode_item(endpoint.item or endpoint.request, raw), principal)
+    except Problem as problem:
+        return problem
+
+
+async def _finished[B](begun: B | Problem, finish: Callable[[B], Awaitable[msgspec.Struct]]) -> BatchItem:
     if isinstance(begun, Problem):
         return _refused(begun)
     try:

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from starlette.routing import Route
 
-from bandit_core.rules.decoding import decode_item
-from bandit_core.rules.problems import Problem
 from bandit_core.rules.requests import (
     ActivateRequest,
     ActivateResponse,
     Batch,
-    BatchItem,
     SelectRequest,
     SelectResponse,
 )
-from bandit_service.api.decisions.service import Begun, Decisions
-from bandit_service.domain.api_key import Principal
-from bandit_service.http.fast_path import FastEndpoint, FastPath, OrProblem, finish_item
+from bandit_service.api.decisions.service import Decisions
+from bandit_service.http.fast_path import FastEndpoint, FastPath
 
 _PROBLEMS = (401, 403, 404, 409, 413, 415, 422, 429, 503)
 EXAMPLE_ID = "d1.AAAAAQAAAAc_0zMzMzMzMwAAAZqV1Y7gq0m3zXl6p2hob21lcGFnZQ"
@@ -68,20 +62,8 @@ ACTIVATE = FastEndpoint(
 
 def routes(fast_path: FastPath, decisions: Decisions) -> list[Route]:
     """Return the routes of decisions."""
-
-    async def select_batch(batch: Batch, principal: Principal) -> list[BatchItem]:
-        begun = [await _begin(decisions, raw, principal) for raw in batch.items]
-        return [await finish_item(item, decisions.finish) for item in begun]
-
     return [
         fast_path.route(SELECT, decisions.select),
-        fast_path.batch_route(SELECT_BATCH, select_batch),
+        fast_path.batch_route(SELECT_BATCH, decisions.begin, decisions.finish),
         fast_path.route(ACTIVATE, decisions.activate),
     ]
-
-
-async def _begin(decisions: Decisions, raw: Sequence[int], principal: Principal) -> OrProblem[Begun]:
-    try:
-        return await decisions.begin(decode_item(SelectRequest, raw), principal)
-    except Problem as problem:
-        return problem

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from starlette.routing import Route
 
-from bandit_core.rules.decoding import decode_item
-from bandit_core.rules.problems import Problem
-from bandit_core.rules.requests import Batch, BatchItem, RewardRequest, RewardResponse
+from bandit_core.rules.requests import Batch, RewardRequest, RewardResponse
 from bandit_service.api.decisions.endpoints import EXAMPLE_ID
-from bandit_service.api.rewards.service import Begun, Rewards
-from bandit_service.domain.api_key import Principal
-from bandit_service.http.fast_path import FastEndpoint, FastPath, OrProblem, finish_item
+from bandit_service.api.rewards.service import Rewards
+from bandit_service.http.fast_path import FastEndpoint, FastPath
 
 REWARD = FastEndpoint(
     path="/reward",
@@ -52,16 +47,7 @@ REWARD_BATCH = FastEndpoint(
 
 def routes(fast_path: FastPath, rewards: Rewards) -> list[Route]:
     """Return the routes of rewards."""
-
-    async def reward_batch(batch: Batch, principal: Principal) -> list[BatchItem]:
-        begun = [await _begin(rewards, raw, principal) for raw in batch.items]
-        return [await finish_item(item, rewards.finish) for item in begun]
-
-    return [fast_path.route(REWARD, rewards.reward), fast_path.batch_route(REWARD_BATCH, reward_batch)]
-
-
-async def _begin(rewards: Rewards, raw: Sequence[int], principal: Principal) -> OrProblem[Begun]:
-    try:
-        return await rewards.begin(decode_item(RewardRequest, raw), principal)
-    except Problem as problem:
-        return problem
+    return [
+        fast_path.route(REWARD, rewards.reward),
+        fast_path.batch_route(REWARD_BATCH, rewards.begin, rewards.finish),
+    ]

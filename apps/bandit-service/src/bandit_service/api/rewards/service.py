@@ -21,9 +21,6 @@ from bandit_service.domain.event import Event
 from bandit_service.metrics import Metrics
 from bandit_service.spool.answers import Answer, Duplicate, Queued
 
-# So that sums of squares of millionths stay whole numbers of 64 bits.
-MOST_UNITS = 1_000
-
 
 class Begun(NamedTuple):
     """A reward that was handed in."""

@@ -26,7 +26,7 @@ from bandit_service.compat.banditdb.schemas import (
     Reward,
     SetArmStatus,
 )
-from bandit_service.compat.banditdb.service import BanditDb, Predicting
+from bandit_service.compat.banditdb.service import BanditDb
 from bandit_service.domain.api_key import Principal, Role
 from bandit_service.http.health import Readiness
 from bandit_service.http.rate_limit import Admission
@@ -160,8 +160,7 @@ def _deciding(guard: _Guard, banditdb: BanditDb, admission: Admission) -> list[R
     async def batch_predict(call: Call[BatchPredict]) -> list[Prediction | Refusal]:
         items = call.body.predictions
         admission.charge(call.principal, max(0, len(items) - 1))
-        begun = [await _begin(banditdb, item, call.principal) for item in items]
-        return [await _finish(banditdb, each) for each in begun]
+        return await asyncio.gather(*(_predicted(banditdb, item, call.principal) for item in items))
 
     async def reward(call: Call[Reward]) -> str:
         await banditdb.reward(call.body, call.principal)
@@ -178,15 +177,11 @@ def _deciding(guard: _Guard, banditdb: BanditDb, admission: Admission) -> list[R
     ]
 
 
-async def _begin(banditdb: BanditDb, item: Sequence[int], principal: Principal) -> Predicting | Refusal:
+async def _predicted(banditdb: BanditDb, item: Sequence[int], principal: Principal) -> Prediction | Refusal:
     campaign_id = None
     try:
         request = decode_item(Predict, item)
         campaign_id = request.campaign_id
-        return await banditdb.begin(request, principal)
+        return await banditdb.predict(request, principal)
     except Problem as problem:
         return Refusal(campaign_id=campaign_id, error=problem.detail)
-
-
-async def _finish(banditdb: BanditDb, begun: Predicting | Refusal) -> Prediction | Refusal:
-    return begun if isinstance(begun, Refusal) else await banditdb.finish(begun)
