@@ -69,6 +69,9 @@ class Problem(Exception):  # noqa: N818 (the standard's own word)
         return cls(f"{name}: {message}", errors=[FieldError(field=name, message=message)])
 
 
+type OrProblem[T] = T | Problem
+
+
 class Unauthorized(Problem):
     """The request brings no valid API key."""
 

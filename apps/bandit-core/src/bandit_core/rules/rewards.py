@@ -32,8 +32,8 @@ def check_reward(request: RewardRequest) -> None:
 
 def reward_micro(request: RewardRequest, served: ServedExperiment) -> int | None:
     """Return the reward in millionths, rounded once and for all; None for an outcome that is ignored."""
-    if request.outcome is None and served.experiment.is_gaussian:
-        reward, unit = request.reward or 0.0, served.experiment.unit
+    if request.outcome is None and served.is_gaussian:
+        reward, unit = request.reward or 0.0, served.unit
         if abs(reward) > MOST_UNITS * unit:
             raise Invalid.field("reward", f"must lie within {MOST_UNITS:,} units of {unit:g}")
         return round(reward / unit * MICRO)

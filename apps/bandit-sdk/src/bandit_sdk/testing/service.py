@@ -31,6 +31,7 @@ from bandit_core.rules.messages import NOT_JSON
 from bandit_core.rules.problems import Conflict, Invalid, NotFound, Problem
 from bandit_core.rules.records import EvaluationRequest, SnapshotRequest, evaluation_report
 from bandit_core.rules.requests import (
+    HTTP_STATUS,
     ActivateRequest,
     ActivateResponse,
     Batch,
@@ -205,7 +206,7 @@ class InMemoryService(httpx.BaseTransport, httpx.AsyncBaseTransport):
         answer = experiment.reward(request, now, is_queued=self.queueing)
         if self.queueing:
             self._queued.append((experiment, request, now))
-        return answer.http_status, answer
+        return HTTP_STATUS.get(answer.status, 200), answer
 
     def _count_queued(self) -> None:
         """Count what was queued, by the time at which it came."""

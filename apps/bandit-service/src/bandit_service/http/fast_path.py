@@ -16,13 +16,14 @@ from starlette.types import Receive, Scope, Send
 from structlog.contextvars import bind_contextvars
 
 from bandit_core.rules.decoding import decode_item
-from bandit_core.rules.problems import Problem
-from bandit_core.rules.requests import Batch, BatchItem
+from bandit_core.rules.problems import OrProblem, Problem
+from bandit_core.rules.requests import HTTP_STATUS, Batch, BatchItem
 from bandit_service.domain.api_key import Principal
 from bandit_service.http.problems import problem_response
 from bandit_service.http.rate_limit import Admission
 from bandit_service.metrics import Metrics
 
+type BeginAll[B] = Callable[[Sequence[OrProblem[Any]], Principal], Awaitable[list[OrProblem[B]]]]
 _encode = msgspec.json.Encoder().encode
 
 
@@ -59,7 +60,7 @@ class FastPath:
     def batch_route[B](
         self,
         endpoint: FastEndpoint,
-        begin: Callable[[Any, Principal], Awaitable[B]],
+        begin_all: BeginAll[B],
         finish: Callable[[B], Awaitable[msgspec.Struct]],
     ) -> Route:
         """Return the route of an endpoint that answers many.
@@ -70,7 +71,7 @@ class FastPath:
 
         async def answer(batch: Batch, principal: Principal) -> dict[str, list[BatchItem]]:
             self.admission.charge(principal, len(batch.items) - 1)
-            begun = [await _begun(endpoint, raw, begin, principal) for raw in batch.items]
+            begun = await begin_all([_decoded(endpoint, raw) for raw in batch.items], principal)
             return {"items": [await _finished(item, finish) for item in begun]}
 
         return self._route(endpoint, answer)
@@ -111,7 +112,7 @@ class _FastApplication:
             else:
                 answer = await self._handler(command, principal)
             _bind(answer)
-            status = getattr(answer, "http_status", 200)
+            status = HTTP_STATUS.get(getattr(answer, "status", ""), 200)
             measured = self._answered if status == 200 else self._seconds(str(status))
             await _send_json(_encode(answer), send, status)
         except Problem as problem:
@@ -148,21 +149,34 @@ def _prefers_async(headers: Headers) -> bool:
     return any(wish.strip().lower() == "respond-async" for wish in wishes)
 
 
-async def _begun[B](
-    endpoint: FastEndpoint, raw: Sequence[int], begin: Callable[[Any, Principal], Awaitable[B]], principal: Principal
-) -> B | Problem:
+def one_by_one[B](begin: Callable[[Any, Principal], Awaitable[B]]) -> BeginAll[B]:
+    """Return what begins the items of a batch one after another; what was refused stays so."""
+
+    async def begin_all(requests: Sequence[OrProblem[Any]], principal: Principal) -> list[OrProblem[B]]:
+        begun: list[OrProblem[B]] = []
+        for request in requests:
+            try:
+                begun.append(request if isinstance(request, Problem) else await begin(request, principal))
+            except Problem as problem:
+                begun.append(problem)
+        return begun
+
+    return begin_all
+
+
+def _decoded(endpoint: FastEndpoint, raw: Sequence[int]) -> OrProblem[Any]:
     try:
-        return await begin(decode_item(endpoint.item or endpoint.request, raw), principal)
+        return decode_item(endpoint.item or endpoint.request, raw)
     except Problem as problem:
         return problem
 
 
-async def _finished[B](begun: B | Problem, finish: Callable[[B], Awaitable[msgspec.Struct]]) -> BatchItem:
+async def _finished[B](begun: OrProblem[B], finish: Callable[[B], Awaitable[msgspec.Struct]]) -> BatchItem:
     if isinstance(begun, Problem):
         return _refused(begun)
     try:
         result = await finish(begun)
-        return BatchItem(getattr(result, "http_status", 200), result=result)
+        return BatchItem(HTTP_STATUS.get(getattr(result, "status", ""), 200), result=result)
     except Problem as problem:
         return _refused(problem)
 

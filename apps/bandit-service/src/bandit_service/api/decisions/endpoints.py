@@ -12,7 +12,7 @@ from bandit_core.rules.requests import (
     SelectResponse,
 )
 from bandit_service.api.decisions.service import Decisions
-from bandit_service.http.fast_path import FastEndpoint, FastPath
+from bandit_service.http.fast_path import FastEndpoint, FastPath, one_by_one
 
 _PROBLEMS = (401, 403, 404, 409, 413, 415, 422, 429, 503)
 EXAMPLE_ID = "d1.AAAAAQAAAAc_0zMzMzMzMwAAAZqV1Y7gq0m3zXl6p2hob21lcGFnZQ"
@@ -64,6 +64,6 @@ def routes(fast_path: FastPath, decisions: Decisions) -> list[Route]:
     """Return the routes of decisions."""
     return [
         fast_path.route(SELECT, decisions.select),
-        fast_path.batch_route(SELECT_BATCH, decisions.begin, decisions.finish),
+        fast_path.batch_route(SELECT_BATCH, one_by_one(decisions.begin), decisions.finish),
         fast_path.route(ACTIVATE, decisions.activate),
     ]

@@ -7,7 +7,7 @@ from starlette.routing import Route
 from bandit_core.rules.requests import Batch, RewardRequest, RewardResponse
 from bandit_service.api.decisions.endpoints import EXAMPLE_ID
 from bandit_service.api.rewards.service import Rewards
-from bandit_service.http.fast_path import FastEndpoint, FastPath
+from bandit_service.http.fast_path import FastEndpoint, FastPath, one_by_one
 
 REWARD = FastEndpoint(
     path="/reward",
@@ -49,5 +49,5 @@ def routes(fast_path: FastPath, rewards: Rewards) -> list[Route]:
     """Return the routes of rewards."""
     return [
         fast_path.route(REWARD, rewards.reward),
-        fast_path.batch_route(REWARD_BATCH, rewards.begin, rewards.finish),
+        fast_path.batch_route(REWARD_BATCH, one_by_one(rewards.begin), rewards.finish),
     ]

@@ -98,14 +98,18 @@ class Rewards:
         request, served, arm, micro, answers = begun
         [answer] = await self._recording.answered(answers)
         experiment = served.experiment
-        status, counted = _status(answer, micro)
+        status: RewardStatus = "ignored" if micro is None else "applied"
+        if isinstance(answer, Duplicate):
+            status, micro = "duplicate", answer.reward_micro
+        elif isinstance(answer, Queued):
+            status = "queued"
         self._metrics.rewarded(experiment.id, arm.id, status)
         return RewardResponse(
             status=status,
             experiment_id=experiment.id,
             arm=arm.id,
             decision_id=request.decision_id,
-            reward=None if counted is None else counted / MICRO * experiment.unit,
+            reward=None if micro is None else micro / MICRO * served.unit,
         )
 
     async def _direct(self, request: RewardRequest, principal: Principal, *, respond_async: bool) -> Begun:
@@ -126,14 +130,3 @@ class Rewards:
             claim=None if request.reward_id is None else json.dumps({"reward_micro": micro}),
         )
         return Begun(request, served, arm, micro, self._recording.decide(event, respond_async=respond_async))
-
-
-def _status(answer: Answer, micro: int | None) -> tuple[RewardStatus, int | None]:
-    """Return what became of a reward, and the value that counts in millionths."""
-    match answer:
-        case Duplicate(reward_micro=counted):
-            return "duplicate", counted
-        case Queued():
-            return "queued", micro
-        case _:
-            return ("ignored" if micro is None else "applied"), micro
