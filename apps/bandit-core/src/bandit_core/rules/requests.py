@@ -177,7 +177,7 @@ class RewardResponse(msgspec.Struct, frozen=True, kw_only=True):
     reward: Annotated[float | None, Meta(description="The value that counts, in the unit of the rewards")]
 
 
-class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class BatchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Items of a batch request, each decoded on its own so that one bad item does not spoil the others."""
 
     items: Annotated[list[msgspec.Raw], msgspec.Meta(min_length=1, max_length=MAX_ITEMS)]

@@ -39,7 +39,7 @@ class _Info(msgspec.Struct):
     version: str
 
 
-class _Document(msgspec.Struct):
+class _OpenApi(msgspec.Struct):
     info: _Info
 
 
@@ -74,7 +74,7 @@ def _service(state: _Readiness) -> Finding:
 
 def _versions(client: Client) -> Finding:
     own = version("bandit-sdk")
-    theirs = client.send(Call("GET", "/openapi.json", decoder(_Document))).info.version
+    theirs = client.send(Call("GET", "/openapi.json", decoder(_OpenApi))).info.version
     if theirs.split(".")[:2] != own.split(".")[:2]:
         return Finding(
             "versions", "warn", f"bandit-sdk {own}, service {theirs}: install the SDK of the service's version"

@@ -22,7 +22,7 @@ from bandit_sdk.learning.metrics import ArmMetrics, LearnerMetrics
 from bandit_sdk.learning.rewards import BinaryReward, RewardModel
 from bandit_sdk.learning.selection import SelectionResult, Selector
 from bandit_sdk.learning.sqlite import SqliteLearningStore
-from bandit_sdk.learning.store import ArmCounts, ArmKey, Change, LearningStore
+from bandit_sdk.learning.store import ArmChange, ArmCounts, ArmKey, LearningStore
 from bandit_sdk.learning.strategies import Strategy, ThompsonSampling
 from bandit_sdk.processes import PerProcess
 
@@ -109,7 +109,7 @@ class Learner:
             np.array([posterior.beta for posterior in known]),
         )
         result = self._selector.get().select(arms, beliefs, k=k, max_tokens=budget)
-        changes = [Change(ArmKey(state, arm.id), ArmCounts(selections=1)) for arm in result.selected]
+        changes = [ArmChange(ArmKey(state, arm.id), ArmCounts(selections=1)) for arm in result.selected]
         await self._store.add(self._config.name, changes)
         return result
 
@@ -126,7 +126,7 @@ class Learner:
         """Learn what came of several arms, all in one step; errors as `observe`."""
         rewards = [self._reward_micro(outcome) for outcome in outcomes]
         changes = [
-            Change(ArmKey(self._state(outcome.context), outcome.arm_id), _observed(reward), outcome.id)
+            ArmChange(ArmKey(self._state(outcome.context), outcome.arm_id), _observed(reward), outcome.id)
             for outcome, reward in zip(outcomes, rewards, strict=True)
         ]
         added = await self._store.add(self._config.name, changes)

@@ -21,7 +21,7 @@ from bandit_core.rules.experiment import Experiment
 from bandit_core.rules.experiment_requests import (
     Absence,
     Because,
-    Conclusion,
+    ConclusionRequest,
     ExperimentChange,
     NewArm,
     NewExperiment,
@@ -34,8 +34,8 @@ from bandit_core.rules.requests import (
     HTTP_STATUS,
     ActivateRequest,
     ActivateResponse,
-    Batch,
     BatchItem,
+    BatchRequest,
     RewardRequest,
     RewardResponse,
     SelectRequest,
@@ -171,7 +171,7 @@ class InMemoryService(httpx.BaseTransport, httpx.AsyncBaseTransport):
             case "POST", "snapshots":
                 return self._experiment(experiment_id).snapshot(read(SnapshotRequest, _object(content)), now)
             case "POST", "conclude":
-                return self._concluded(experiment_id, read(Conclusion, _object(content)), now)
+                return self._concluded(experiment_id, read(ConclusionRequest, _object(content)), now)
             case "GET", "posterior":
                 return views.posterior(self._experiment(experiment_id), now)
             case "GET", "allocation":
@@ -184,7 +184,7 @@ class InMemoryService(httpx.BaseTransport, httpx.AsyncBaseTransport):
                 return ExperimentView.of(self._experiment(experiment_id).experiment)
         return None
 
-    def _concluded(self, experiment_id: str, wanted: Conclusion, now: float) -> ExperimentView:
+    def _concluded(self, experiment_id: str, wanted: ConclusionRequest, now: float) -> ExperimentView:
         known = self._experiment(experiment_id)
         transitions.check_conclusion(wanted)
         # There are no stopping rules here, so that none says so.
@@ -233,7 +233,7 @@ class InMemoryService(httpx.BaseTransport, httpx.AsyncBaseTransport):
                 return BatchItem(problem.status, problem=problem.details)
             return BatchItem(status, result=result)
 
-        return 200, {"items": [answered(raw) for raw in decode_item(Batch, content).items]}
+        return 200, {"items": [answered(raw) for raw in decode_item(BatchRequest, content).items]}
 
     def _experiment(self, name: str) -> MemoryExperiment:
         if name not in self._experiments:

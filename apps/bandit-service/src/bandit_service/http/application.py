@@ -70,7 +70,7 @@ class RequestMiddleware:
         request_id = _given_id(scope) or self._new_request_id()
         clear_contextvars()
         bind_contextvars(request_id=request_id)
-        answer = _Answer(send, request_id.encode())
+        answer = _WatchedSend(send, request_id.encode())
         started = perf_counter()
         try:
             # A client that leaves early is no failure: nobody is there to be answered.
@@ -90,7 +90,7 @@ class RequestMiddleware:
             await problem_response(problem)(scope, receive, send)
 
 
-class _Answer:
+class _WatchedSend:
     """Passes messages on, with the request's id among the headers, and remembers the status."""
 
     __slots__ = ("_request_id", "_send", "status")

@@ -17,7 +17,7 @@ from structlog.contextvars import bind_contextvars
 
 from bandit_core.rules.decoding import decode_item
 from bandit_core.rules.problems import OrProblem, Problem
-from bandit_core.rules.requests import HTTP_STATUS, Batch, BatchItem
+from bandit_core.rules.requests import HTTP_STATUS, BatchItem, BatchRequest
 from bandit_service.domain.api_key import Principal
 from bandit_service.http.problems import problem_response
 from bandit_service.http.rate_limit import Admission
@@ -69,7 +69,7 @@ class FastPath:
         each item would do so too, and costs more.
         """
 
-        async def answer(batch: Batch, principal: Principal) -> dict[str, list[BatchItem]]:
+        async def answer(batch: BatchRequest, principal: Principal) -> dict[str, list[BatchItem]]:
             self.admission.charge(principal, len(batch.items) - 1)
             begun = await begin_all([_decoded(endpoint, raw) for raw in batch.items], principal)
             return {"items": [await _finished(item, finish) for item in begun]}

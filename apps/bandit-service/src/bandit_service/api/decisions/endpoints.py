@@ -7,7 +7,7 @@ from starlette.routing import Route
 from bandit_core.rules.requests import (
     ActivateRequest,
     ActivateResponse,
-    Batch,
+    BatchRequest,
     SelectRequest,
     SelectResponse,
 )
@@ -42,7 +42,7 @@ SELECT_BATCH = FastEndpoint(
     tag="decisions",
     summary="Up to 1,000 selections, each with its own result",
     description="Items are independent: one that is refused does not touch the others.",
-    request=Batch,
+    request=BatchRequest,
     item=SelectRequest,
     response=SelectResponse,
     problems=(401, 403, 413, 415, 422, 429, 503),

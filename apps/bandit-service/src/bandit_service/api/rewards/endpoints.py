@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.routing import Route
 
-from bandit_core.rules.requests import Batch, RewardRequest, RewardResponse
+from bandit_core.rules.requests import BatchRequest, RewardRequest, RewardResponse
 from bandit_service.api.decisions.endpoints import EXAMPLE_ID
 from bandit_service.api.rewards.service import Rewards
 from bandit_service.http.fast_path import FastEndpoint, FastPath, one_by_one
@@ -37,7 +37,7 @@ REWARD_BATCH = FastEndpoint(
     tag="rewards",
     summary="Up to 1,000 rewards, each with its own result",
     description="Items are independent: one that is refused does not touch the others.",
-    request=Batch,
+    request=BatchRequest,
     item=RewardRequest,
     response=RewardResponse,
     problems=(401, 403, 413, 415, 422, 429, 503),

@@ -22,7 +22,7 @@ from bandit_service.metrics import Metrics
 from bandit_service.spool.answers import Answer, Duplicate, Queued
 
 
-class Begun(NamedTuple):
+class BegunReward(NamedTuple):
     """A reward that was handed in."""
 
     request: RewardRequest
@@ -62,7 +62,7 @@ class Rewards:
         """
         return await self.finish(await self.begin(request, principal, respond_async=respond_async))
 
-    async def begin(self, request: RewardRequest, principal: Principal, *, respond_async: bool = False) -> Begun:
+    async def begin(self, request: RewardRequest, principal: Principal, *, respond_async: bool = False) -> BegunReward:
         """Hand the reward in without waiting for its outcome, so that a batch shares one statement."""
         check_reward(request)
         if request.decision_id is None:
@@ -75,8 +75,8 @@ class Rewards:
             request.decision_id, claims, place, request.position, served, reward_micro=micro, now_ms=now_ms
         )
         if is_late(claims, served, now_ms):
-            return Begun(request, served, arm, micro, await self._late(event, served, arm))
-        return Begun(request, served, arm, micro, self._recording.decide(event, respond_async=respond_async))
+            return BegunReward(request, served, arm, micro, await self._late(event, served, arm))
+        return BegunReward(request, served, arm, micro, self._recording.decide(event, respond_async=respond_async))
 
     async def _late(self, event: Event, served: ServedExperiment, arm: ArmDefinition) -> asyncio.Future[list[Answer]]:
         """Keep a reward that comes too late; one that repeats a reward in time is a duplicate of that.
@@ -93,7 +93,7 @@ class Rewards:
         answers.set_result([first])
         return answers
 
-    async def finish(self, begun: Begun) -> RewardResponse:
+    async def finish(self, begun: BegunReward) -> RewardResponse:
         """Wait for the outcome of a reward that was handed in."""
         request, served, arm, micro, answers = begun
         [answer] = await self._recording.answered(answers)
@@ -112,7 +112,7 @@ class Rewards:
             reward=None if micro is None else micro / MICRO * served.unit,
         )
 
-    async def _direct(self, request: RewardRequest, principal: Principal, *, respond_async: bool) -> Begun:
+    async def _direct(self, request: RewardRequest, principal: Principal, *, respond_async: bool) -> BegunReward:
         served = await self._lookup.served(request.experiment_id or "", principal)
         check_not_archived(served.experiment)
         arm = known_arm(served, request.arm or "")
@@ -129,4 +129,4 @@ class Rewards:
             now_ms=round(self._clock() * 1_000),
             claim=None if request.reward_id is None else json.dumps({"reward_micro": micro}),
         )
-        return Begun(request, served, arm, micro, self._recording.decide(event, respond_async=respond_async))
+        return BegunReward(request, served, arm, micro, self._recording.decide(event, respond_async=respond_async))

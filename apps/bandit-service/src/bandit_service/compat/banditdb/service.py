@@ -19,12 +19,12 @@ from bandit_service.compat.banditdb.export import Exports
 from bandit_service.compat.banditdb.lookup import Lookup
 from bandit_service.compat.banditdb.schemas import (
     AddArm,
+    CampaignDiagnostics,
     CampaignHealth,
     CampaignInfo,
     CampaignReport,
     CampaignSummary,
     CreateCampaign,
-    Diagnostics,
     Exported,
     HealthDetail,
     Interact,
@@ -85,7 +85,7 @@ class BanditDb:
         served, report = await self._reported(campaign_id, principal)
         return views.campaign_report(campaign_id, served.experiment, report)
 
-    async def diagnostics(self, campaign_id: str, principal: Principal) -> Diagnostics:
+    async def diagnostics(self, campaign_id: str, principal: Principal) -> CampaignDiagnostics:
         return views.diagnostics(campaign_id, *await self._reported(campaign_id, principal))
 
     async def health(self, principal: Principal) -> HealthDetail:
