@@ -118,8 +118,8 @@ lock: $(READY) ## Choose the newest versions of all dependencies again and pin t
 
 # What an image needs of the common lock: the same versions, and no tool of development.
 image-locks: $(READY)
-	@$(COMPILE) -c requirements/lock.txt --no-emit-package bandit-core \
-		apps/bandit-service/pyproject.toml -o requirements/service.txt
+	@$(COMPILE) -c requirements/lock.txt --no-emit-package bandit-core --no-emit-package bandit-sdk --extra cli \
+		apps/bandit-service/pyproject.toml apps/bandit-sdk/pyproject.toml -o requirements/service.txt
 	@$(COMPILE) -c requirements/lock.txt --no-emit-package bandit-core --no-emit-package bandit-sdk --extra cluster \
 		apps/bandit-pipeline/pyproject.toml -o requirements/pipeline.txt
 	@printf 'hatchling\nuv\n' | $(COMPILE) -c requirements/lock.txt -c requirements/uv.txt - -o requirements/build.txt

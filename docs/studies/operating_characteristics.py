@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandit_core.policies.base import Beliefs
-from bandit_core.simulation import BernoulliEnvironment, Snapshot, Strategy, arm_ids, run
+from bandit_core.simulation import BernoulliEnvironment, RunState, Strategy, arm_ids, run
 from bandit_core.stopping import StoppingRule, Verdict
 
 
@@ -95,7 +95,7 @@ def summarise(ended: Sequence[Ending]) -> OperatingCharacteristics:
     )
 
 
-def _state(snapshot: Snapshot, number: int, prior: tuple[float, float]) -> tuple[Beliefs, dict[str, int]]:
+def _state(snapshot: RunState, number: int, prior: tuple[float, float]) -> tuple[Beliefs, dict[str, int]]:
     trials, successes = snapshot.trials[number], snapshot.successes[number]
     arms = arm_ids(len(trials))
     beliefs = Beliefs(arms, prior[0] + successes, prior[1] + (trials - successes))

@@ -118,6 +118,8 @@ def known_variables(container: Object) -> tuple[set[str], set[str]]:
         case "bandit-service", ["bandit-service", command, *_]:
             options = [each for each in commands()[command].params if each.envvar]
             return {str(each.envvar) for each in options}, {str(each.envvar) for each in options if each.required}
+        case "bandit-service", ["banditctl", *_]:
+            return {"BANDIT_URL", "BANDIT_API_KEY"}, {"BANDIT_URL"}
         case "bandit-pipeline", _:
             read = _read_by_the_pipeline()
             return read | DAGSTER, read - OPTIONAL

@@ -135,7 +135,7 @@ def test_every_variable_is_explained_with_its_default() -> None:
 
 def test_what_the_page_tells_people_to_use_exists() -> None:
     named = set(re.findall(r"(?:`|-- )bandit-service ([a-z][a-z-]+)", PAGE))
-    assert {"keys", "doctor", "apply-experiments"} <= named <= commands().keys()
+    assert {"keys", "doctor"} <= named <= commands().keys()
     folders = set(re.findall(r"apply -k (\S+)", PAGE))
     assert len(folders) == len(KUBECTL) + 1
     assert all((REPOSITORY / folder / "kustomization.yaml").is_file() for folder in folders)

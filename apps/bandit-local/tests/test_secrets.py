@@ -235,7 +235,7 @@ def test_apply_experiments(url: str, key: str) -> None:
     with TemporaryDirectory() as folder:
         (Path(folder) / "x.json").write_text('{"experiment_id": "x", "arms": ["a", "b"]}')
         given = {"BANDIT_URL": url, "BANDIT_API_KEY": key}
-        check_command(service, ["apply-experiments", "--patience", "0", folder], given)
+        check_command(banditctl, ["experiments", "apply", "--patience", "0.1", folder], given)
 
 
 def check_command(app: object, arguments: list[str], environment: dict[str, str]) -> None:

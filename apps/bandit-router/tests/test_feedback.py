@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bandit_router.feedback import Fallback, Feedback, FeedbackError, Report, Rewards
+from bandit_router.feedback import Fallback, Feedback, FeedbackError, Report, RewardReporter
 from bandit_router.metrics import rewarded
 from bandit_sdk import Client, RefusedError
 from bandit_sdk.errors import InvalidError, NotFoundError
@@ -27,7 +27,7 @@ def decide(client: Client, experiment: str, puid: str) -> int:
 
 def test_a_known_prediction_is_rewarded_once(service: Service, client: Client) -> None:
     experiment = service.create()
-    rewards = Rewards(experiment, client)
+    rewards = RewardReporter(experiment, client)
     branch = decide(client, experiment, "p-1")
     assert rewards.report(Feedback("p-1", 1.0, branch)) == Report("applied", ARMS[branch], Fallback.NONE, 1.0)
     assert rewards.report(Feedback("p-1", 0.0, branch)) == Report("duplicate", ARMS[branch], Fallback.NONE, 1.0)
@@ -37,7 +37,7 @@ def test_a_known_prediction_is_rewarded_once(service: Service, client: Client) -
 
 def test_an_unknown_prediction_rewards_the_arm_once(service: Service, client: Client) -> None:
     experiment = service.create()
-    rewards = Rewards(experiment, client)
+    rewards = RewardReporter(experiment, client)
     assert rewards.report(Feedback("nobody", 0.0, 1)) == Report("applied", "better", Fallback.UNKNOWN_PUID, 0.0)
     assert rewards.report(Feedback("nobody", 0.0, 1)).status == "duplicate"
     assert service.rewards(experiment) == {"worse": (0.0, 0.0), "better": (0.0, 1.0)}
@@ -46,7 +46,7 @@ def test_an_unknown_prediction_rewards_the_arm_once(service: Service, client: Cl
 def test_the_arm_that_served_is_rewarded_when_another_was_decided(service: Service, client: Client) -> None:
     experiment = service.create()
     served = 1 - decide(client, experiment, "late")
-    report = Rewards(experiment, client).report(Feedback("late", 1.0, served))
+    report = RewardReporter(experiment, client).report(Feedback("late", 1.0, served))
     assert report == Report("applied", ARMS[served], Fallback.OTHER_ARM, 1.0)
     assert service.rewards(experiment)[ARMS[served]] == (1.0, 0.0)
     assert service.rewards(experiment)[ARMS[1 - served]] == (0.0, 0.0)
@@ -54,7 +54,7 @@ def test_the_arm_that_served_is_rewarded_when_another_was_decided(service: Servi
 
 def test_without_a_prediction_id_every_feedback_counts(service: Service, client: Client) -> None:
     experiment = service.create()
-    rewards = Rewards(experiment, client)
+    rewards = RewardReporter(experiment, client)
     reports = [rewards.report(Feedback(None, 0.5, 0)) for _ in range(2)]
     assert reports == [Report("applied", "worse", Fallback.NO_PUID, 0.5)] * 2
     assert service.rewards(experiment)["worse"] == (1.0, 1.0)
@@ -64,7 +64,9 @@ def test_a_reward_after_the_window_is_late_and_no_error(service: Service, client
     experiment = service.create(reward_window=1)
     branch = decide(client, experiment, "slow")
     time.sleep(1.1)
-    assert Rewards(experiment, client).report(Feedback("slow", 1.0, branch)) == Report("late", None, Fallback.NONE)
+    assert RewardReporter(experiment, client).report(Feedback("slow", 1.0, branch)) == Report(
+        "late", None, Fallback.NONE
+    )
     assert service.rewards(experiment)[ARMS[branch]] == (0.0, 0.0)
 
 
@@ -74,14 +76,14 @@ def test_a_queued_reward_is_a_success_that_is_not_summed_up() -> None:
         client.experiments.create("homepage", arms=ARMS)
         branch = decide(client, "homepage", "p-1")
         service.queueing = True
-        report = Rewards("homepage", client).report(Feedback("p-1", 1.0, branch))
+        report = RewardReporter("homepage", client).report(Feedback("p-1", 1.0, branch))
     assert report == Report("queued", ARMS[branch], Fallback.NONE, 1.0)
     assert [each["key"] for each in rewarded(report, 1.0)] == ["bandit_router_rewards"]
 
 
 def test_an_arm_that_joined_later_is_looked_up(service: Service, client: Client) -> None:
     experiment = service.create()
-    rewards = Rewards(experiment, client)
+    rewards = RewardReporter(experiment, client)
     rewards.load()
     service.ask("POST", f"/experiments/{experiment}/arms", {"id": "new", "reason": "a test"})
     assert rewards.report(Feedback(None, 1.0, 2)).arm == "new"
@@ -99,9 +101,9 @@ def test_what_cannot_become_a_reward_says_why(
     service: Service, client: Client, feedback: Feedback, message: str, error: type[FeedbackError | RefusedError]
 ) -> None:
     with pytest.raises(error, match=message):
-        Rewards(service.create(), client).report(feedback)
+        RewardReporter(service.create(), client).report(feedback)
 
 
 def test_an_experiment_that_does_not_exist_is_named(client: Client) -> None:
     with pytest.raises(NotFoundError, match="nowhere"):
-        Rewards("nowhere", client).load()
+        RewardReporter("nowhere", client).load()

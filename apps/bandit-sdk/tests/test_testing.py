@@ -150,6 +150,29 @@ class TestEitherService:
         with pytest.raises(ConflictError):
             client.select(name)
 
+    def test_snapshots_are_taken_alike(self, either: tuple[Client, str]) -> None:
+        client, name = either
+        assert client.experiments.snapshot(name).taken_at is None
+        client.reward(client.select(name), reward=1.0)
+        client.reward(experiment_id=name, arm="b", reward=0.5)
+        first = client.experiments.snapshot(name, min_events=3)
+        assert first.taken
+        sums = [(arm.decisions, arm.rewards, arm.reward_sum) for arm in first.arms]
+        assert tuple(map(sum, zip(*sums, strict=True))) == (1, 2, 1.5)
+        again = client.experiments.snapshot(name)
+        assert (again.taken, again.taken_at, again.arms) == (False, first.taken_at, first.arms)
+        assert client.experiments.snapshot(name, min_events=0).taken
+
+    def test_evaluations_are_kept_alike(self, either: tuple[Client, str]) -> None:
+        client, _ = either
+        names = {"behavior_policy": "random", "evaluation_policy": "uniform", "method": "ips"}
+        result = names | {"estimate": 0.1, "n": 100, "ess": 50.0, "coverage": 1.0}
+        kept = client.experiments.keep_evaluation("log", dataset="obp", digest="x", results=[result])
+        assert (kept.dataset, kept.results) == ("obp", 1)
+        for results in ([result, result], [], [result | {"coverage": 2}]):
+            with pytest.raises(InvalidError, match="results"):
+                client.experiments.keep_evaluation("log", dataset="obp", digest="x", results=results)
+
 
 class TestInMemoryService:
     def test_it_draws_by_the_posteriors(self, memory: Client) -> None:
@@ -229,10 +252,8 @@ class TestInMemoryService:
             memory.experiments.create("y", **{"arms": ["a", "b"], **unknown})
         with pytest.raises(NotFoundError, match="does not answer GET"):
             memory.report("homepage")
-        with pytest.raises(NotFoundError, match="does not answer POST"):
-            memory.experiments.snapshot("homepage")
-        with pytest.raises(NotFoundError, match="does not answer POST"):
-            memory.experiments.keep_evaluation("homepage", dataset="obp", digest="x", results=[])
+        with pytest.raises(NotFoundError, match="does not answer PUT"):
+            memory.experiments.apply("homepage", reason="r", arms=["a", "b"])
 
     def test_no_rule_ends_an_experiment(self, memory: Client) -> None:
         assert memory.experiments.conclude("homepage", reason="r", by_rule=True).status == "running"

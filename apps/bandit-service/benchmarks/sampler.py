@@ -28,7 +28,7 @@ _INNERMOST: Final[_Rules] = (
     ("metrics", ("bandit_service/metrics.py", "prometheus_client/")),
     (
         "request id, log and body limit",
-        ("bandit_service/http/logs.py", "bandit_service/http/body_limit.py", "structlog/"),
+        ("bandit_service/http/application.py", "structlog/"),
     ),
     ("the endpoint: body, decoding, encoding", ("bandit_service/http/fast_path.py", "starlette/requests.py")),
     ("framework: middleware, routing, response", ("fastapi/", "starlette/")),

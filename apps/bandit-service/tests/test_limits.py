@@ -9,9 +9,9 @@ import pytest
 
 from bandit_core.rules.decoding import decode_item
 from bandit_core.rules.problems import Invalid
-from bandit_core.rules.requests import MAX_ITEMS, ActivateRequest, Batch, RewardRequest, SelectRequest
+from bandit_core.rules.requests import MAX_ITEMS, ActivateRequest, BatchRequest, RewardRequest, SelectRequest
 
-type Kind = type[SelectRequest | RewardRequest | ActivateRequest | Batch]
+type Kind = type[SelectRequest | RewardRequest | ActivateRequest | BatchRequest]
 
 LENGTHS = [
     (SelectRequest, "experiment_id", 128),
@@ -30,7 +30,7 @@ NEEDED: dict[Kind, dict[str, Any]] = {
     SelectRequest: {"experiment_id": "homepage"},
     ActivateRequest: {"decision_id": "d"},
     RewardRequest: {},
-    Batch: {},
+    BatchRequest: {},
 }
 
 
@@ -63,9 +63,9 @@ def test_an_experiment_id_holds_letters_digits_dots_and_dashes_only(kind: Kind, 
 
 
 def test_a_batch_holds_so_many_items_and_no_more() -> None:
-    assert is_taken(Batch, items=[{}] * MAX_ITEMS)
-    assert not is_taken(Batch, items=[{}] * (MAX_ITEMS + 1))
-    assert not is_taken(Batch, items=[])
+    assert is_taken(BatchRequest, items=[{}] * MAX_ITEMS)
+    assert not is_taken(BatchRequest, items=[{}] * (MAX_ITEMS + 1))
+    assert not is_taken(BatchRequest, items=[])
 
 
 @pytest.mark.parametrize(

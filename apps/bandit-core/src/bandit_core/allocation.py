@@ -10,7 +10,7 @@ from bandit_core.explanation import ArmExplanation, Bound, Explanation
 from bandit_core.guardrails import Guardrails, project
 from bandit_core.policies.base import ArmBeliefs, Beliefs, Policy, Proposal
 from bandit_core.policies.registry import policy_parameters
-from bandit_core.update import ROUNDING, ArmState, Limits, Update, Weights
+from bandit_core.update import ROUNDING, ArmState, Update, WeightLimits, Weights
 
 __all__ = ["Allocation", "ArmState", "Explanation", "allocate"]
 
@@ -104,7 +104,7 @@ def _propose(policy: Policy, beliefs: ArmBeliefs) -> Proposal:
 
 
 def _explain_arms(
-    update: Update, beliefs: ArmBeliefs, proposal: Proposal, target: Weights, limits: Limits, weights: Weights
+    update: Update, beliefs: ArmBeliefs, proposal: Proposal, target: Weights, limits: WeightLimits, weights: Weights
 ) -> tuple[ArmExplanation, ...]:
     columns = (beliefs.mean, target, update.in_play, limits.lower, limits.upper, weights)
     rows = zip(update.arms, *(column.tolist() for column in columns), limits.lower_by, limits.upper_by, strict=True)

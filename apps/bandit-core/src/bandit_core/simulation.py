@@ -95,7 +95,7 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Snapshot:
+class RunState:
     """Where all runs stand after `decisions` decisions each: trials and successes per arm, (runs, K)."""
 
     decisions: int
@@ -111,7 +111,7 @@ def run(
     runs: int,
     rng: np.random.Generator,
     prior: tuple[float, float] = (1.0, 1.0),
-) -> Iterator[Snapshot]:
+) -> Iterator[RunState]:
     """Play `runs` independent experiments of `decisions` decisions each; yield a snapshot per look at the beliefs.
 
     Every arm starts from Beta(`prior`). Rewards are known before the next look.
@@ -127,7 +127,7 @@ def run(
         stop = min(start + strategy.every, decisions)
         chosen = strategy.choose(alpha + successes, beta + (trials - successes), stop - start, rng)
         trials, successes = trials + chosen, successes + environment.successes(chosen, rng)
-        yield Snapshot(stop, trials, successes)
+        yield RunState(stop, trials, successes)
 
 
 def arm_ids(count: int) -> tuple[str, ...]:

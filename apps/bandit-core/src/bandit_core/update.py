@@ -45,7 +45,7 @@ class ArmState:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Limits:
+class WeightLimits:
     """lower <= weights <= upper, each of shape (K,), and the guardrail each limit comes from (None: there is none)."""
 
     lower: Weights
@@ -116,7 +116,7 @@ class Update:
             holds.append(Hold("cooldown", max(self.since, 0.0), self.guardrails.cooldown))
         return tuple(holds)
 
-    def limits(self) -> Limits:
+    def limits(self) -> WeightLimits:
         """Return limits that some weights satisfy, whatever arms and guardrails have changed since the last update."""
         if self.holds:
             return self._hold_limits()
@@ -167,16 +167,16 @@ class Update:
         """Whether the weights before are still weights of these arms, and respect the floor."""
         return not (self.left or self._below_floor.any()) and bool(self._incumbent.all())
 
-    def _floor_limits(self) -> Limits:
+    def _floor_limits(self) -> WeightLimits:
         lower = np.full(len(self.arms), self.guardrails.min_weight)
-        return Limits(lower, np.ones(len(self.arms)), self._lower_by(lower), (None,) * len(self.arms))
+        return WeightLimits(lower, np.ones(len(self.arms)), self._lower_by(lower), (None,) * len(self.arms))
 
-    def _hold_limits(self) -> Limits:
+    def _hold_limits(self) -> WeightLimits:
         weights = self._held_weights()
         guardrail = self.holds[0].guardrail
         by: Bounds = tuple(guardrail if stays or self.first else "entry" for stays in self._incumbent)
         moved = np.abs(weights - self._previous)[self._incumbent]
-        return Limits(weights, weights, by, by, self._relaxation(float(moved.max(initial=0.0))))
+        return WeightLimits(weights, weights, by, by, self._relaxation(float(moved.max(initial=0.0))))
 
     def _held_weights(self) -> Weights:
         """Keep the weights exactly, or in proportion where arms joined or left; equal when there were none."""
@@ -189,7 +189,7 @@ class Update:
         shared = 1.0 - floor * np.count_nonzero(~self._incumbent)
         return project(shared * (kept / kept.sum()), floor, np.where(self._incumbent, 1.0, floor))
 
-    def _step_limits(self) -> Limits:
+    def _step_limits(self) -> WeightLimits:
         floor, step, ceiling = self.guardrails.min_weight, self.guardrails.max_step, self._ceiling()
         if not self._previous_is_valid:
             # What each arm gives up or takes over when all share the change evenly is the least step that can do it.
@@ -198,7 +198,7 @@ class Update:
         upper = np.clip(self._previous + step, floor, ceiling)
         raised = (floor - self._previous)[self._below_floor]
         relaxation = self._relaxation(max(step, float(raised.max(initial=0.0))))
-        return Limits(lower, upper, self._lower_by(lower), self._upper_by(upper, ceiling), relaxation)
+        return WeightLimits(lower, upper, self._lower_by(lower), self._upper_by(upper, ceiling), relaxation)
 
     def _ceiling(self) -> Weights:
         """Return the highest weight each arm may have in any number of steps, without new data."""

@@ -9,7 +9,7 @@ from bandit_core.ope.bootstrap import DRAWS, bootstrap_interval, resampled_estim
 from bandit_core.ope.estimators import Contributions, Method
 from bandit_core.ope.evaluation import estimate
 from bandit_core.ope.logged import LoggedDecisions
-from bandit_core.ope.rounds import Evaluation
+from bandit_core.ope.rounds import EvaluationInput
 
 type Floats = NDArray[np.float64]
 type MakeProblem = Callable[..., tuple[LoggedDecisions, Floats, Floats]]
@@ -45,7 +45,7 @@ def test_two_rounds_are_drawn_as_in_a_multinomial() -> None:
 def test_resamples_vary_as_the_standard_error_says(make_problem: MakeProblem, method: Method) -> None:
     log, target, q_hat = make_problem(n=3_000)
     result = estimate(log, target, method=method.name, q_hat=q_hat)
-    contributed = method.contribute(Evaluation.of(log, target, q_hat).rounds())
+    contributed = method.contribute(EvaluationInput.of(log, target, q_hat).rounds())
     values = resampled_estimates(contributed, resamples=4_000, rng=np.random.default_rng(3))
     assert values.std() == pytest.approx(result.std_error, rel=0.06)
     assert values.mean() == pytest.approx(result.estimate, abs=result.std_error / 8)
@@ -60,7 +60,7 @@ def test_a_ratio_uses_the_same_draws_above_and_below() -> None:
 
 def test_the_interval_is_the_middle_of_the_resampled_estimates(make_problem: MakeProblem) -> None:
     log, target, _ = make_problem()
-    contributed = Method("ipw").contribute(Evaluation.of(log, target).rounds())
+    contributed = Method("ipw").contribute(EvaluationInput.of(log, target).rounds())
     values = resampled_estimates(contributed, resamples=500, rng=np.random.default_rng(5))
     interval = bootstrap_interval(log, target, method="ipw", resamples=500, level=0.9, rng=np.random.default_rng(5))
     assert [interval.low, interval.high] == np.percentile(values, [5, 95]).tolist()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bandit_core.ope.estimators import ESTIMATORS, Method
 from bandit_core.ope.evaluation import estimate
 from bandit_core.ope.logged import LoggedDecisions
-from bandit_core.ope.rounds import Evaluation
+from bandit_core.ope.rounds import EvaluationInput
 
 type Floats = NDArray[np.float64]
 type Problem = tuple[LoggedDecisions, Floats, Floats]
@@ -119,7 +119,7 @@ def test_replay_of_a_deterministic_policy_is_the_mean_of_its_matches() -> None:
 def test_replay_of_a_stochastic_policy_is_what_rejection_sampling_averages_to(make_problem: MakeProblem) -> None:
     log, target, _ = make_problem(n=200)
     result = estimate(log, target, method="replay")
-    weights = Evaluation.of(log, target).rounds().weights
+    weights = EvaluationInput.of(log, target).rounds().weights
     kept = np.random.default_rng(2).random((20_000, 200)) < weights / weights.max()
     sizes = kept.sum(axis=1)
     assert sizes.mean() == pytest.approx(result.ess, abs=4 * sizes.std() / np.sqrt(20_000))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bandit_core.ope.estimators import ESTIMATORS, Contributions, Method
 from bandit_core.ope.logged import LoggedDecisions
 from bandit_core.ope.moments import Moments
-from bandit_core.ope.rounds import Evaluation
+from bandit_core.ope.rounds import EvaluationInput
 from bandit_core.ope.tables import ArmTable, ArmValues
 
 type Floats = NDArray[np.float64]
@@ -20,7 +20,7 @@ METHODS = [Method(name, 2.0 if found.threshold == "required" else None) for name
 
 
 def moments_of(method: Method, log: LoggedDecisions, target: ArmValues, q_hat: ArmValues) -> Moments:
-    rounds = Evaluation.of(log, target, q_hat).rounds()
+    rounds = EvaluationInput.of(log, target, q_hat).rounds()
     return Moments.of(rounds, method.contribute(rounds))
 
 
@@ -33,7 +33,7 @@ def influence(contributed: Contributions) -> Floats:
 @pytest.mark.parametrize("method", METHODS, ids=str)
 def test_the_standard_error_is_that_of_the_mean_influence(make_problem: MakeProblem, method: Method) -> None:
     log, target, q_hat = make_problem()
-    contributed = method.contribute(Evaluation.of(log, target, q_hat).rounds())
+    contributed = method.contribute(EvaluationInput.of(log, target, q_hat).rounds())
     moments = moments_of(method, log, target, q_hat)
     baseline, gain, share = contributed.columns()
     assert moments.estimate == pytest.approx(baseline.mean() + gain.sum() / share.sum())
@@ -43,7 +43,7 @@ def test_the_standard_error_is_that_of_the_mean_influence(make_problem: MakeProb
 @pytest.mark.parametrize("method", METHODS, ids=str)
 def test_effective_sizes_are_those_of_the_weights_as_used(make_problem: MakeProblem, method: Method) -> None:
     log, target, q_hat = make_problem()
-    weights = method.contribute(Evaluation.of(log, target, q_hat).rounds()).weights
+    weights = method.contribute(EvaluationInput.of(log, target, q_hat).rounds()).weights
     moments = moments_of(method, log, target, q_hat)
     if weights is None:
         assert (moments.ess, moments.effective_rewarded) == (len(log), len(log))

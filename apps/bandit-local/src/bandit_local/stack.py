@@ -11,7 +11,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
 import psycopg
 import redis
 from alembic.util import CommandError
@@ -25,6 +24,8 @@ from bandit_local.servers import PostgresServer, RedisServer
 from bandit_local.servers.folder import private_secret
 from bandit_local.servers.local_server import HOST, port_is_free
 from bandit_local.servers.process import ChildProcess
+from bandit_sdk import AwayError, Client, Retries
+from bandit_sdk.requests import Call
 from bandit_service.addresses import check_postgres_dsn, check_redis_url
 from bandit_service.ledger import migrations
 from bandit_service.ledger.errors import PostgresUnavailableError
@@ -133,8 +134,7 @@ def signing_key(folder: Path) -> str:
 def wait_until_ready(service: ChildProcess, url: str) -> None:
     """Wait until the service says it can serve; LocalError when it ends or takes longer than a minute."""
     deadline = time.monotonic() + READY_TIMEOUT
-    # Loopback is asked without a proxy, whatever the environment says.
-    with httpx.Client(base_url=url, timeout=2.0, trust_env=False) as client:
+    with Client(url, timeout=2.0, retries=Retries(attempts=1)) as client:
         while not _is_ready(client):
             if not service.running:
                 raise LocalError(f"bandit-service did not start: {last_event(service)}")
@@ -151,8 +151,8 @@ def last_event(service: ChildProcess) -> str:
     return f"{words} (see {service.log})"
 
 
-def _is_ready(client: httpx.Client) -> bool:
+def _is_ready(client: Client) -> bool:
     try:
-        return client.get("/ready").is_success
-    except httpx.TransportError:
+        return bool(client.send(Call("GET", "/ready", bytes)))
+    except AwayError:
         return False

@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 from .repository import ROOT, declared, pins
 
 DECLARED = {
-    "service": [*declared("bandit-service"), *declared("bandit-core")],
+    "service": [*declared("bandit-service"), *declared("bandit-core"), *declared("bandit-sdk", "cli")],
     "pipeline": [
         *declared("bandit-pipeline", "cluster"),
         *declared("bandit-core", "ope"),

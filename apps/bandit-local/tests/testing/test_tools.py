@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bandit_local.testing import tools
-from bandit_local.testing.tools import Tool, Tools
+from bandit_local.testing.tools import Program, Tools
 
 pytest_plugins = ["pytester"]
 
@@ -72,8 +72,8 @@ def test_a_program_is_found_under_any_of_its_names(tmp_path: Path, monkeypatch: 
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert Tool(("first", "second"), "a-package").find() == program
-    assert Tool(("first",), "a-package").find() is None
+    assert Program(("first", "second"), "a-package").find() == program
+    assert Program(("first",), "a-package").find() is None
 
 
 def test_the_newest_server_of_postgres_is_found_beside_its_version(
@@ -86,7 +86,7 @@ def test_the_newest_server_of_postgres_is_found_beside_its_version(
         program.chmod(0o755)
     monkeypatch.setattr(tools, "POSTGRES", tmp_path)
     monkeypatch.setenv("PATH", "")
-    assert Tool(("postgres",), "postgresql").find() == tmp_path / "16" / "bin" / "postgres"
+    assert Program(("postgres",), "postgresql").find() == tmp_path / "16" / "bin" / "postgres"
 
 
 def test_a_tool_has_to_be_in_the_list(pytestconfig: pytest.Config) -> None:

@@ -47,7 +47,7 @@ class FeedbackError(Exception):
     """The feedback does not say what it is a reward for."""
 
 
-class Rewards:
+class RewardReporter:
     """Reports the rewards of one experiment."""
 
     def __init__(self, experiment_id: str, client: Client) -> None:

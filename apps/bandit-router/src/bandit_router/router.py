@@ -15,7 +15,7 @@ from seldon_core.user_model import SeldonResponse
 
 from bandit_router import metrics
 from bandit_router.client import open_client
-from bandit_router.feedback import Feedback, FeedbackError, Report, Rewards
+from bandit_router.feedback import Feedback, FeedbackError, Report, RewardReporter
 from bandit_router.messages import Default, branch_of, context_of, select_options, unit_of
 from bandit_router.parameters import Parameters
 from bandit_sdk import AwayError, BanditError, Client, RefusedError
@@ -34,13 +34,13 @@ class BanditRouter:
         self._parameters = _parameters(parameters)
         self._node = os.environ.get("PREDICTIVE_UNIT_ID", "0")
         self._client: Client
-        self._rewards: Rewards
+        self._rewards: RewardReporter
 
     def load(self) -> None:
         """Open connections: called in each worker, after the fork. A service that is away does not keep it waiting."""
         settings = self._parameters
         self._client = _client(settings)
-        self._rewards = Rewards(settings.experiment_id, self._client)
+        self._rewards = RewardReporter(settings.experiment_id, self._client)
         try:
             self._rewards.load()
         except BanditError as error:

@@ -179,6 +179,10 @@ class Client:
 
     def send[T](self, call: Call[T]) -> T:
         """Send a request that no other method makes, with the same retries and errors."""
+        return call.parse(self.response_to(call).content)
+
+    def response_to[T](self, call: Call[T]) -> httpx.Response:
+        """Send a request as `send` does, and return the answer unread, with its headers."""
         exchange = Exchange(call, self._patience)
         while True:
             try:
@@ -188,7 +192,7 @@ class Client:
             else:
                 pause = exchange.refused(response)
             if pause is None:
-                return call.parse(response.content)
+                return response
             self._sleep(pause)
 
 

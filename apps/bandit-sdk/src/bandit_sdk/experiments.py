@@ -38,6 +38,13 @@ class Experiments:
         """Create an experiment, e.g. `create("homepage", arms=["a", "b"])`; it starts at once."""
         return self._send(requests.create_experiment(experiment_id, fields))
 
+    def apply(self, experiment_id: str, *, reason: str, **fields: Any) -> Experiment:  # noqa: ANN401 (as PUT takes them)
+        """Create an experiment, or make it what a file kept in Git says; the same file again changes nothing.
+
+        From then on PATCH refuses the fields that are named. The status is never touched.
+        """
+        return self._send(requests.apply_experiment(experiment_id, reason, fields))
+
     def get(self, experiment_id: str) -> Experiment:
         """Return an experiment as it is now."""
         return self._send(requests.get_experiment(experiment_id))
@@ -115,6 +122,10 @@ class AsyncExperiments:
     async def create(self, experiment_id: str, **fields: Any) -> Experiment:  # noqa: ANN401 (as POST /experiments takes them)
         """As `Experiments.create`."""
         return await self._send(requests.create_experiment(experiment_id, fields))
+
+    async def apply(self, experiment_id: str, *, reason: str, **fields: Any) -> Experiment:  # noqa: ANN401 (as PUT takes them)
+        """As `Experiments.apply`."""
+        return await self._send(requests.apply_experiment(experiment_id, reason, fields))
 
     async def get(self, experiment_id: str) -> Experiment:
         """As `Experiments.get`."""

@@ -180,6 +180,11 @@ def create_experiment(experiment_id: str, fields: Mapping[str, Any]) -> Call[Exp
     return Call("POST", "/experiments", decoder(Experiment), {"experiment_id": experiment_id, **fields})
 
 
+def apply_experiment(experiment_id: str, reason: str, fields: Mapping[str, Any]) -> Call[Experiment]:
+    body = {"experiment_id": experiment_id, **fields}
+    return Call("PUT", _path(experiment_id), decoder(Experiment), body, {"reason": reason}, repeatable=True)
+
+
 def list_experiments(params: Mapping[str, Any]) -> Call[ExperimentPage]:
     given = {name: value for name, value in params.items() if value is not None}
     return Call("GET", "/experiments", decoder(ExperimentPage), params=given, repeatable=True)

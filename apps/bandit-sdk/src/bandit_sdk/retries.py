@@ -55,7 +55,8 @@ class Retries:
 
     def backoff(self, attempt: int, rng: Random) -> float:
         """Return a pause in seconds after that attempt, counted from 1."""
-        return rng.uniform(0.0, min(self.cap, self.base * 2.0 ** (attempt - 1)))
+        # No backoff is longer than after 64 attempts, and a power of 1,024 would overflow.
+        return rng.uniform(0.0, min(self.cap, self.base * 2.0 ** min(attempt - 1, 63)))
 
 
 @dataclass(frozen=True, slots=True)

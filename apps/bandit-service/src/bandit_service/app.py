@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
@@ -12,23 +12,22 @@ from typing import Any
 import numpy as np
 from fastapi import FastAPI
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from bandit_service.api.decisions import endpoints as decision_endpoints
 from bandit_service.api.experiments import endpoints as experiment_endpoints
-from bandit_service.api.results import endpoints as allocator_endpoints
+from bandit_service.api.results import endpoints as results_endpoints
 from bandit_service.api.rewards import endpoints as reward_endpoints
 from bandit_service.compat.banditdb import endpoints as banditdb_endpoints
 from bandit_service.compat.mcp.application import PATH as MCP_PATH
 from bandit_service.compat.mcp.application import McpApplication
 from bandit_service.compat.mcp.tools import tools as mcp_tools
 from bandit_service.http import documentation_page, openapi, problems
+from bandit_service.http.application import Application, RequestMiddleware
 from bandit_service.http.fast_path import FastPath
 from bandit_service.http.health import router as health_router
-from bandit_service.http.logs import RequestMiddleware
 from bandit_service.http.rate_limit import Admission, Rate
 from bandit_service.http.request_guard import RequestGuard
-from bandit_service.metrics import Metrics
 from bandit_service.replica import Replica
 from bandit_service.serving.random_bytes import RandomBytesPool
 from bandit_service.settings import Settings
@@ -44,21 +43,6 @@ TAGS = [
     {"name": "beliefs", "description": "What is believed, what is done about it, and why"},
     {"name": "operation", "description": "Probes and metrics"},
 ]
-
-
-class Application(FastAPI):
-    """FastAPI, with a short cut past its middleware and routing for the fast endpoints."""
-
-    short_cuts: Mapping[str, ASGIApp]
-    metrics: Metrics
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] == "POST":
-            short_cut = self.short_cuts.get(scope["path"])
-            if short_cut is not None:
-                await short_cut(scope, receive, send)
-                return
-        await super().__call__(scope, receive, send)
 
 
 def create_app(
@@ -97,14 +81,17 @@ def create_app(
     app.router.routes += routes
     new_request_id = RandomBytesPool(secrets.token_bytes).name
 
+    guard = RequestGuard(settings.own_host_names)
+
     def watched(inner: ASGIApp) -> ASGIApp:
-        guarded = RequestGuard(inner, settings.own_host_names)
-        return RequestMiddleware(guarded, max_body_bytes=settings.max_body_bytes, new_request_id=new_request_id)
+        return RequestMiddleware(
+            inner, guard=guard, max_body_bytes=settings.max_body_bytes, new_request_id=new_request_id
+        )
 
     app.short_cuts = {route.path: watched(route.app) for route in routes}
     app.include_router(experiment_endpoints.router(replica.experiments, admission))
     app.include_router(
-        allocator_endpoints.router(
+        results_endpoints.router(
             replica.reports, replica.experiment_reports, replica.records, replica.lookup, admission
         )
     )
@@ -127,7 +114,7 @@ def _document(app: FastAPI, fast_path: FastPath) -> None:
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
             app.openapi_schema = openapi.document(
-                app, fast_path.endpoints, (*experiment_endpoints.STRUCTS, *allocator_endpoints.STRUCTS)
+                app, fast_path.endpoints, (*experiment_endpoints.STRUCTS, *results_endpoints.STRUCTS)
             )
         return app.openapi_schema
 

@@ -13,7 +13,7 @@ import atheris  # type: ignore[import-untyped]
 
 with atheris.instrument_imports(include=["bandit_service.http.fast_path", "bandit_service.domain.decision_id"]):
     from bandit_core.rules.decoding import decode_item
-    from bandit_core.rules.requests import Batch
+    from bandit_core.rules.requests import BatchRequest
     from bandit_service.domain.decision_id import DecisionIds, ForgedDecisionIdError
 
 import msgspec
@@ -26,10 +26,10 @@ IDS = DecisionIds({1: bytes(range(128, 160))}, secrets.token_bytes)
 
 def decode(data: bytes) -> None:
     """Decode a body as every kind of request: each is refused, or means what its encoding means."""
-    for kind in (SelectRequest, RewardRequest, ActivateRequest, Batch):
+    for kind in (SelectRequest, RewardRequest, ActivateRequest, BatchRequest):
         with contextlib.suppress(Invalid):
             request = decode_item(kind, data)
-            if not isinstance(request, Batch) and decode_item(kind, msgspec.json.encode(request)) != request:
+            if not isinstance(request, BatchRequest) and decode_item(kind, msgspec.json.encode(request)) != request:
                 raise RuntimeError(f"{request} is not what it is encoded to")
     with contextlib.suppress(ForgedDecisionIdError):
         IDS.read(data.decode("latin-1"))

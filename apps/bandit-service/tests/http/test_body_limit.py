@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
-from bandit_service.http.body_limit import BodyLimit
+from bandit_service.http.application import BodyLimit
 
 LIMIT = 100
 

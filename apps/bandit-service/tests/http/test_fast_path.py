@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from bandit_core.rules.decoding import LONGEST_PATH, decode_item
 from bandit_core.rules.problems import Invalid
-from bandit_core.rules.requests import Batch, RewardRequest, SelectRequest
+from bandit_core.rules.requests import BatchRequest, RewardRequest, SelectRequest
 
 if TYPE_CHECKING:
     from conftest import Api, NewApiKey, StartApi
@@ -57,7 +57,7 @@ async def test_a_body_that_cannot_be_read_is_a_problem_of_the_caller(api: Api, p
 
 @given(st.binary(max_size=200) | st.text(max_size=100).map(str.encode))
 def test_decoding_raises_nothing_but_a_problem_that_names_a_field(raw: bytes) -> None:
-    for kind in (SelectRequest, RewardRequest, Batch):
+    for kind in (SelectRequest, RewardRequest, BatchRequest):
         refused = None
         try:
             decode_item(kind, raw)
@@ -76,7 +76,7 @@ json = st.recursive(
 @given(json)
 def test_whatever_json_an_item_is_it_is_decoded_or_refused_alone(value: Any) -> None:
     good = {"experiment_id": "homepage"}
-    batch = decode_item(Batch, msgspec.json.encode({"items": [value, good]}))
+    batch = decode_item(BatchRequest, msgspec.json.encode({"items": [value, good]}))
     assert decode_item(SelectRequest, batch.items[1]).experiment_id == "homepage"
     with suppress(Invalid):
         decode_item(SelectRequest, batch.items[0])

@@ -16,7 +16,8 @@ from starlette.routing import Route
 from structlog.contextvars import bind_contextvars, merge_contextvars
 from structlog.testing import LogCapture
 
-from bandit_service.http.logs import RequestMiddleware
+from bandit_service.http.application import RequestMiddleware
+from bandit_service.http.request_guard import RequestGuard
 
 REQUEST_ID = "x-request-id"
 
@@ -38,7 +39,8 @@ async def fail(_: Request) -> Response:
 def client() -> httpx.AsyncClient:
     paths = {"/things": ok, "/select": ok, "/missing": refuse, "/fails": fail}
     app = Starlette(routes=[Route(path, endpoint, methods=["GET", "POST"]) for path, endpoint in paths.items()])
-    app.add_middleware(RequestMiddleware, max_body_bytes=100, new_request_id=lambda: "made-here")
+    guard = RequestGuard(None)
+    app.add_middleware(RequestMiddleware, guard=guard, max_body_bytes=100, new_request_id=lambda: "made-here")
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
 
 

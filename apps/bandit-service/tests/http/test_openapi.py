@@ -145,7 +145,7 @@ def test_every_field_of_requests_is_described(document: dict[str, Any]) -> None:
     fields = [
         (f"{kind}.{name}", field)
         for kind, schema in schemas.items()
-        if not kind.endswith(("Report", "Posterior", "Health", "Readiness"))
+        if not kind.endswith(("Report", "Posterior", "Liveness", "Readiness"))
         for name, field in schema.get("properties", {}).items()
     ]
     parameters = [

@@ -9,6 +9,7 @@ import pytest
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from bandit_service.http.application import RequestMiddleware
 from bandit_service.http.request_guard import RequestGuard
 
 OWN = ["localhost", "127.0.0.1", "127.1.2.3", "[::1]", "bandit.localhost", "LOCALHOST", "workbench"]
@@ -27,9 +28,14 @@ async def answer(scope: Scope, receive: Receive, send: Send) -> None:
     await Response("taken")(scope, receive, send)
 
 
+def guarded(host_names: set[str] | None) -> RequestMiddleware:
+    guard = RequestGuard(host_names)
+    return RequestMiddleware(answer, guard=guard, max_body_bytes=100, new_request_id=lambda: "made-here")
+
+
 async def status(method: str = "POST", *, keys: bool = False, **headers: str) -> int:
-    guard = RequestGuard(answer, None if keys else {"workbench"})
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(guard), base_url="http://localhost") as client:
+    app = guarded(None if keys else {"workbench"})
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return (await client.request(method, "/", headers=named)).status_code
 
@@ -79,5 +85,5 @@ async def test_a_request_has_one_host(headers: list[tuple[bytes, bytes]]) -> Non
         return {"type": "http.request", "body": b""}
 
     scope = {"type": "http", "method": "GET", "path": "/", "headers": headers, "http_version": "1.1"}
-    await RequestGuard(answer, None)(scope, receive, send)
+    await guarded(None)(scope, receive, send)
     assert sent[0] == 400

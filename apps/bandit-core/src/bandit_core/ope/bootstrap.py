@@ -14,7 +14,7 @@ from bandit_core.checks import check_whole
 from bandit_core.ope.estimators import Contributions, Method
 from bandit_core.ope.logged import LoggedDecisions
 from bandit_core.ope.result import ConfidenceInterval, check_level
-from bandit_core.ope.rounds import Evaluation
+from bandit_core.ope.rounds import EvaluationInput
 from bandit_core.ope.tables import ArmValues
 
 type Floats = NDArray[np.float64]
@@ -47,7 +47,7 @@ def bootstrap_interval(
             "the bootstrap draws rounds as if they were independent, and this log's policy learned from its own "
             "rewards: each propensity depends on earlier rewards. Use a confidence sequence"
         )
-    contributed = Method(method, threshold).contribute(Evaluation.of(log, target, q_hat).rounds())
+    contributed = Method(method, threshold).contribute(EvaluationInput.of(log, target, q_hat).rounds())
     values = resampled_estimates(contributed, resamples=resamples, rng=rng)
     if np.isnan(values).any():
         raise ValueError("a resample holds no round of positive weight: this log has too few to be drawn again")

@@ -11,7 +11,7 @@ from bandit_core.ope.estimators import ESTIMATORS, Method
 from bandit_core.ope.evaluation import estimate_all
 from bandit_core.ope.logged import LoggedDecisions
 from bandit_core.ope.result import OPEResult, check_level
-from bandit_core.ope.rounds import Evaluation
+from bandit_core.ope.rounds import EvaluationInput
 from bandit_core.ope.tables import ArmValues
 
 CANDIDATES: Final = 12
@@ -65,7 +65,7 @@ def slope(
 
 
 def _between_weights(log: LoggedDecisions, target: ArmValues, *, power: float) -> list[float]:
-    weights = Evaluation.of(log, target).rounds().weights
+    weights = EvaluationInput.of(log, target).rounds().weights
     positive = weights[weights > 0.0]
     if positive.size == 0:
         raise ValueError("no logged decision has a positive weight: there is nothing to choose a threshold for")

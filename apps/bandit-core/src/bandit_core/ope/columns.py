@@ -11,7 +11,7 @@ type Mask = NDArray[np.bool_]
 _NUMERIC: Final = "biuf"
 
 
-class Columns:
+class FrameColumns:
     """A frame of polars (also lazy) or pandas, read by the names of its columns. Neither library is imported.
 
     A value is missing where it is null, None, NA or NaN. ValueError for what is no frame, and for a column that the

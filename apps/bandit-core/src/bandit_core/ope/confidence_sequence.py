@@ -31,7 +31,7 @@ from numpy.typing import ArrayLike, NDArray
 from bandit_core.ope.decision_order import check_resolved_before
 from bandit_core.ope.logged import LoggedDecisions
 from bandit_core.ope.result import ConfidenceInterval, check_level
-from bandit_core.ope.rounds import Evaluation
+from bandit_core.ope.rounds import EvaluationInput
 from bandit_core.ope.running_means import running_means
 from bandit_core.ope.tables import ArmValues, arm_table
 
@@ -122,7 +122,7 @@ def confidence_sequence(
     if log.rewards.min() < 0.0 or log.rewards.max() > 1.0:
         raise ValueError("a confidence sequence needs rewards in [0, 1]: scale them")
     known = check_resolved_before(resolved_before, len(log))
-    weights = Evaluation.of(log, target).rounds().weights
+    weights = EvaluationInput.of(log, target).rounds().weights
     if least_propensity is None:
         lower, upper = (_Side.weighted(rewards, weights) for rewards in (log.rewards, 1.0 - log.rewards))
     else:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bandit_core.ope.estimators import Method
 from bandit_core.ope.logged import LoggedDecisions
 from bandit_core.ope.moments import WEIGHT, Moments
-from bandit_core.ope.rounds import Evaluation, Support
+from bandit_core.ope.rounds import EvaluationInput, Support
 from bandit_core.ope.tables import ArmValues
 from bandit_core.wording import count, percent
 
@@ -66,7 +66,7 @@ class Diagnostics:
 def diagnose(log: LoggedDecisions, target: ArmValues) -> Diagnostics:
     """Return what a log can say about a target policy; ValueError for probabilities that are none."""
     method = Method("ipw")
-    rounds = Evaluation.of(log, target).rounds()
+    rounds = EvaluationInput.of(log, target).rounds()
     moments, support = Moments.of(rounds, method.contribute(rounds)), rounds.support
     return Diagnostics(
         n=moments.n,

@@ -9,7 +9,7 @@ from bandit_core.ope.intervals import normal_interval
 from bandit_core.ope.logged import LoggedDecisions
 from bandit_core.ope.moments import Moments
 from bandit_core.ope.result import OPEResult
-from bandit_core.ope.rounds import Evaluation, Support
+from bandit_core.ope.rounds import EvaluationInput, Support
 from bandit_core.ope.tables import ArmValues
 
 
@@ -44,7 +44,7 @@ def estimate_all(
     """Estimate as `estimate` does, by several methods in one pass over the log; results in the order of methods."""
     parts: list[list[Moments]] = [[] for _ in methods]
     supports: list[Support] = []
-    for rounds in Evaluation.of(log, target, q_hat).blocks():
+    for rounds in EvaluationInput.of(log, target, q_hat).blocks():
         supports.append(rounds.support)
         for method, summed in zip(methods, parts, strict=True):
             summed.append(Moments.of(rounds, method.contribute(rounds)))

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandit_core.checks import check_number
-from bandit_core.ope.columns import Columns, Mask
+from bandit_core.ope.columns import FrameColumns, Mask
 
 type Floats = NDArray[np.float64]
 type Target = Callable[[list[str], Floats], Floats] | str | None
@@ -124,7 +124,7 @@ class _Log:
     @classmethod
     def of(cls, df: Any, target: Target, *, model: bool = False) -> "_Log":  # noqa: ANN401
         """Read the complete rows; the features only where a target or a model needs them."""
-        frame = Columns(df)
+        frame = FrameColumns(df)
         usable = ~(frame.missing("reward") | frame.missing("propensity"))
         named = frame.texts("arm_id")
         usable &= named != ""
@@ -171,12 +171,12 @@ def _check(usable: Mask, valid: Mask, wanted: str, values: Floats) -> None:
         raise ValueError(f"{wanted}, got {values[row]} in row {row}")
 
 
-def _features(frame: Columns) -> Floats:
+def _features(frame: FrameColumns) -> Floats:
     columns = [frame.numbers(name) for name in frame.names if name.startswith("feature_")]
     return np.column_stack(columns) if columns else np.empty((len(frame), 0))
 
 
-def _own_probabilities(frame: Columns, column: str, usable: Mask) -> Floats:
+def _own_probabilities(frame: FrameColumns, column: str, usable: Mask) -> Floats:
     if column not in frame:
         raise ValueError(f"the frame has no column {column!r}, which should hold the target's probabilities")
     probabilities = frame.numbers(column)

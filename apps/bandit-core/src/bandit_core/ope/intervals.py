@@ -15,7 +15,7 @@ from bandit_core.ope.estimators import Method
 from bandit_core.ope.logged import LoggedDecisions
 from bandit_core.ope.moments import Moments
 from bandit_core.ope.result import ConfidenceInterval, check_level
-from bandit_core.ope.rounds import Evaluation
+from bandit_core.ope.rounds import EvaluationInput
 from bandit_core.ope.tables import ArmValues
 
 UNBIASED_MEANS: Final = ("ipw", "dr")
@@ -63,7 +63,7 @@ def empirical_bernstein_interval(
             "the empirical Bernstein interval supposes independent rounds, and this log's policy learned from its own "
             "rewards: use a confidence sequence"
         )
-    evaluation = Evaluation.of(log, target, q_hat)
+    evaluation = EvaluationInput.of(log, target, q_hat)
     _check_range("a reward", log.rewards, rewards)
     if method == "dr" and evaluation.q_hat is not None:
         _check_range("q_hat", evaluation.q_hat.values, rewards)

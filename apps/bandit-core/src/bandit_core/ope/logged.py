@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bandit_core.checks import check_whole
-from bandit_core.ope.columns import Columns, as_numbers
+from bandit_core.ope.columns import FrameColumns, as_numbers
 
 type Floats = NDArray[np.float64]
 type Whole = NDArray[np.int64]
@@ -100,7 +100,7 @@ class LoggedDecisions:
         `arm_names`, which is that of the names' characters unless given. ValueError names a missing column, or a null
         with its row.
         """
-        columns = Columns(frame)
+        columns = FrameColumns(frame)
         positioned = "position" in columns
         for name in ("arm", "reward", "propensity", *(["position"] if positioned else []), *contexts):
             _check_complete(name, columns.missing(name))
@@ -126,7 +126,9 @@ class LoggedDecisions:
         object.__setattr__(self, name, view)
 
 
-def _arms(columns: Columns, names: Sequence[str] | None, n_arms: int | None) -> tuple[Whole, tuple[str, ...] | None]:
+def _arms(
+    columns: FrameColumns, names: Sequence[str] | None, n_arms: int | None
+) -> tuple[Whole, tuple[str, ...] | None]:
     """Return the number of the arm in every row, and the arms' names where the column holds names."""
     if names is None and columns.is_numeric("arm"):
         return columns.whole("arm"), None

@@ -56,7 +56,7 @@ class Rounds:
 
 
 @dataclass(frozen=True, eq=False)
-class Evaluation:
+class EvaluationInput:
     """A log, the evaluation policy's probabilities and, where there is one, a reward model: checked for their shapes.
 
     `target` and `q_hat` take the shapes that `bandit_core.ope.tables` describes; q̂ is finite.

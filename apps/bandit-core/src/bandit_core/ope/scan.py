@@ -14,7 +14,7 @@ from bandit_core.ope.evaluation import summarise
 from bandit_core.ope.logged import LoggedDecisions
 from bandit_core.ope.moments import Moments
 from bandit_core.ope.result import OPEResult
-from bandit_core.ope.rounds import Evaluation, Rounds, Support
+from bandit_core.ope.rounds import EvaluationInput, Rounds, Support
 from bandit_core.ope.tables import ArmTable, ArmValues
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class SufficientStatistics:
         cls, log: LoggedDecisions, target: ArmValues, *, methods: Sequence[Method], q_hat: ArmValues | None = None
     ) -> Self:
         """Return those of a log in memory; parameters and errors are those of `evaluation.estimate_all`."""
-        blocks = Evaluation.of(log, target, q_hat).blocks()
+        blocks = EvaluationInput.of(log, target, q_hat).blocks()
         return reduce(cls.merge, (cls._of_rounds(rounds, tuple(methods)) for rounds in blocks))
 
     @classmethod

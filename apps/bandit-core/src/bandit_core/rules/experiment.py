@@ -159,7 +159,7 @@ class ConclusionDefinition(Value, frozen=True):
     expected_loss: Annotated[float | None, Meta(description="Expected loss of the winner then, in rewards")] = None
 
 
-class Settings(Value, frozen=True, kw_only=True):
+class ExperimentSettings(Value, frozen=True, kw_only=True):
     """What can be said of an experiment; the same in a request, in the stored document and in an answer."""
 
     description: Description = ""
@@ -186,7 +186,7 @@ class Settings(Value, frozen=True, kw_only=True):
     metadata: Metadata = {}
 
 
-class Experiment(Settings, frozen=True):
+class Experiment(ExperimentSettings, frozen=True):
     """A whole experiment at one revision. Times are seconds since the epoch (UTC).
 
     `git_fields`: the fields that a file in Git owns; the API refuses to change them. `metadata`: what its owners

@@ -10,7 +10,13 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from bandit_core.rules.decoding import decode_document
-from bandit_core.rules.experiment import GuardrailsDefinition, PolicyDefinition, Settings, StoppingDefinition, Value
+from bandit_core.rules.experiment import (
+    ExperimentSettings,
+    GuardrailsDefinition,
+    PolicyDefinition,
+    StoppingDefinition,
+    Value,
+)
 from bandit_core.rules.fields import (
     MOST_ARMS,
     ArmId,
@@ -41,7 +47,7 @@ class Arm(Value, frozen=True):
     prior: Annotated[Prior, Meta(description="What is believed of it before any data")] | UnsetType = UNSET
 
 
-class NewExperiment(Settings, frozen=True, kw_only=True):
+class NewExperiment(ExperimentSettings, frozen=True, kw_only=True):
     """An experiment to create. Its namespace is what stands before the first dot of its id."""
 
     experiment_id: ExperimentId
@@ -93,7 +99,7 @@ class Absence(Because, frozen=True, kw_only=True):
     control_arm: Annotated[ArmId, Meta(description="Control arm from then on; null: it stays")] | None = None
 
 
-class Conclusion(Because, frozen=True, kw_only=True):
+class ConclusionRequest(Because, frozen=True, kw_only=True):
     """How to end an experiment."""
 
     winner: Annotated[ArmId, Meta(description="Arm to serve; null: the one of the stopping rule")] | None = None

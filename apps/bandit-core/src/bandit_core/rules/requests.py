@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -129,6 +129,8 @@ OutcomeText = Annotated[str, Meta(max_length=200)]
 NamedOutcome = Annotated[dict[OutcomeText, bool | float | OutcomeText], Meta(max_length=10)]
 
 RewardStatus = Literal["applied", "duplicate", "ignored", "queued"]
+# Of what an answer says; 200 for everything else.
+HTTP_STATUS: Final = {"queued": 202}
 
 
 class RewardRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -174,12 +176,8 @@ class RewardResponse(msgspec.Struct, frozen=True, kw_only=True):
     decision_id: Annotated[str | None, Meta(description="Id of the decision; null for a direct reward")]
     reward: Annotated[float | None, Meta(description="The value that counts, in the unit of the rewards")]
 
-    @property
-    def http_status(self) -> int:
-        return 202 if self.status == "queued" else 200
 
-
-class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class BatchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Items of a batch request, each decoded on its own so that one bad item does not spoil the others."""
 
     items: Annotated[list[msgspec.Raw], msgspec.Meta(min_length=1, max_length=MAX_ITEMS)]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
+from bandit_core.rewards import Outcome
 from bandit_core.rules.arm_selector import logged_context
 from bandit_core.rules.experiment import MICRO, ArmDefinition
 from bandit_core.rules.problems import Expired, Invalid
@@ -11,6 +13,8 @@ from bandit_core.rules.requests import RewardRequest
 from bandit_core.rules.selection import Context
 from bandit_core.rules.served_experiment import ServedExperiment
 
+# A reward model's way from an outcome to its reward; None: ignored.
+type Judge = Callable[[Outcome], float | None]
 # So that sums of squares of millionths stay whole numbers of 64 bits.
 MOST_UNITS: Final = 1_000
 
@@ -28,25 +32,31 @@ def check_reward(request: RewardRequest) -> None:
 
 def reward_micro(request: RewardRequest, served: ServedExperiment) -> int | None:
     """Return the reward in millionths, rounded once and for all; None for an outcome that is ignored."""
-    if request.outcome is None:
-        return _number(request.reward or 0.0, served)
-    model = served.reward_model
-    if model is None:
-        raise Invalid.field("outcome", "the experiment has no reward_model: send a reward between 0 and 1")
-    try:
-        value = model.reward(request.outcome)
-    except ValueError as error:
-        raise Invalid.field("outcome", str(error)) from None
-    return None if value is None else round(value * MICRO)
-
-
-def _number(reward: float, served: ServedExperiment) -> int:
-    if served.experiment.is_gaussian:
-        unit = served.experiment.unit
+    if request.outcome is None and served.is_gaussian:
+        reward, unit = request.reward or 0.0, served.unit
         if abs(reward) > MOST_UNITS * unit:
             raise Invalid.field("reward", f"must lie within {MOST_UNITS:,} units of {unit:g}")
         return round(reward / unit * MICRO)
-    if not 0.0 <= reward <= 1.0:
+    model = served.reward_model
+    return judged_micro(request.reward, request.outcome, None if model is None else model.reward)
+
+
+def judged_micro(reward: object, outcome: Outcome | None, judge: Judge | None) -> int | None:
+    """Return a reward in [0, 1] in millionths: the outcome's, if there is one; None for one that is ignored.
+
+    Raises:
+        Invalid: it is no such number, or the reward model does not know the outcome.
+    """
+    if outcome is not None:
+        if judge is None:
+            raise Invalid.field("outcome", "the experiment has no reward_model: send a reward between 0 and 1")
+        try:
+            reward = judge(outcome)
+        except ValueError as error:
+            raise Invalid.field("outcome", str(error)) from None
+        if reward is None:
+            return None
+    if isinstance(reward, bool) or not isinstance(reward, int | float) or not 0.0 <= reward <= 1.0:
         raise Invalid.field("reward", f"must be a number between 0 and 1, but it is {reward!r}")
     return round(reward * MICRO)
 

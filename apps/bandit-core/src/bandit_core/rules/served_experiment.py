@@ -39,7 +39,7 @@ class ServedExperiment:
     allocation: AllocationRecord | None
     linear: LinearRecord | None = None
 
-    @property
+    @cached_property
     def weights_version(self) -> int:
         return self.allocation.version if self.allocation else 0
 
@@ -78,6 +78,14 @@ class ServedExperiment:
     def floor(self) -> float:
         """The least weight of an arm, which is the only limit of vectors that are computed for a request."""
         return floor_of(self.experiment)
+
+    @cached_property
+    def is_gaussian(self) -> bool:
+        return self.experiment.is_gaussian
+
+    @cached_property
+    def unit(self) -> float:
+        return self.experiment.unit
 
     @property
     def stratum(self) -> Stratum:

@@ -17,10 +17,17 @@ from bandit_core.rules.experiment import (
     ArmDefinition,
     ConclusionDefinition,
     Experiment,
-    Settings,
+    ExperimentSettings,
     namespace_of,
 )
-from bandit_core.rules.experiment_requests import Absence, Conclusion, ExperimentChange, NewArm, NewExperiment, Prior
+from bandit_core.rules.experiment_requests import (
+    Absence,
+    ConclusionRequest,
+    ExperimentChange,
+    NewArm,
+    NewExperiment,
+    Prior,
+)
 from bandit_core.rules.fields import MOST_ARMS
 from bandit_core.rules.problems import Conflict, Invalid, NotFound
 from bandit_core.stopping import Verdict
@@ -161,14 +168,14 @@ def concluded(
     return replace(experiment, status="concluded", winner=winner, conclusion=conclusion)
 
 
-def check_conclusion(request: Conclusion) -> None:
+def check_conclusion(request: ConclusionRequest) -> None:
     """Raise Invalid if a request asks the stopping rule to conclude and also names a winner."""
     if request.by_rule and request.winner is not None:
         raise Invalid.field("winner", "with by_rule the stopping rule names the winner")
 
 
 def concluded_as_asked(
-    experiment: Experiment, request: Conclusion, verdict: Verdict | None, now: float, who: str
+    experiment: Experiment, request: ConclusionRequest, verdict: Verdict | None, now: float, who: str
 ) -> Experiment:
     """Return the concluded experiment. Its winner is the named one, or else the verdict's.
 
@@ -202,7 +209,7 @@ def _shown(experiment: Experiment) -> dict[str, Any]:
 
 def settings_of(request: NewExperiment) -> dict[str, Any]:
     """Return the settings of a request by name."""
-    return {name: getattr(request, name) for name in Settings.__struct_fields__}
+    return {name: getattr(request, name) for name in ExperimentSettings.__struct_fields__}
 
 
 def arm_of(index: int, arm_id: str, prior: Prior | UnsetType = UNSET) -> ArmDefinition:

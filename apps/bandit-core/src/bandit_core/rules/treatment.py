@@ -36,7 +36,9 @@ def treat_decision(experiment: Experiment, stratum: Stratum, decision_ms: int, *
 
     A decision may be written after its reward: one that the outcome depends on settles as well.
     """
-    learns = experiment.is_contextual and stratum == "bandit" and experiment.missing_reward == "ignore"
+    # Most experiments declare no context, and this is asked for every decision.
+    is_contextual = experiment.context is not None and experiment.is_contextual
+    learns = is_contextual and stratum == "bandit" and experiment.missing_reward == "ignore"
     return Treatment(not deferred, deferred or learns, bucket_ms(experiment, stratum, decision_ms))
 
 
@@ -67,6 +69,7 @@ def treat_reward(
     bucket = bucket_ms(experiment, stratum, decision_ms)
     if reward_micro is None or stratum not in REWARDED or bucket is not None:
         return Treatment(counted=False, settles=False, bucket_ms=bucket)
-    learns = experiment.is_contextual and (stratum == "bandit" or (stratum == "direct" and has_context))
+    is_contextual = experiment.context is not None and experiment.is_contextual
+    learns = is_contextual and (stratum == "bandit" or (stratum == "direct" and has_context))
     depends = deferred or learns
     return Treatment(counted=not depends, settles=depends, bucket_ms=None)

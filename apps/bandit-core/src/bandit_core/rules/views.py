@@ -14,7 +14,7 @@ from bandit_core.rules.experiment import (
     ArmStatus,
     ConclusionDefinition,
     Experiment,
-    Settings,
+    ExperimentSettings,
     Status,
 )
 from bandit_core.rules.experiment_requests import Prior
@@ -52,7 +52,7 @@ class ConclusionView(ConclusionDefinition, frozen=True, kw_only=True):
     at: Annotated[datetime, Meta(description="When (UTC)")]  # type: ignore[assignment]  # stored as seconds
 
 
-class ExperimentView(Settings, frozen=True, kw_only=True):
+class ExperimentView(ExperimentSettings, frozen=True, kw_only=True):
     """An experiment at one revision."""
 
     experiment_id: ShownId

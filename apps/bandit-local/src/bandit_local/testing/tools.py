@@ -23,7 +23,7 @@ POSTGRES = Path("/usr/lib/postgresql")
 
 
 @dataclass(frozen=True, slots=True)
-class Tool:
+class Program:
     """One program under any of its names, and the package that has it."""
 
     names: tuple[str, ...]
@@ -40,7 +40,7 @@ class Tool:
 class Tools:
     """The list of tools in .ci/tools.txt."""
 
-    def __init__(self, tools: Mapping[str, Tool]) -> None:
+    def __init__(self, tools: Mapping[str, Program]) -> None:
         self._tools = tools
 
     @classmethod
@@ -50,10 +50,10 @@ class Tools:
         for line in (root / LIST).read_text().splitlines():
             if line and not line.startswith("#"):
                 names, package = line.split()
-                tools[names.split("|")[0]] = Tool(tuple(names.split("|")), package)
+                tools[names.split("|")[0]] = Program(tuple(names.split("|")), package)
         return cls(tools)
 
-    def __getitem__(self, name: str) -> Tool:
+    def __getitem__(self, name: str) -> Program:
         if name not in self._tools:
             raise KeyError(f"{name} is not in {LIST}: add it there, with its package")
         return self._tools[name]

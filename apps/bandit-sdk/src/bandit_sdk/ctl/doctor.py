@@ -1,7 +1,4 @@
-"""Whether this machine can work with the service: each check with what to do if it fails.
-
-The process is asked for its state and its clock, once and without retries; what the key may do is asked by the client.
-"""
+"""Whether this machine can work with the service: each check with what to do if it fails. Nothing is asked twice."""
 
 from __future__ import annotations
 
@@ -13,11 +10,13 @@ from importlib.metadata import version
 from typing import Final, Literal
 
 import httpx
+import msgspec
 
 from bandit_sdk.client import Client
-from bandit_sdk.connection import refused_certificate, service_url, transport_to, without_secrets
-from bandit_sdk.errors import BanditError, ForbiddenError, UnauthorizedError
+from bandit_sdk.connection import without_secrets
+from bandit_sdk.errors import BanditError, ForbiddenError, UnauthorizedError, UnavailableError, UnreachableError
 from bandit_sdk.requests import Call
+from bandit_sdk.responses import decoder
 from bandit_sdk.retries import Retries
 
 MOST_SKEW: Final = 2.0
@@ -32,50 +31,50 @@ class Finding:
     text: str
 
 
+class _Readiness(msgspec.Struct):
+    degraded: list[str]
+
+
+class _Info(msgspec.Struct):
+    version: str
+
+
+class _OpenApi(msgspec.Struct):
+    info: _Info
+
+
 def examine(url: str, api_key: str | None, experiment: str | None) -> Iterator[Finding]:
     """Yield the findings, most basic first; what cannot be asked after a failure is left out.
 
     Raises:
         ValueError: no client can be made for this URL and key.
     """
-    service = service_url(url)
-    client = Client(url, api_key=api_key, timeout=5.0, retries=Retries(attempts=1))
-    with client, httpx.Client(base_url=service, timeout=5.0, transport=transport_to(service)) as http:
+    with Client(url, api_key=api_key, timeout=5.0, retries=Retries(attempts=1)) as client:
         try:
-            ready, document = http.get("/ready"), http.get("/openapi.json")
-        except httpx.RequestError as error:
-            where, why, reason = without_secrets(url), type(error).__name__, refused_certificate(error)
-            said = f"{where} does not answer ({why}): check --url and the network"
-            if reason is not None:
-                said = (
-                    f"the certificate of {where} is not accepted ({reason}): SSL_CERT_FILE may name other authorities"
-                )
-            yield Finding("service", "fail", said)
+            ready = client.response_to(Call("GET", "/ready", bytes))
+            yield _service(decoder(_Readiness)(ready.content))
+            yield _versions(client)
+            yield _clock(ready)
+        except UnreachableError as error:
+            yield Finding("service", "fail", f"{without_secrets(url)} does not answer ({error}): check --url")
             return
-        yield _service(ready)
-        yield _versions(document)
-        yield _clock(ready)
+        except UnavailableError as error:
+            yield Finding("service", "fail", f"it is not ready ({error}): look at its log")
+        except BanditError:
+            yield Finding("service", "fail", "what answers is not bandit-service: check --url")
+            return
         yield from _key(client, experiment)
 
 
-def _service(ready: httpx.Response) -> Finding:
-    try:
-        state, degraded = ready.json()["status"], ready.json()["degraded"]
-    except (ValueError, KeyError, TypeError):
-        return Finding("service", "fail", "what answers is not bandit-service: check --url")
-    if ready.status_code != httpx.codes.OK:
-        return Finding("service", "fail", f"it is not ready ({state}): look at its log")
-    if degraded:
-        return Finding("service", "warn", f"it works without {', '.join(degraded)} at the moment")
+def _service(state: _Readiness) -> Finding:
+    if state.degraded:
+        return Finding("service", "warn", f"it works without {', '.join(state.degraded)} at the moment")
     return Finding("service", "ok", "ready")
 
 
-def _versions(document: httpx.Response) -> Finding:
+def _versions(client: Client) -> Finding:
     own = version("bandit-sdk")
-    try:
-        theirs = str(document.json()["info"]["version"])
-    except (ValueError, KeyError, TypeError):
-        return Finding("versions", "warn", f"bandit-sdk {own}; the service does not say its own")
+    theirs = client.send(Call("GET", "/openapi.json", decoder(_OpenApi))).info.version
     if theirs.split(".")[:2] != own.split(".")[:2]:
         return Finding(
             "versions", "warn", f"bandit-sdk {own}, service {theirs}: install the SDK of the service's version"

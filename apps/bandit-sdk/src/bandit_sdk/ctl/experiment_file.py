@@ -1,17 +1,20 @@
-"""An experiment in a YAML file, read by the rules of YAML 1.2: `on` is text, and so is a date."""
+"""An experiment in a file of JSON or YAML. YAML is read by the rules of 1.2: `on` is text, and so is a date."""
 
 from __future__ import annotations
 
 import json
 import re
 import sys
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 from yaml.constructor import ConstructorError, SafeConstructor
 from yaml.nodes import MappingNode, Node
+
+from bandit_core.rules.experiment_requests import NewExperiment, read
+from bandit_core.rules.problems import Invalid
 
 _STR: Final = "tag:yaml.org,2002:str"
 # What a plain scalar is when it says no tag: the core schema. YAML 1.1 would make 12:30:00 a number and `on` a boolean.
@@ -25,32 +28,67 @@ _PLAIN: Final = {
     ),
     "merge": (r"<<", ["<"]),
 }
+_KINDS: Final = (".json", ".yaml", ".yml")
+
+
+def files_in(paths: Sequence[Path]) -> Iterator[Path]:
+    """Yield files; a folder stands for the JSON and YAML files in it, in the order of their names."""
+    for path in paths:
+        yield from sorted(each for each in path.iterdir() if each.suffix in _KINDS) if path.is_dir() else [path]
 
 
 def read_experiment(file: Path) -> tuple[str, dict[str, Any]]:
-    """Return the id of the experiment in a file, and its other fields; - is standard input.
+    """Return the id of the experiment in a file, and its other fields as they are written; - is standard input.
+
+    Raises:
+        ValueError: the file cannot be read, or the service would refuse it by the rules of bandit_core; each field that
+            is wrong is named by its path.
+    """
+    document = read_document(file)
+    try:
+        read(NewExperiment, document)
+    except Invalid as problem:
+        raise ValueError("; ".join(f"{each.field}: {each.message}" for each in problem.errors)) from None
+    return document.pop("experiment_id"), document
+
+
+def read_document(file: Path) -> dict[str, Any]:
+    """Return the fields that a file holds; - is standard input.
 
     Raises:
         ValueError: the file cannot be read, or holds what JSON does not; it says in one sentence what to do.
     """
     try:
-        document = _Loader(_content(file)).get_single_data()
-        json.dumps(document)
+        if file.suffix == ".json":
+            document = json.loads(file.read_bytes(), object_pairs_hook=_object, parse_constant=_no_constant)
+        else:
+            document = _Loader(_content(file)).get_single_data()
+            json.dumps(document)
     except yaml.YAMLError as error:
         raise ValueError(f"{file} cannot be read: {_in_one_line(error)}") from None
     except OSError as error:
         raise ValueError(f"{file} cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError):
-        raise ValueError(f"{file} cannot be read: an alias stands for something that it is a part of") from None
+    except RecursionError:
+        raise ValueError(f"{file} cannot be read: it is nested too deeply") from None
+    except ValueError as error:
+        why = "an alias stands for something that it is a part of" if "Circular" in str(error) else error
+        raise ValueError(f"{file} cannot be read: {why}") from None
     if not isinstance(document, dict):
         raise ValueError(f"{file} must hold the fields of an experiment, as POST /experiments takes them")  # noqa: TRY004 (callers know one)
-    if "experiment_id" not in document:
-        raise ValueError(f"{file} needs an experiment_id")
-    name = document.pop("experiment_id")
-    if not isinstance(name, str):
-        hint = ": put it in quotes" if isinstance(name, int | float) else ""
-        raise ValueError(f"experiment_id in {file} must be text{hint}")  # noqa: TRY004
-    return name, document
+    return document
+
+
+def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in members:
+        if name in found:
+            raise ValueError(f"the key {name} is there twice")
+        found[name] = value
+    return found
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number that JSON has")
 
 
 def _content(file: Path) -> bytes:

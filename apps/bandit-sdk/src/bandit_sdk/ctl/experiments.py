@@ -1,7 +1,8 @@
-"""banditctl experiments: create, list, show, watch, pause, resume, conclude, archive."""
+"""banditctl experiments: create, apply, list, show, watch, pause, resume, conclude, archive."""
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,9 +11,10 @@ import typer
 from rich.live import Live
 
 from bandit_sdk.ctl import tables
-from bandit_sdk.ctl.experiment_file import read_experiment
 from bandit_sdk.ctl.session import session_of
+from bandit_sdk.errors import RefusedError, UnauthorizedError
 from bandit_sdk.results import Experiment
+from bandit_sdk.retries import Retries
 
 app = typer.Typer(no_args_is_help=True, help="Create, look at, change and end experiments.")
 
@@ -27,7 +29,9 @@ def create(
         Path, typer.Option("--file", "-f", help="YAML, as POST /experiments takes it; - reads standard input")
     ],
 ) -> None:
-    """Create an experiment from a file."""
+    """Create an experiment from a file. What the rules refuse is not sent."""
+    from bandit_sdk.ctl.experiment_file import read_experiment
+
     session = session_of(context)
     try:
         name, fields = read_experiment(file)
@@ -35,6 +39,42 @@ def create(
         raise typer.BadParameter(str(error), param_hint="--file") from None
     with session.client() as client:
         _show(context, client.experiments.create(name, **fields))
+
+
+@app.command()
+def apply(
+    context: typer.Context,
+    files: Annotated[list[Path], typer.Argument(exists=True, help="JSON and YAML files, or folders of them")],
+    reason: Annotated[str, typer.Option(help="Recorded with every change, such as the commit")] = "applied from Git",
+    patience: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for a service that does not answer")] = 60.0,
+) -> None:
+    """Make experiments what files in Git say. What a file names, only the file changes from then on.
+
+    Doing it again changes nothing, and the status of an experiment is never touched. The exit status is 1 if a file was
+    refused; the others are applied all the same. It is 3 if the service gave no answer in time, and 4 if it did not
+    know the key: then the command can be run again.
+    """
+    from bandit_sdk.ctl.experiment_file import files_in, read_experiment
+
+    session, found, applied = session_of(context), list(files_in(files)), []
+    retries = Retries(attempts=sys.maxsize, budget=patience)
+    with session.client(timeout=min(10.0, patience), retries=retries) as client:
+        for file in found:
+            try:
+                name, fields = read_experiment(file)
+                applied.append(client.experiments.apply(name, reason=reason, **fields))
+            except UnauthorizedError:
+                raise
+            except (RefusedError, ValueError) as error:
+                typer.echo(f"{file.name} is refused: {error}", err=True)
+    if session.as_json:
+        session.json(applied)
+    else:
+        for each in applied:
+            session.console.print(f"{each.experiment_id} is as its file says, at revision {each.revision}")
+    if len(applied) < len(found) or not found:
+        typer.echo(f"{len(found) - len(applied)} of {len(found)} files were refused.", err=True)
+        raise typer.Exit(1)
 
 
 @app.command("list")

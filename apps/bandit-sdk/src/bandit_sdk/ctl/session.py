@@ -33,10 +33,11 @@ class Session:
     console: Console
 
     @contextmanager
-    def client(self, *, timeout: float = 5.0) -> Iterator[Client]:
+    def client(self, *, timeout: float = 5.0, retries: Retries | None = None) -> Iterator[Client]:
         """Yield a client; an error ends the command with one sentence that says what to do."""
+        wanted = retries or Retries(budget=timeout)
         try:
-            with Client(self.url, api_key=self.api_key, timeout=timeout, retries=Retries(budget=timeout)) as client:
+            with Client(self.url, api_key=self.api_key, timeout=timeout, retries=wanted) as client:
                 yield client
         except BanditError as error:
             self.fail(error)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bandit_sdk.learning.memory import Ledger
-from bandit_sdk.learning.store import ArmCounts, ArmKey, Change
+from bandit_sdk.learning.store import ArmChange, ArmCounts, ArmKey
 
 
 class JsonLearningStore:
@@ -28,7 +28,7 @@ class JsonLearningStore:
     async def initialize(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
 
-    async def add(self, learner: str, changes: Sequence[Change]) -> list[bool]:
+    async def add(self, learner: str, changes: Sequence[ArmChange]) -> list[bool]:
         return await asyncio.to_thread(self._change, learner, lambda ledger: ledger.add(changes))
 
     async def counts(self, learner: str, state: str | None = None) -> dict[ArmKey, ArmCounts]:

@@ -12,7 +12,9 @@ import numpy as np
 from bandit_core.checks import check_number, check_whole
 from bandit_core.policies.base import Beliefs
 from bandit_core.posteriors import BetaPosterior
-from bandit_core.rewards import check_reward
+from bandit_core.rules.experiment import MICRO
+from bandit_core.rules.problems import Invalid
+from bandit_core.rules.rewards import judged_micro
 from bandit_sdk.learning.arms import Arm, ArmOutcome
 from bandit_sdk.learning.config import LearnerConfig, default_path
 from bandit_sdk.learning.context import Context, state_of
@@ -20,7 +22,7 @@ from bandit_sdk.learning.metrics import ArmMetrics, LearnerMetrics
 from bandit_sdk.learning.rewards import BinaryReward, RewardModel
 from bandit_sdk.learning.selection import SelectionResult, Selector
 from bandit_sdk.learning.sqlite import SqliteLearningStore
-from bandit_sdk.learning.store import MICRO, ArmCounts, ArmKey, Change, LearningStore
+from bandit_sdk.learning.store import ArmChange, ArmCounts, ArmKey, LearningStore
 from bandit_sdk.learning.strategies import Strategy, ThompsonSampling
 from bandit_sdk.processes import PerProcess
 
@@ -107,7 +109,7 @@ class Learner:
             np.array([posterior.beta for posterior in known]),
         )
         result = self._selector.get().select(arms, beliefs, k=k, max_tokens=budget)
-        changes = [Change(ArmKey(state, arm.id), ArmCounts(selections=1)) for arm in result.selected]
+        changes = [ArmChange(ArmKey(state, arm.id), ArmCounts(selections=1)) for arm in result.selected]
         await self._store.add(self._config.name, changes)
         return result
 
@@ -122,14 +124,18 @@ class Learner:
 
     async def batch_observe(self, outcomes: Sequence[ArmOutcome]) -> list[Observed]:
         """Learn what came of several arms, all in one step; errors as `observe`."""
-        rewards = [self._reward(outcome) for outcome in outcomes]
+        rewards = [self._reward_micro(outcome) for outcome in outcomes]
         changes = [
-            Change(ArmKey(self._state(outcome.context), outcome.arm_id), _observed(reward), outcome.id)
+            ArmChange(ArmKey(self._state(outcome.context), outcome.arm_id), _observed(reward), outcome.id)
             for outcome, reward in zip(outcomes, rewards, strict=True)
         ]
         added = await self._store.add(self._config.name, changes)
         return [
-            Observed("ignored" if reward is None else "applied", reward) if counted else Observed("duplicate", None)
+            Observed("duplicate", None)
+            if not counted
+            else Observed("ignored", None)
+            if reward is None
+            else Observed("applied", reward / MICRO)
             for counted, reward in zip(added, rewards, strict=True)
         ]
 
@@ -196,17 +202,15 @@ class Learner:
             counts.failures / MICRO,
         )
 
-    def _reward(self, outcome: ArmOutcome) -> float | None:
-        if outcome.reward is not None:
-            return check_reward(outcome.reward)
-        if outcome.outcome is None:
-            raise ValueError(f"the outcome of arm {outcome.arm_id!r} needs an outcome or a reward")
-        reward = self._reward_model.reward(outcome.outcome)
-        return None if reward is None else check_reward(reward)
+    def _reward_micro(self, given: ArmOutcome) -> int | None:
+        judged = given.outcome if given.reward is None else None
+        try:
+            return judged_micro(given.reward, judged, self._reward_model.reward)
+        except Invalid as error:
+            raise ValueError(f"arm {given.arm_id!r}: {error}") from None
 
 
-def _observed(reward: float | None) -> ArmCounts:
-    if reward is None:
+def _observed(reward_micro: int | None) -> ArmCounts:
+    if reward_micro is None:
         return ArmCounts(observations=1)
-    successes = round(reward * MICRO)
-    return ArmCounts(observations=1, successes=successes, failures=MICRO - successes)
+    return ArmCounts(observations=1, successes=reward_micro, failures=MICRO - reward_micro)

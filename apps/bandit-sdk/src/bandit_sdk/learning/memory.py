@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from bandit_sdk.learning.store import ArmCounts, ArmKey, Change, accept, named_observations, summed
+from bandit_sdk.learning.store import ArmChange, ArmCounts, ArmKey, accept, named_observations, summed
 
 
 @dataclass(slots=True)
@@ -15,7 +15,7 @@ class Ledger:
     arms: dict[ArmKey, ArmCounts] = field(default_factory=dict)
     observations: set[str] = field(default_factory=set)
 
-    def add(self, changes: Sequence[Change]) -> list[bool]:
+    def add(self, changes: Sequence[ArmChange]) -> list[bool]:
         unknown = [name for name in named_observations(changes) if name not in self.observations]
         accepted = accept(changes, unknown)
         for key, counts in summed(changes, accepted).items():
@@ -48,7 +48,7 @@ class MemoryLearningStore:
     async def initialize(self) -> None:
         """Do nothing: there is nothing to make."""
 
-    async def add(self, learner: str, changes: Sequence[Change]) -> list[bool]:
+    async def add(self, learner: str, changes: Sequence[ArmChange]) -> list[bool]:
         return self._ledger(learner).add(changes)
 
     async def counts(self, learner: str, state: str | None = None) -> dict[ArmKey, ArmCounts]:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-from bandit_sdk.learning.store import ArmCounts, ArmKey, Change, accept, named_observations, summed
+from bandit_sdk.learning.store import ArmChange, ArmCounts, ArmKey, accept, named_observations, summed
 from bandit_sdk.processes import OneProcess
 
 _TABLES: Final = """
@@ -72,7 +72,7 @@ class PostgresLearningStore:
             await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
             await connection.execute(_TABLES)
 
-    async def add(self, learner: str, changes: Sequence[Change]) -> list[bool]:
+    async def add(self, learner: str, changes: Sequence[ArmChange]) -> list[bool]:
         async with self._connection() as connection, connection.transaction():
             unknown = await _remember(connection, learner, named_observations(changes))
             accepted = accept(changes, unknown)

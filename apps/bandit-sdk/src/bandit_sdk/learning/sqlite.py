@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from bandit_sdk.learning.store import ArmCounts, ArmKey, Change, accept, named_observations, summed
+from bandit_sdk.learning.store import ArmChange, ArmCounts, ArmKey, accept, named_observations, summed
 from bandit_sdk.processes import OneProcess, PerProcess
 
 _PATIENCE: Final = 30.0
@@ -65,7 +65,7 @@ class SqliteLearningStore:
     async def initialize(self) -> None:
         await self._run(self._initialize)
 
-    async def add(self, learner: str, changes: Sequence[Change]) -> list[bool]:
+    async def add(self, learner: str, changes: Sequence[ArmChange]) -> list[bool]:
         return await self._run(lambda: self._add(learner, changes))
 
     async def counts(self, learner: str, state: str | None = None) -> dict[ArmKey, ArmCounts]:
@@ -96,7 +96,7 @@ class SqliteLearningStore:
         connection.execute("PRAGMA synchronous = NORMAL")
         return connection
 
-    def _add(self, learner: str, changes: Sequence[Change]) -> list[bool]:
+    def _add(self, learner: str, changes: Sequence[ArmChange]) -> list[bool]:
         with self._connection as connection:
             connection.execute("BEGIN IMMEDIATE")
             unknown = [name for name in named_observations(changes) if _remember(connection, learner, name)]

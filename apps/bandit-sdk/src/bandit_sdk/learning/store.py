@@ -10,8 +10,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, Self
 
-MICRO = 1_000_000
-
 
 class ArmKey(NamedTuple):
     """An arm's posterior: the state is what the context selected (see `context.py`)."""
@@ -44,7 +42,7 @@ class ArmCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ArmChange:
     """Counts to add to an arm's; one with an `observation_id` is added only if that id was never added before."""
 
     key: ArmKey
@@ -65,7 +63,7 @@ class LearningStore(Protocol):
         """Make whatever is needed before the first use; doing it again changes nothing."""
         ...
 
-    async def add(self, learner: str, changes: Sequence[Change]) -> list[bool]:
+    async def add(self, learner: str, changes: Sequence[ArmChange]) -> list[bool]:
         """Add all changes; return for each whether it was added, False meaning its observation was known."""
         ...
 
@@ -86,12 +84,12 @@ class LearningStore(Protocol):
         ...
 
 
-def named_observations(changes: Iterable[Change]) -> list[str]:
+def named_observations(changes: Iterable[ArmChange]) -> list[str]:
     """Return the ids of observations in the changes, each once, sorted so that two writers never deadlock."""
     return sorted({change.observation_id for change in changes if change.observation_id is not None})
 
 
-def accept(changes: Sequence[Change], unknown: Iterable[str]) -> list[bool]:
+def accept(changes: Sequence[ArmChange], unknown: Iterable[str]) -> list[bool]:
     """Return which changes count when these observations are unknown yet: of each the first."""
     left = set(unknown)
     accepted = []
@@ -101,7 +99,7 @@ def accept(changes: Sequence[Change], unknown: Iterable[str]) -> list[bool]:
     return accepted
 
 
-def summed(changes: Sequence[Change], accepted: Sequence[bool]) -> dict[ArmKey, ArmCounts]:
+def summed(changes: Sequence[ArmChange], accepted: Sequence[bool]) -> dict[ArmKey, ArmCounts]:
     """Return what the accepted changes add to each arm, in the order of the keys."""
     sums: dict[ArmKey, ArmCounts] = {}
     for change, counts_in in zip(changes, accepted, strict=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import numpy as np
 from msgspec.structs import replace
@@ -24,13 +25,14 @@ from bandit_core.rules.decisions import (
     rewarded_arm,
     select_response,
 )
-from bandit_core.rules.experiment import MICRO, Experiment
-from bandit_core.rules.experiment_requests import Because, NewExperiment
+from bandit_core.rules.experiment import MICRO, ArmDefinition, Experiment
+from bandit_core.rules.experiment_requests import NewExperiment
 from bandit_core.rules.problems import Invalid, NotFound
+from bandit_core.rules.records import ArmSnapshot, SnapshotReport, SnapshotRequest
 from bandit_core.rules.requests import RewardRequest, RewardResponse, SelectRequest, SelectResponse
 from bandit_core.rules.rewards import check_reward, known_arm, reward_micro, window_over
 from bandit_core.rules.served_experiment import ServedExperiment
-from bandit_core.rules.treatment import LEARNT_STRATA, treat_reward
+from bandit_core.rules.treatment import AWAITED, LEARNT_STRATA, treat_reward
 from bandit_core.rules.vectors import guardrails_of, policy_of
 
 type Transition = Callable[[Experiment], Experiment]
@@ -53,22 +55,22 @@ class MemoryExperiment:
     def __init__(self, request: NewExperiment, selector: ArmSelector, now: float) -> None:
         self.experiment = transitions.created(request, now=now, salt="00" * 16)
         _check_known(self.experiment)
-        self.posteriors = {
-            arm.index: BetaPosterior(arm.prior_alpha_micro / MICRO, arm.prior_beta_micro / MICRO)
-            for arm in self.experiment.arms
-        }
+        self.posteriors = {arm.index: _prior(arm) for arm in self.experiment.arms}
         self._selector = selector
         self.decisions: dict[str, Decision] = {}
         self._requests: dict[str, str] = {}
         self._direct: dict[str, int | None] = {}
         self._computed: tuple[AllocationRecord, Allocation] | None = None
         self._is_stale = True
+        self._newest = SnapshotReport(experiment_id=self.experiment.id, taken=False, taken_at=None, arms=())
+        self._events_then = 0
 
-    def change(self, transition: Transition, request: Because) -> None:
+    def change(self, transition: Transition, expected_revision: int | None = None) -> None:
         """Change the definition, as far as the revision that was named allows it."""
-        transitions.check_revision(self.experiment, request.expected_revision)
+        transitions.check_revision(self.experiment, expected_revision)
         after = transition(self.experiment)
         _check_known(after)
+        self.posteriors = {arm.index: _prior(arm) for arm in after.arms} | self.posteriors
         if after != self.experiment:
             self.experiment = replace(after, revision=after.revision + 1)
             self._is_stale = True
@@ -144,6 +146,34 @@ class MemoryExperiment:
             self._learn(*decision.waiting.pop())
         return is_new
 
+    def snapshot(self, request: SnapshotRequest, now: float) -> SnapshotReport:
+        """Keep the posteriors of this moment, if enough was counted since the last ones; return the newest."""
+        shown = [each for each in self.decisions.values() if each.is_active and each.claims.stratum in AWAITED]
+        held_out = [each for each in shown if each.claims.stratum == "holdout"]
+        events = sum(len(each.claims.places) for each in shown)
+        events += sum(reward is not None for each in held_out for reward in each.rewards.values())
+        events += sum(round(each.trials) for each in self.posteriors.values())
+        if is_due := events - self._events_then >= request.min_events:
+            arms = tuple(self._arm_snapshot(arm) for arm in self.experiment.arms)
+            at = datetime.fromtimestamp(now, UTC)
+            self._newest = SnapshotReport(experiment_id=self.experiment.id, taken=True, taken_at=at, arms=arms)
+            self._events_then = events
+        return replace(self._newest, taken=is_due)
+
+    def shown(self, arm_index: int) -> int:
+        """Return how often an arm was shown by a decision of the bandit, at whatever position."""
+        return sum(
+            place.arm_index == arm_index
+            for decision in self.decisions.values()
+            if decision.is_active and decision.claims.stratum == "bandit"
+            for place in decision.claims.places
+        )
+
+    def _arm_snapshot(self, arm: ArmDefinition) -> ArmSnapshot:
+        known = self.posteriors[arm.index]
+        counts = (self.shown(arm.index), round(known.trials), known.successes)
+        return ArmSnapshot(arm.id, known.alpha, known.beta, known.mean, *counts)
+
     def _treat(self, decision: Decision | None, arm_index: int, micro: int | None, now: float) -> None:
         claims = None if decision is None else decision.claims
         stratum = "direct" if claims is None else claims.stratum
@@ -189,6 +219,10 @@ class MemoryExperiment:
             beliefs={arm.id: (each.alpha, each.beta) for arm, each in states},
         )
         return record, allocation
+
+
+def _prior(arm: ArmDefinition) -> BetaPosterior:
+    return BetaPosterior(arm.prior_alpha_micro / MICRO, arm.prior_beta_micro / MICRO)
 
 
 def _check_known(experiment: Experiment) -> None:

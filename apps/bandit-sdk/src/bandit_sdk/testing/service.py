@@ -17,14 +17,25 @@ from bandit_core.rules import transitions
 from bandit_core.rules.arm_selector import ArmSelector
 from bandit_core.rules.decisions import SIGNED_PREFIX, check_same_experiment, experiment_of_own, is_signed
 from bandit_core.rules.decoding import decode_item
-from bandit_core.rules.experiment_requests import Because, Conclusion, ExperimentChange, NewExperiment, read
+from bandit_core.rules.experiment import Experiment
+from bandit_core.rules.experiment_requests import (
+    Absence,
+    Because,
+    ConclusionRequest,
+    ExperimentChange,
+    NewArm,
+    NewExperiment,
+    read,
+)
 from bandit_core.rules.messages import NOT_JSON
 from bandit_core.rules.problems import Conflict, Invalid, NotFound, Problem
+from bandit_core.rules.records import EvaluationRequest, SnapshotRequest, evaluation_report
 from bandit_core.rules.requests import (
+    HTTP_STATUS,
     ActivateRequest,
     ActivateResponse,
-    Batch,
     BatchItem,
+    BatchRequest,
     RewardRequest,
     RewardResponse,
     SelectRequest,
@@ -35,14 +46,17 @@ from bandit_core.rules.views import ExperimentPage, ExperimentSummary, Experimen
 from bandit_sdk.testing import views
 from bandit_sdk.testing.experiment import MemoryExperiment
 
-_ITEM = re.compile(r"/experiments/([^/]+)(?:/([a-z]+))?")
+_ITEM = re.compile(r"/experiments/([^/]+)(?:/(.+))?", re.DOTALL)
 
-# The bodies of changes, by method and the last part of the path.
-_CHANGES: Final[Mapping[tuple[str, str | None], type[Because]]] = {
-    ("PATCH", None): ExperimentChange,
-    ("POST", "pause"): Because,
-    ("POST", "resume"): Because,
-    ("POST", "conclude"): Conclusion,
+# Changes by method and what follows the experiment in the path: the body, and what becomes of the experiment.
+_CHANGES: Final[Mapping[tuple[str, str], tuple[type[Because], Callable[[Experiment, Any, str], Experiment]]]] = {
+    ("PATCH", ""): (ExperimentChange, lambda before, body, _: transitions.changed(before, body)),
+    ("POST", "pause"): (Because, lambda before, *_: transitions.paused(before)),
+    ("POST", "resume"): (Because, lambda before, *_: transitions.resumed(before)),
+    ("POST", "arms"): (NewArm, lambda before, body, _: transitions.with_arm(before, body)),
+    ("POST", "arms/retire"): (Absence, lambda before, body, arm: transitions.without_arm(before, arm, body)),
+    ("POST", "arms/pause"): (Absence, lambda before, body, arm: transitions.without_arm(before, arm, body, "paused")),
+    ("POST", "arms/resume"): (Because, lambda before, _, arm: transitions.with_arm_back(before, arm)),
 }
 
 
@@ -50,23 +64,25 @@ class InMemoryService(httpx.BaseTransport, httpx.AsyncBaseTransport):
     """What `Client(url, transport=InMemoryService())` and `AsyncClient` talk to instead of the network.
 
     It draws from real posteriors by real policies within real guardrails, with exact propensities, and counts each
-        reward once; what may be asked and who is eligible is decided by the service's own rules. New rewards move the
-    weights with the next decision. It knows experiments (create, get, list, patch, pause, resume, conclude, archive),
-    selections, rewards, activations, batches, posterior and allocation. It checks no API keys. It has no contexts,
-    segments, Gaussian rewards, stopping rules, snapshots and evaluations, and refuses them (422, 404). It is for one
-    thread at a time.
+    reward once; what may be asked and who is eligible is decided by the service's own rules. New rewards move the
+    weights with the next decision. It knows experiments and their arms, selections, rewards, activations, batches,
+    posterior, allocation, snapshots and evaluations. It checks no API keys. It has no contexts, segments, Gaussian
+    rewards and stopping rules, no conclusion, report and list of changes, and no files kept in Git, and refuses them in
+    words (422, 404). It is for one thread at a time.
 
     Args:
         rng: Draws the arms; give a seeded one to repeat a test.
         clock: Seconds since the epoch, for reward windows and cooldowns.
 
     Attributes:
+        evaluations: What was kept, by the id and the data set that it was kept under.
         away: Set it to True, and nothing answers any more.
         queueing: Set it to True, and rewards are answered 202 `queued`, as by a service whose database is away. They
             count once it is False again.
     """
 
     def __init__(self, *, rng: np.random.Generator | None = None, clock: Callable[[], float] = time.time) -> None:
+        self.evaluations: dict[tuple[str, str], EvaluationRequest] = {}
         self.away = False
         self.queueing = False
         self._queued: list[tuple[MemoryExperiment, RewardRequest, float]] = []
@@ -112,9 +128,9 @@ class InMemoryService(httpx.BaseTransport, httpx.AsyncBaseTransport):
             return 200, self._list(request.url.params)
         found = _ITEM.fullmatch(path)
         if found is not None:
-            answer = self._managed(method, found[1], found[2], request.content)
+            answer = self._managed(method, found[1], found[2] or "", request.content)
             if answer is not None:
-                return 200, answer
+                return answer
         raise NotFound(f"the service in memory does not answer {method} {path}")
 
     def _create(self, document: dict[str, Any]) -> ExperimentView:
@@ -131,33 +147,52 @@ class InMemoryService(httpx.BaseTransport, httpx.AsyncBaseTransport):
         shown = [each for each in found if all(getattr(each, name) == value for name, value in filters.items())]
         return ExperimentPage(items=tuple(ExperimentSummary.of(each) for each in shown), next_cursor=None)
 
-    def _managed(self, method: str, experiment_id: str, view: str | None, content: bytes) -> Any:  # noqa: ANN401 (whatever becomes JSON)
-        kind, now = _CHANGES.get((method, view)), self._clock()
+    def _managed(self, method: str, experiment_id: str, rest: str, content: bytes) -> tuple[int, Any] | None:
+        now, (first, _, arm) = self._clock(), rest.partition("/")
+        arm, _, action = arm.rpartition("/")
+        view = f"{first}/{action}" if action else first
         # The service, too, refuses a wrong body before it looks for the experiment.
-        body = None if kind is None else read(kind, _object(content))
+        if (method, view) in _CHANGES:
+            kind, transition = _CHANGES[method, view]
+            body = read(kind, _object(content))
+            known = self._experiment(experiment_id)
+            known.change(lambda before: transition(before, body, arm), body.expected_revision)
+            return 201 if kind is NewArm else 200, ExperimentView.of(known.experiment)
+        answer = self._about(method, experiment_id, view, content, now)
+        return None if answer is None else (200, answer)
+
+    def _about(self, method: str, experiment_id: str, view: str, content: bytes, now: float) -> Any:  # noqa: ANN401 (whatever becomes JSON)
+        match method, view:
+            case "POST", "evaluations":
+                wanted = read(EvaluationRequest, _object(content))
+                report = evaluation_report(experiment_id, wanted)
+                self.evaluations[experiment_id, wanted.dataset] = wanted
+                return report
+            case "POST", "snapshots":
+                return self._experiment(experiment_id).snapshot(read(SnapshotRequest, _object(content)), now)
+            case "POST", "conclude":
+                return self._concluded(experiment_id, read(ConclusionRequest, _object(content)), now)
+            case "GET", "posterior":
+                return views.posterior(self._experiment(experiment_id), now)
+            case "GET", "allocation":
+                return views.allocation(self._experiment(experiment_id), now)
+            case "DELETE", "":
+                known = self._experiment(experiment_id)
+                known.change(transitions.archived)
+                return ExperimentView.of(known.experiment)
+            case "GET", "":
+                return ExperimentView.of(self._experiment(experiment_id).experiment)
+        return None
+
+    def _concluded(self, experiment_id: str, wanted: ConclusionRequest, now: float) -> ExperimentView:
         known = self._experiment(experiment_id)
-        match method, view, body:
-            case "GET", None, None:
-                pass
-            case "GET", "posterior", None:
-                return views.posterior(known, now)
-            case "GET", "allocation", None:
-                return views.allocation(known, now)
-            case "DELETE", None, None:
-                known.change(transitions.archived, Because(reason="archived"))
-            case "PATCH", None, ExperimentChange() as change:
-                known.change(lambda before: transitions.changed(before, change), change)
-            case "POST", "pause", Because() as why:
-                known.change(transitions.paused, why)
-            case "POST", "resume", Because() as why:
-                known.change(transitions.resumed, why)
-            case "POST", "conclude", Conclusion() as end:
-                transitions.check_conclusion(end)
-                # There are no stopping rules here, so that none says so.
-                if not end.by_rule:
-                    known.change(lambda before: transitions.concluded_as_asked(before, end, None, now, "memory"), end)
-            case _:
-                return None
+        transitions.check_conclusion(wanted)
+        # There are no stopping rules here, so that none says so.
+        if not wanted.by_rule:
+            known.change(
+                lambda before: transitions.concluded_as_asked(before, wanted, None, now, "memory"),
+                wanted.expected_revision,
+            )
         return ExperimentView.of(known.experiment)
 
     def _select(self, content: bytes) -> tuple[int, SelectResponse]:
@@ -171,7 +206,7 @@ class InMemoryService(httpx.BaseTransport, httpx.AsyncBaseTransport):
         answer = experiment.reward(request, now, is_queued=self.queueing)
         if self.queueing:
             self._queued.append((experiment, request, now))
-        return answer.http_status, answer
+        return HTTP_STATUS.get(answer.status, 200), answer
 
     def _count_queued(self) -> None:
         """Count what was queued, by the time at which it came."""
@@ -198,7 +233,7 @@ class InMemoryService(httpx.BaseTransport, httpx.AsyncBaseTransport):
                 return BatchItem(problem.status, problem=problem.details)
             return BatchItem(status, result=result)
 
-        return 200, {"items": [answered(raw) for raw in decode_item(Batch, content).items]}
+        return 200, {"items": [answered(raw) for raw in decode_item(BatchRequest, content).items]}
 
     def _experiment(self, name: str) -> MemoryExperiment:
         if name not in self._experiments:

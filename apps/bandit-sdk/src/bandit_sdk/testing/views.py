@@ -22,7 +22,7 @@ def posterior(known: MemoryExperiment, now: float) -> dict[str, Any]:
             "prob_best": record.prob_best.get(arm.id),
             "expected_loss": record.expected_loss.get(arm.id),
             "weight": record.weights.get(arm.id, 0.0),
-            "decisions": _shown(known, arm.index),
+            "decisions": known.shown(arm.index),
             "rewards": round(each.trials),
             "reward_sum": each.successes,
         }
@@ -34,7 +34,7 @@ def posterior(known: MemoryExperiment, now: float) -> dict[str, Any]:
         "weights_version": record.version,
         "leader": max(record.prob_best, key=lambda arm: record.prob_best[arm]),
         "expected_loss": min(record.expected_loss.values()),
-        "decisions": sum(_shown(known, arm.index) for arm in experiment.arms),
+        "decisions": sum(known.shown(arm.index) for arm in experiment.arms),
         "arms": arms,
     }
 
@@ -50,13 +50,3 @@ def allocation(known: MemoryExperiment, now: float) -> dict[str, Any]:
         "summary": found.explanation.paragraph(),
         "explanation": found.explanation.to_dict(),
     }
-
-
-def _shown(known: MemoryExperiment, arm_index: int) -> int:
-    """Return how often an arm was shown by a decision of the bandit, at whatever position."""
-    return sum(
-        place.arm_index == arm_index
-        for decision in known.decisions.values()
-        if decision.is_active and decision.claims.stratum == "bandit"
-        for place in decision.claims.places
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter
@@ -17,12 +17,13 @@ from structlog.contextvars import bind_contextvars
 
 from bandit_core.rules.decoding import decode_item
 from bandit_core.rules.problems import OrProblem, Problem
-from bandit_core.rules.requests import Batch, BatchItem
+from bandit_core.rules.requests import HTTP_STATUS, BatchItem, BatchRequest
 from bandit_service.domain.api_key import Principal
 from bandit_service.http.problems import problem_response
 from bandit_service.http.rate_limit import Admission
 from bandit_service.metrics import Metrics
 
+type BeginAll[B] = Callable[[Sequence[OrProblem[Any]], Principal], Awaitable[list[OrProblem[B]]]]
 _encode = msgspec.json.Encoder().encode
 
 
@@ -56,14 +57,22 @@ class FastPath:
         """Return the route of an endpoint that answers one request."""
         return self._route(endpoint, handler)
 
-    def batch_route(
-        self, endpoint: FastEndpoint, handler: Callable[[Batch, Principal], Awaitable[list[BatchItem]]]
+    def batch_route[B](
+        self,
+        endpoint: FastEndpoint,
+        begin_all: BeginAll[B],
+        finish: Callable[[B], Awaitable[msgspec.Struct]],
     ) -> Route:
-        """Return the route of an endpoint that answers many."""
+        """Return the route of an endpoint that answers many.
 
-        async def answer(batch: Batch, principal: Principal) -> dict[str, list[BatchItem]]:
+        Every item is begun before the first is finished, so that all of them share a command or a statement. A task for
+        each item would do so too, and costs more.
+        """
+
+        async def answer(batch: BatchRequest, principal: Principal) -> dict[str, list[BatchItem]]:
             self.admission.charge(principal, len(batch.items) - 1)
-            return {"items": await handler(batch, principal)}
+            begun = await begin_all([_decoded(endpoint, raw) for raw in batch.items], principal)
+            return {"items": [await _finished(item, finish) for item in begun]}
 
         return self._route(endpoint, answer)
 
@@ -103,7 +112,7 @@ class _FastApplication:
             else:
                 answer = await self._handler(command, principal)
             _bind(answer)
-            status = getattr(answer, "http_status", 200)
+            status = HTTP_STATUS.get(getattr(answer, "status", ""), 200)
             measured = self._answered if status == 200 else self._seconds(str(status))
             await _send_json(_encode(answer), send, status)
         except Problem as problem:
@@ -140,13 +149,34 @@ def _prefers_async(headers: Headers) -> bool:
     return any(wish.strip().lower() == "respond-async" for wish in wishes)
 
 
-async def finish_item[B, A](begun: OrProblem[B], finish: Callable[[B], Awaitable[A]]) -> BatchItem:
-    """Return what became of one item of a batch."""
+def one_by_one[B](begin: Callable[[Any, Principal], Awaitable[B]]) -> BeginAll[B]:
+    """Return what begins the items of a batch one after another; what was refused stays so."""
+
+    async def begin_all(requests: Sequence[OrProblem[Any]], principal: Principal) -> list[OrProblem[B]]:
+        begun: list[OrProblem[B]] = []
+        for request in requests:
+            try:
+                begun.append(request if isinstance(request, Problem) else await begin(request, principal))
+            except Problem as problem:
+                begun.append(problem)
+        return begun
+
+    return begin_all
+
+
+def _decoded(endpoint: FastEndpoint, raw: Sequence[int]) -> OrProblem[Any]:
+    try:
+        return decode_item(endpoint.item or endpoint.request, raw)
+    except Problem as problem:
+        return problem
+
+
+async def _finished[B](begun: OrProblem[B], finish: Callable[[B], Awaitable[msgspec.Struct]]) -> BatchItem:
     if isinstance(begun, Problem):
         return _refused(begun)
     try:
         result = await finish(begun)
-        return BatchItem(getattr(result, "http_status", 200), result=result)
+        return BatchItem(HTTP_STATUS.get(getattr(result, "status", ""), 200), result=result)
     except Problem as problem:
         return _refused(problem)
 

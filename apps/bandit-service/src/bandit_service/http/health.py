@@ -15,7 +15,7 @@ from bandit_service.http.problems import responses
 from bandit_service.metrics import MEDIA_TYPE, Metrics
 
 
-class Health(BaseModel):
+class Liveness(BaseModel):
     """The process answers."""
 
     status: Literal["alive"] = "alive"
@@ -36,9 +36,9 @@ def router(metrics: Metrics, readiness: Callable[[], Readiness], metrics_token: 
 
     @head("/health")
     @routes.get("/health", summary="The process answers")
-    async def health() -> Health:
+    async def health() -> Liveness:
         """Liveness: says nothing about Redis or Postgres, so that their outage does not restart pods."""
-        return Health()
+        return Liveness()
 
     @head("/ready")
     @routes.get("/ready", summary="The process can serve", responses={503: {"model": Readiness}})

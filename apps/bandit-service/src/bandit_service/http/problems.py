@@ -49,7 +49,7 @@ def internal_error() -> Response:
 def install(app: FastAPI) -> None:
     """Render every expected error of an application as problem details, the framework's own included.
 
-    Errors nobody expected are rendered by `logs.RequestMiddleware`, which knows the request's id.
+    Errors nobody expected are rendered by `application.RequestMiddleware`, which knows the request's id.
     """
     _handle(app, Problem, _on_problem)
     _handle(app, RequestValidationError, _on_invalid_request)

@@ -7,10 +7,9 @@ from functools import lru_cache, partial
 from typing import Final
 from urllib.parse import urlsplit
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Scope
 
 from bandit_core.rules.problems import Forbidden, Problem, Unreadable
-from bandit_service.http.problems import problem_response
 from bandit_service.settings import is_loopback
 
 # Clients use few names.
@@ -19,30 +18,22 @@ _READING: Final = ("GET", "HEAD", "OPTIONS")
 
 
 class RequestGuard:
-    """Answers 400 to a request that servers on its way could read differently.
+    """Refuses (400) a request that servers on its way could read differently.
 
     A service on loopback that needs no API key can be reached by every web page that a browser on the same machine
-    shows. So it also answers 403 to a request for a host of another name (DNS rebinding), and to a request of another
+    shows. So it also refuses (403) a request for a host of another name (DNS rebinding), and a request of another
     site's page that may change something.
 
     Args:
-        app: What answers all other requests.
         host_names: The names of this machine besides those of loopback; None where requests need a key.
     """
 
-    def __init__(self, app: ASGIApp, host_names: Collection[str] | None) -> None:
-        self._app = app
+    def __init__(self, host_names: Collection[str] | None) -> None:
         self._host_names = host_names
         self._is_own = lru_cache(_REMEMBERED)(partial(_is_one_of, host_names or ()))
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        problem = self._problem(scope) if scope["type"] == "http" else None
-        if problem is None:
-            await self._app(scope, receive, send)
-        else:
-            await problem_response(problem)(scope, receive, send)
-
-    def _problem(self, scope: Scope) -> Problem | None:
+    def problem(self, scope: Scope) -> Problem | None:
+        """Return why an HTTP request is refused; None if it is not."""
         hosts, origin, site = [], "", b""
         for name, value in scope["headers"]:
             if name == b"host":

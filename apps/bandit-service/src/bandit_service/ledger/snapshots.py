@@ -3,26 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 
-from psycopg.rows import class_row
-
+from bandit_core.rules.records import ArmSnapshot, SnapshotReport
 from bandit_service.ledger.pool import Pool, connected, statement
-
-
-@dataclass(frozen=True, slots=True)
-class ArmSnapshot:
-    """The posterior of an arm at a moment. Gaussian rewards have no alpha, beta and mean there."""
-
-    taken_at: datetime
-    arm: str
-    alpha: float | None
-    beta: float | None
-    mean: float | None
-    decisions: int
-    rewards: int
-    reward_sum: float
 
 
 class SnapshotsRepository:
@@ -43,15 +26,16 @@ class SnapshotsRepository:
             cursor = await connection.execute(statement("take_due_snapshots"), parameters)
             return [experiment_id for experiment_id, _ in await cursor.fetchall()]
 
-    async def take(self, experiment_id: str, min_events: int) -> tuple[bool, list[ArmSnapshot]]:
-        """Take a snapshot if the totals have moved by so many events since the last one.
-
-        Returns:
-            Whether one was taken, and the newest one; it is empty if none was ever taken.
-        """
+    async def take(self, experiment_id: str, min_events: int) -> SnapshotReport:
+        """Take a snapshot if the totals have moved by so many events since the last one; return the newest."""
         async with connected(self._pool) as connection:
             parameters = {"experiment_ids": [experiment_id], "min_events": min_events, "every": 0.0}
             taken = (await connection.execute(statement("take_due_snapshots"), parameters)).rowcount > 0
-            cursor = connection.cursor(row_factory=class_row(ArmSnapshot))
-            await cursor.execute(statement("newest_snapshot"), {"experiment_id": experiment_id})
-            return taken, await cursor.fetchall()
+            cursor = await connection.execute(statement("newest_snapshot"), {"experiment_id": experiment_id})
+            rows = await cursor.fetchall()
+        return SnapshotReport(
+            experiment_id=experiment_id,
+            taken=taken,
+            taken_at=rows[0][0] if rows else None,
+            arms=tuple(ArmSnapshot(*posterior) for _, *posterior in rows),
+        )

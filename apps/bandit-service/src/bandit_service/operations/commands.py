@@ -1,4 +1,4 @@
-"""The commands that look after an installation: doctor, partitions, retain, erase-unit, apply-experiments."""
+"""The commands that look after an installation: doctor, partitions, retain, erase-unit."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ from bandit_service.operations.findings import Finding, few
 from bandit_service.operations.partitions import PartitionKeeper
 from bandit_service.operations.retention import Retention, retire
 from bandit_service.operations.terminal import (
-    TRY_AGAIN,
     Dsn,
     explained,
     fail,
@@ -34,7 +33,6 @@ from bandit_service.operations.terminal import (
 from bandit_service.spool.kept import KEPT_SECONDS
 
 _QUIET_HOUR_SECONDS = 3_600.0
-_REASON = "applied from Git"
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 ExportTo = Annotated[
@@ -167,45 +165,6 @@ def erase_unit(
     typer.echo(
         f"erased from {erased.events} events and {erased.exposures} exposures in {erased.experiments} experiments"
     )
-
-
-@app.command("apply-experiments")
-def apply_experiments(
-    files: Annotated[list[Path], typer.Argument(exists=True, help="JSON files, or folders of them.")],
-    url: Annotated[str, typer.Option(envvar="BANDIT_URL", show_envvar=True, help="Which service.")],
-    api_key: Annotated[str | None, typer.Option(envvar="BANDIT_API_KEY", show_envvar=True, help="An admin's.")] = None,
-    reason: Annotated[str, typer.Option(help="Recorded with every change: the commit, for instance.")] = _REASON,
-    patience: Annotated[float, typer.Option(min=0, help="Seconds to wait for a service that does not answer.")] = 60.0,
-) -> None:
-    """Make experiments what files in Git say. What a file names, only the file changes from then on.
-
-    Doing it again changes nothing, and the status of an experiment is never touched. The exit code is 1 if a file was
-    refused; the others are applied all the same. It is 75 if the service gave no answer in time, or did not know the
-    key: then it can be run again.
-    """
-    from bandit_service.operations.git_experiments import AwayError, RefusedError, ServiceApi, definitions
-
-    try:
-        api = ServiceApi(url, api_key, patience=patience)
-        wanted = list(definitions(files))
-    except (ValueError, OSError) as error:
-        fail(str(error))
-    if not wanted:
-        fail("there is no *.json to apply")
-    refused = 0
-    for file, definition in wanted:
-        try:
-            applied = api.apply(definition, reason)
-        except RefusedError as error:
-            refused += 1
-            typer.echo(f"{file.name}: refused: {error}", err=True)
-        except AwayError as error:
-            fail(str(error), TRY_AGAIN)
-        else:
-            made = "created" if applied.created else "as the file says"
-            typer.echo(f"{applied.experiment_id}: {made}, revision {applied.revision}")
-    if refused:
-        fail(f"{refused} of {len(wanted)} files were refused")
 
 
 def _lines_of_input() -> list[str]:

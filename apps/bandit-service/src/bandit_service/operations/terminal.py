@@ -23,8 +23,6 @@ from bandit_service.ledger.errors import PostgresUnavailableError
 from bandit_service.ledger.pool import Pool, make_pool
 from bandit_service.settings import Settings, check_variables, describe
 
-# The exit code of a command that may succeed when it is run again (EX_TEMPFAIL of sysexits.h).
-TRY_AGAIN = 75
 # Wider than any table: what comes through a pipe is read by programs, which need every name whole and in one line.
 _PIPE_WIDTH = 100_000
 # What libpq says of a server that it does not trust.
@@ -128,10 +126,10 @@ def explained() -> Iterator[None]:
         fail(first_line(error))
 
 
-def fail(reason: str, status: int = 1) -> NoReturn:
-    """Say why, and end with that exit code."""
+def fail(reason: str) -> NoReturn:
+    """Say why, and end with exit code 1."""
     typer.echo(f"bandit-service: {reason}", err=True)
-    raise typer.Exit(status)
+    raise typer.Exit(1)
 
 
 def first_line(error: BaseException) -> str:

@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 
 from bandit_core.rules.experiment import Experiment
-from bandit_core.rules.experiment_requests import Because, Conclusion, ExperimentChange, NewArm, NewExperiment, read
+from bandit_core.rules.experiment_requests import (
+    Because,
+    ConclusionRequest,
+    ExperimentChange,
+    NewArm,
+    NewExperiment,
+    read,
+)
 from bandit_core.rules.problems import Conflict, Forbidden, Invalid, NotFound
 from bandit_core.stopping import Condition, Verdict
 from bandit_service.api.experiments.schemas import ChangesFilter, Filter
@@ -175,7 +182,7 @@ async def test_every_change_says_who_and_why(experiments: Experiments) -> None:
 async def test_conclude_takes_the_arm_of_the_stopping_rule(experiments: Experiments, beliefs: Beliefs) -> None:
     await create(experiments)
     beliefs.now = WINNER_B
-    after = await experiments.conclude("homepage", Conclusion(reason="why"), ADA)
+    after = await experiments.conclude("homepage", ConclusionRequest(reason="why"), ADA)
     assert (after.status, after.winner) == ("concluded", "b")
     assert after.conclusion is not None
     assert (after.conclusion.outcome, after.conclusion.expected_loss) == ("winner", 0.001)
@@ -188,8 +195,8 @@ async def test_conclude_without_a_winner_is_a_conflict_unless_one_is_named(
     await create(experiments)
     beliefs.now = verdict
     with pytest.raises(Conflict, match="names no winner"):
-        await experiments.conclude("homepage", Conclusion(reason="why"), ADA)
-    after = await experiments.conclude("homepage", Conclusion(reason="why", winner="c"), ADA)
+        await experiments.conclude("homepage", ConclusionRequest(reason="why"), ADA)
+    after = await experiments.conclude("homepage", ConclusionRequest(reason="why", winner="c"), ADA)
     assert (after.status, after.winner) == ("concluded", "c")
 
 
@@ -198,7 +205,7 @@ async def test_conclude_does_not_guess_a_verdict(experiments: Experiments, belie
     await create(experiments)
     beliefs.away = True
     with pytest.raises(StoreUnavailableError):
-        await experiments.conclude("homepage", Conclusion(reason="why", winner="c"), ADA)
+        await experiments.conclude("homepage", ConclusionRequest(reason="why", winner="c"), ADA)
     assert (await experiments.read("homepage")).status == "running"
 
 
@@ -232,7 +239,7 @@ async def test_an_unknown_experiment_is_not_found(experiments: Experiments) -> N
         experiments.read("homepage"),
         experiments.changes("homepage", ChangesFilter()),
         experiments.pause("homepage", because(), ADA),
-        experiments.conclude("homepage", Conclusion(reason="why", winner="a"), ADA),
+        experiments.conclude("homepage", ConclusionRequest(reason="why", winner="a"), ADA),
     ):
         with pytest.raises(NotFound):
             await attempt

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from starlette.routing import Route
 
-from bandit_core.rules.decoding import decode_item
-from bandit_core.rules.problems import OrProblem, Problem
 from bandit_core.rules.requests import (
     ActivateRequest,
     ActivateResponse,
-    Batch,
-    BatchItem,
+    BatchRequest,
     SelectRequest,
     SelectResponse,
 )
 from bandit_service.api.decisions.service import Decisions
-from bandit_service.domain.api_key import Principal
-from bandit_service.http.fast_path import FastEndpoint, FastPath, finish_item
+from bandit_service.http.fast_path import FastEndpoint, FastPath
 
 _PROBLEMS = (401, 403, 404, 409, 413, 415, 422, 429, 503)
 EXAMPLE_ID = "d1.AAAAAQAAAAc_0zMzMzMzMwAAAZqV1Y7gq0m3zXl6p2hob21lcGFnZQ"
@@ -48,7 +42,7 @@ SELECT_BATCH = FastEndpoint(
     tag="decisions",
     summary="Up to 1,000 selections, each with its own result",
     description="Items are independent: one that is refused does not touch the others.",
-    request=Batch,
+    request=BatchRequest,
     item=SelectRequest,
     response=SelectResponse,
     problems=(401, 403, 413, 415, 422, 429, 503),
@@ -68,20 +62,8 @@ ACTIVATE = FastEndpoint(
 
 def routes(fast_path: FastPath, decisions: Decisions) -> list[Route]:
     """Return the routes of decisions."""
-
-    async def select_batch(batch: Batch, principal: Principal) -> list[BatchItem]:
-        begun = await decisions.begin_all([_decoded(raw) for raw in batch.items], principal)
-        return [await finish_item(item, decisions.finish) for item in begun]
-
     return [
         fast_path.route(SELECT, decisions.select),
-        fast_path.batch_route(SELECT_BATCH, select_batch),
+        fast_path.batch_route(SELECT_BATCH, decisions.begin_all, decisions.finish),
         fast_path.route(ACTIVATE, decisions.activate),
     ]
-
-
-def _decoded(raw: Sequence[int]) -> OrProblem[SelectRequest]:
-    try:
-        return decode_item(SelectRequest, raw)
-    except Problem as problem:
-        return problem

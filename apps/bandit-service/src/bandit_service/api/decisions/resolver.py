@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from bandit_core.rules.decisions import DecisionClaims, check_same_experiment, experiment_of_own, is_signed
+from bandit_core.rules.decisions import SIGNED_PREFIX, DecisionClaims, check_same_experiment, experiment_of_own
 from bandit_core.rules.problems import NotFound, Unavailable
 from bandit_core.rules.served_experiment import ServedExperiment
 from bandit_service.api.decisions.lookup import ExperimentLookup
@@ -54,8 +54,11 @@ class DecisionResolver:
             NotFound: nobody knows the decision; Invalid: a caller's own id without its experiment; Unavailable: whether
                 there is such a decision cannot be said now.
         """
-        if is_signed(decision_id):
-            claims = self._signed(decision_id)
+        if decision_id.startswith(SIGNED_PREFIX):
+            try:
+                claims = self._ids.read(decision_id)
+            except ForgedDecisionIdError as error:
+                raise NotFound(str(error)) from None
             check_same_experiment(claims, experiment_id)
             served = await self._lookup.served(claims.experiment_id, principal)
             return claims, await self._lookup.with_arm(served, claims.arm_index)
@@ -90,12 +93,6 @@ class DecisionResolver:
         except StoreUnavailableError:
             return None
         return decode_event(found).claim if found else None
-
-    def _signed(self, decision_id: str) -> DecisionClaims:
-        try:
-            return self._ids.read(decision_id)
-        except ForgedDecisionIdError as error:
-            raise NotFound(str(error)) from None
 
 
 def claims_of_own(own: OwnDecision, experiment_id: str) -> DecisionClaims:

@@ -130,9 +130,8 @@ class Decisions:
             if isinstance(outcome, OwnDecision):
                 return await self._again(begun.decision_id, outcome, begun.served)
         is_recorded = begun.recorded is None or await begun.recorded
-        answer = _response(begun, recorded=is_recorded)
-        self._count(begun)
-        return answer
+        self._metrics.decided(begun.served.experiment.id, begun.selection.arm.id, begun.selection.stratum)
+        return _response(begun, recorded=is_recorded)
 
     async def activate(self, request: ActivateRequest, principal: Principal) -> ActivateResponse:
         """Count a deferred decision from now on.
@@ -173,11 +172,8 @@ class Decisions:
                 is_recorded = await self._recording.record(_events(request, again))
                 return msgspec.structs.replace(first, recorded=is_recorded)
         is_recorded = await self._recording.record(_events(request, begun))
-        self._count(begun)
-        return msgspec.structs.replace(made, recorded=is_recorded)
-
-    def _count(self, begun: Begun) -> None:
         self._metrics.decided(begun.served.experiment.id, begun.selection.arm.id, begun.selection.stratum)
+        return msgspec.structs.replace(made, recorded=is_recorded)
 
 
 def _events(request: SelectRequest, begun: Begun) -> list[Event]:

@@ -35,7 +35,7 @@ ExperimentChange = Annotated[requests.ExperimentChange, AsStruct(requests.Experi
 NewArm = Annotated[requests.NewArm, AsStruct(requests.NewArm), Body()]
 Absence = Annotated[requests.Absence, AsStruct(requests.Absence), Body()]
 Because = Annotated[requests.Because, AsStruct(requests.Because), Body()]
-Conclusion = Annotated[requests.Conclusion, AsStruct(requests.Conclusion), Body()]
+ConclusionRequest = Annotated[requests.ConclusionRequest, AsStruct(requests.ConclusionRequest), Body()]
 ExperimentView = Annotated[views.ExperimentView, AsStruct(views.ExperimentView)]
 ExperimentPage = Annotated[views.ExperimentPage, AsStruct(views.ExperimentPage)]
 ChangePage = Annotated[views.ChangePage, AsStruct(views.ChangePage)]
@@ -45,7 +45,7 @@ STRUCTS = (
     requests.NewArm,
     requests.Absence,
     requests.Because,
-    requests.Conclusion,
+    requests.ConclusionRequest,
     views.ExperimentView,
     views.ExperimentPage,
     views.ChangePage,
@@ -236,7 +236,9 @@ def _add_states(routes: APIRouter, experiments: Experiments) -> None:
         return views.ExperimentView.of(await experiments.resume(experiment_id, body, principal))
 
     @routes.post("/{experiment_id}/conclude", summary="End an experiment", responses=responses(*WRITING))
-    async def conclude_experiment(experiment_id: ExperimentId, body: Conclusion, principal: Caller) -> ExperimentView:
+    async def conclude_experiment(
+        experiment_id: ExperimentId, body: ConclusionRequest, principal: Caller
+    ) -> ExperimentView:
         """From now on the winner is served: the one named, or else the one of the stopping rule.
 
         With `by_rule` nothing changes unless the stopping rule ends the experiment now: such a request can be repeated.

@@ -10,13 +10,13 @@ from msgspec.structs import replace
 
 from bandit_core.rules import consistency as rules
 from bandit_core.rules import transitions
-from bandit_core.rules.experiment import Experiment, Settings
+from bandit_core.rules.experiment import Experiment, ExperimentSettings
 from bandit_core.rules.experiment_requests import Arm, ExperimentChange, NewExperiment
 from bandit_core.rules.fields import MOST_ARMS
 from bandit_core.rules.problems import Conflict
 
 # What events already mean cannot be changed under them.
-_FIXED = set(Settings.__struct_fields__) - set(ExperimentChange.__struct_fields__)
+_FIXED = set(ExperimentSettings.__struct_fields__) - set(ExperimentChange.__struct_fields__)
 
 
 class File(NamedTuple):

@@ -11,7 +11,14 @@ import structlog
 
 from bandit_core.rules import transitions
 from bandit_core.rules.experiment import Experiment, namespace_of
-from bandit_core.rules.experiment_requests import Absence, Because, Conclusion, ExperimentChange, NewArm, NewExperiment
+from bandit_core.rules.experiment_requests import (
+    Absence,
+    Because,
+    ConclusionRequest,
+    ExperimentChange,
+    NewArm,
+    NewExperiment,
+)
 from bandit_core.rules.problems import Conflict, NotFound
 from bandit_core.stopping import Verdict
 from bandit_service.api.experiments import git
@@ -32,7 +39,7 @@ log = structlog.get_logger(__name__)
 type Transition = Callable[[Experiment], Experiment]
 
 
-class Mirror(Protocol):
+class DefinitionPublisher(Protocol):
     """Brings a committed definition into force."""
 
     async def publish(self, experiment: Experiment) -> None:
@@ -58,7 +65,7 @@ class Experiments:
     def __init__(
         self,
         repository: ExperimentsRepository,
-        mirror: Mirror,
+        mirror: DefinitionPublisher,
         conclusions: Conclusions,
         *,
         clock: Callable[[], float],
@@ -183,7 +190,7 @@ class Experiments:
         """Put an experiment away for good."""
         return await self._apply("archive", experiment_id, request, principal, transitions.archived)
 
-    async def conclude(self, experiment_id: str, request: Conclusion, principal: Principal) -> Experiment:
+    async def conclude(self, experiment_id: str, request: ConclusionRequest, principal: Principal) -> Experiment:
         """End an experiment: from then on its winner is served. `by_rule`: only if its stopping rule ends it now.
 
         Raises:

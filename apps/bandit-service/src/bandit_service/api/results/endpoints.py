@@ -4,11 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends
 
+from bandit_core.rules import records as kept
 from bandit_core.rules.served_experiment import ServedExperiment
 from bandit_service.api.decisions.lookup import ExperimentLookup
 from bandit_service.api.experiments.endpoints import DOCUMENTED_KEYS, READING, Caller, ExperimentId, guarded
-from bandit_service.api.results import schemas
-from bandit_service.api.results.schemas import EvaluationReport, SnapshotReport
 from bandit_service.api.results.service import Records
 from bandit_service.http.problems import responses
 from bandit_service.http.rate_limit import Admission
@@ -16,9 +15,11 @@ from bandit_service.http.structs import AsStruct
 from bandit_service.results.experiment_report import ExperimentReport, ExperimentReports
 from bandit_service.results.report import AllocationReport, ConclusionReport, PosteriorReport, Reports
 
-SnapshotRequest = Annotated[schemas.SnapshotRequest, AsStruct(schemas.SnapshotRequest), Body()]
-EvaluationRequest = Annotated[schemas.EvaluationRequest, AsStruct(schemas.EvaluationRequest), Body()]
-STRUCTS = (schemas.SnapshotRequest, schemas.EvaluationRequest)
+SnapshotRequest = Annotated[kept.SnapshotRequest, AsStruct(kept.SnapshotRequest), Body()]
+SnapshotReport = Annotated[kept.SnapshotReport, AsStruct(kept.SnapshotReport)]
+EvaluationRequest = Annotated[kept.EvaluationRequest, AsStruct(kept.EvaluationRequest), Body()]
+EvaluationReport = Annotated[kept.EvaluationReport, AsStruct(kept.EvaluationReport)]
+STRUCTS = (kept.SnapshotRequest, kept.SnapshotReport, kept.EvaluationRequest, kept.EvaluationReport)
 
 
 def router(

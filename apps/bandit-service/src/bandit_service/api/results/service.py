@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict
 
 import msgspec
 
-from bandit_core.rules.problems import Invalid
-from bandit_service.api.results.schemas import (
-    ArmSnapshot,
+from bandit_core.rules.records import (
     EvaluationReport,
     EvaluationRequest,
     SnapshotReport,
     SnapshotRequest,
+    evaluation_report,
 )
 from bandit_service.ledger.evaluations import EvaluationsRepository
 from bandit_service.ledger.snapshots import SnapshotsRepository
@@ -41,13 +39,7 @@ class Records:
     async def snapshot(self, experiment_id: str, request: SnapshotRequest) -> SnapshotReport:
         """Take a snapshot if enough was counted since the last one; return the newest."""
         await self._caught_up(experiment_id, _CATCH_UP_SECONDS)
-        taken, arms = await self._snapshots.take(experiment_id, request.min_events)
-        return SnapshotReport(
-            experiment_id=experiment_id,
-            taken=taken,
-            taken_at=arms[0].taken_at if arms else None,
-            arms=[ArmSnapshot(**asdict(arm)) for arm in arms],
-        )
+        return await self._snapshots.take(experiment_id, request.min_events)
 
     async def evaluation(self, experiment_id: str, request: EvaluationRequest) -> EvaluationReport:
         """Keep an evaluation in the place of the one before of the same data set.
@@ -55,9 +47,7 @@ class Records:
         Raises:
             Invalid: it has two results for the same policies and estimator.
         """
-        names = {(each.behavior_policy, each.evaluation_policy, each.method) for each in request.results}
-        if len(names) < len(request.results):
-            raise Invalid.field("results", "a policy is evaluated twice by the same method on the same log")
+        report = evaluation_report(experiment_id, request)
         results = msgspec.to_builtins(request.results)
         await self._evaluations.replace(experiment_id, request.dataset, request.digest, results)
-        return EvaluationReport(experiment_id=experiment_id, dataset=request.dataset, results=len(results))
+        return report

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from starlette.routing import Route
 
-from bandit_core.rules.decoding import decode_item
-from bandit_core.rules.problems import OrProblem, Problem
-from bandit_core.rules.requests import Batch, BatchItem, RewardRequest, RewardResponse
+from bandit_core.rules.requests import BatchRequest, RewardRequest, RewardResponse
 from bandit_service.api.decisions.endpoints import EXAMPLE_ID
-from bandit_service.api.rewards.service import Begun, Rewards
-from bandit_service.domain.api_key import Principal
-from bandit_service.http.fast_path import FastEndpoint, FastPath, finish_item
+from bandit_service.api.rewards.service import Rewards
+from bandit_service.http.fast_path import FastEndpoint, FastPath, one_by_one
 
 REWARD = FastEndpoint(
     path="/reward",
@@ -42,7 +37,7 @@ REWARD_BATCH = FastEndpoint(
     tag="rewards",
     summary="Up to 1,000 rewards, each with its own result",
     description="Items are independent: one that is refused does not touch the others.",
-    request=Batch,
+    request=BatchRequest,
     item=RewardRequest,
     response=RewardResponse,
     problems=(401, 403, 413, 415, 422, 429, 503),
@@ -52,16 +47,7 @@ REWARD_BATCH = FastEndpoint(
 
 def routes(fast_path: FastPath, rewards: Rewards) -> list[Route]:
     """Return the routes of rewards."""
-
-    async def reward_batch(batch: Batch, principal: Principal) -> list[BatchItem]:
-        begun = [await _begin(rewards, raw, principal) for raw in batch.items]
-        return [await finish_item(item, rewards.finish) for item in begun]
-
-    return [fast_path.route(REWARD, rewards.reward), fast_path.batch_route(REWARD_BATCH, reward_batch)]
-
-
-async def _begin(rewards: Rewards, raw: Sequence[int], principal: Principal) -> OrProblem[Begun]:
-    try:
-        return await rewards.begin(decode_item(RewardRequest, raw), principal)
-    except Problem as problem:
-        return problem
+    return [
+        fast_path.route(REWARD, rewards.reward),
+        fast_path.batch_route(REWARD_BATCH, one_by_one(rewards.begin), rewards.finish),
+    ]

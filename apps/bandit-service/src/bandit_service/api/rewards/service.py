@@ -21,11 +21,8 @@ from bandit_service.domain.event import Event
 from bandit_service.metrics import Metrics
 from bandit_service.spool.answers import Answer, Duplicate, Queued
 
-# So that sums of squares of millionths stay whole numbers of 64 bits.
-MOST_UNITS = 1_000
 
-
-class Begun(NamedTuple):
+class BegunReward(NamedTuple):
     """A reward that was handed in."""
 
     request: RewardRequest
@@ -65,7 +62,7 @@ class Rewards:
         """
         return await self.finish(await self.begin(request, principal, respond_async=respond_async))
 
-    async def begin(self, request: RewardRequest, principal: Principal, *, respond_async: bool = False) -> Begun:
+    async def begin(self, request: RewardRequest, principal: Principal, *, respond_async: bool = False) -> BegunReward:
         """Hand the reward in without waiting for its outcome, so that a batch shares one statement."""
         check_reward(request)
         if request.decision_id is None:
@@ -78,8 +75,8 @@ class Rewards:
             request.decision_id, claims, place, request.position, served, reward_micro=micro, now_ms=now_ms
         )
         if is_late(claims, served, now_ms):
-            return Begun(request, served, arm, micro, await self._late(event, served, arm))
-        return Begun(request, served, arm, micro, self._recording.decide(event, respond_async=respond_async))
+            return BegunReward(request, served, arm, micro, await self._late(event, served, arm))
+        return BegunReward(request, served, arm, micro, self._recording.decide(event, respond_async=respond_async))
 
     async def _late(self, event: Event, served: ServedExperiment, arm: ArmDefinition) -> asyncio.Future[list[Answer]]:
         """Keep a reward that comes too late; one that repeats a reward in time is a duplicate of that.
@@ -96,22 +93,26 @@ class Rewards:
         answers.set_result([first])
         return answers
 
-    async def finish(self, begun: Begun) -> RewardResponse:
+    async def finish(self, begun: BegunReward) -> RewardResponse:
         """Wait for the outcome of a reward that was handed in."""
         request, served, arm, micro, answers = begun
         [answer] = await self._recording.answered(answers)
         experiment = served.experiment
-        status, counted = _status(answer, micro)
+        status: RewardStatus = "ignored" if micro is None else "applied"
+        if isinstance(answer, Duplicate):
+            status, micro = "duplicate", answer.reward_micro
+        elif isinstance(answer, Queued):
+            status = "queued"
         self._metrics.rewarded(experiment.id, arm.id, status)
         return RewardResponse(
             status=status,
             experiment_id=experiment.id,
             arm=arm.id,
             decision_id=request.decision_id,
-            reward=None if counted is None else counted / MICRO * experiment.unit,
+            reward=None if micro is None else micro / MICRO * served.unit,
         )
 
-    async def _direct(self, request: RewardRequest, principal: Principal, *, respond_async: bool) -> Begun:
+    async def _direct(self, request: RewardRequest, principal: Principal, *, respond_async: bool) -> BegunReward:
         served = await self._lookup.served(request.experiment_id or "", principal)
         check_not_archived(served.experiment)
         arm = known_arm(served, request.arm or "")
@@ -128,15 +129,4 @@ class Rewards:
             now_ms=round(self._clock() * 1_000),
             claim=None if request.reward_id is None else json.dumps({"reward_micro": micro}),
         )
-        return Begun(request, served, arm, micro, self._recording.decide(event, respond_async=respond_async))
-
-
-def _status(answer: Answer, micro: int | None) -> tuple[RewardStatus, int | None]:
-    """Return what became of a reward, and the value that counts in millionths."""
-    match answer:
-        case Duplicate(reward_micro=counted):
-            return "duplicate", counted
-        case Queued():
-            return "queued", micro
-        case _:
-            return ("ignored" if micro is None else "applied"), micro
+        return BegunReward(request, served, arm, micro, self._recording.decide(event, respond_async=respond_async))

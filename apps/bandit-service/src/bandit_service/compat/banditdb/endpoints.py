@@ -26,7 +26,7 @@ from bandit_service.compat.banditdb.schemas import (
     Reward,
     SetArmStatus,
 )
-from bandit_service.compat.banditdb.service import BanditDb, Predicting
+from bandit_service.compat.banditdb.service import BanditDb
 from bandit_service.domain.api_key import Principal, Role
 from bandit_service.http.health import Readiness
 from bandit_service.http.rate_limit import Admission
@@ -37,7 +37,7 @@ API_VERSION: Final = f"2.2.0+bandit-service.{version('bandit-service')}"
 _encode = msgspec.json.Encoder().encode
 
 
-class Call[B](NamedTuple):
+class GuardedCall[B](NamedTuple):
     """A request that was let in."""
 
     principal: Principal
@@ -45,7 +45,7 @@ class Call[B](NamedTuple):
     body: B
 
 
-type Handler[B] = Callable[[Call[B]], Awaitable[object]]
+type Handler[B] = Callable[[GuardedCall[B]], Awaitable[object]]
 
 
 def mount(banditdb: BanditDb, readiness: Callable[[], Readiness], admission: Admission) -> Mount:
@@ -81,7 +81,7 @@ class _Guard:
             bind_contextvars(principal=principal.name)
             principal.require(role)
             content = None if body is None else decode_item(body, await request.body())
-            answer = await handler(Call(principal, dict(request.path_params), content))
+            answer = await handler(GuardedCall(principal, dict(request.path_params), content))
             return Response(_encode(answer), media_type="application/json")
 
         return Route(path, serve, methods=[method], name=f"{method} {path}")
@@ -98,10 +98,10 @@ def _health(readiness: Callable[[], Readiness]) -> Route:
 
 
 def _reading(guard: _Guard, banditdb: BanditDb) -> list[Route]:
-    async def pacing(call: Call[None]) -> None:
+    async def pacing(call: GuardedCall[None]) -> None:
         await banditdb.check_known(call.path["campaign_id"], call.principal)
 
-    async def export(call: Call[None]) -> object:
+    async def export(call: GuardedCall[None]) -> object:
         return await asyncio.to_thread(banditdb.exported, call.principal)
 
     return [
@@ -121,27 +121,27 @@ def _reading(guard: _Guard, banditdb: BanditDb) -> list[Route]:
 
 
 def _changing(guard: _Guard, banditdb: BanditDb) -> list[Route]:
-    async def create(call: Call[CreateCampaign]) -> str:
+    async def create(call: GuardedCall[CreateCampaign]) -> str:
         await banditdb.create(call.body, call.principal)
         return "Campaign Created"
 
-    async def delete(call: Call[None]) -> str:
+    async def delete(call: GuardedCall[None]) -> str:
         await banditdb.delete(call.path["campaign_id"], call.principal)
         return "Campaign Deleted"
 
-    async def archive(call: Call[None]) -> str:
+    async def archive(call: GuardedCall[None]) -> str:
         await banditdb.archive(call.path["campaign_id"], call.principal)
         return "Campaign Archived"
 
-    async def restore(call: Call[None]) -> str:
+    async def restore(call: GuardedCall[None]) -> str:
         await banditdb.restore(call.path["campaign_id"], call.principal)
         return "Campaign Restored"
 
-    async def add_arm(call: Call[AddArm]) -> str:
+    async def add_arm(call: GuardedCall[AddArm]) -> str:
         await banditdb.add_arm(call.path["campaign_id"], call.body, call.principal)
         return "Arm Added"
 
-    async def set_arm_status(call: Call[SetArmStatus]) -> str:
+    async def set_arm_status(call: GuardedCall[SetArmStatus]) -> str:
         await banditdb.set_arm_status(call.path["campaign_id"], call.path["arm_id"], call.body, call.principal)
         return "Arm Status Updated"
 
@@ -157,17 +157,16 @@ def _changing(guard: _Guard, banditdb: BanditDb) -> list[Route]:
 
 
 def _deciding(guard: _Guard, banditdb: BanditDb, admission: Admission) -> list[Route]:
-    async def batch_predict(call: Call[BatchPredict]) -> list[Prediction | Refusal]:
+    async def batch_predict(call: GuardedCall[BatchPredict]) -> list[Prediction | Refusal]:
         items = call.body.predictions
         admission.charge(call.principal, max(0, len(items) - 1))
-        begun = [await _begin(banditdb, item, call.principal) for item in items]
-        return [await _finish(banditdb, each) for each in begun]
+        return await asyncio.gather(*(_predicted(banditdb, item, call.principal) for item in items))
 
-    async def reward(call: Call[Reward]) -> str:
+    async def reward(call: GuardedCall[Reward]) -> str:
         await banditdb.reward(call.body, call.principal)
         return "OK"
 
-    async def interact(call: Call[Interact]) -> dict[str, str]:
+    async def interact(call: GuardedCall[Interact]) -> dict[str, str]:
         return {"interaction_id": await banditdb.interact(call.path["campaign_id"], call.body, call.principal)}
 
     return [
@@ -178,15 +177,11 @@ def _deciding(guard: _Guard, banditdb: BanditDb, admission: Admission) -> list[R
     ]
 
 
-async def _begin(banditdb: BanditDb, item: Sequence[int], principal: Principal) -> Predicting | Refusal:
+async def _predicted(banditdb: BanditDb, item: Sequence[int], principal: Principal) -> Prediction | Refusal:
     campaign_id = None
     try:
         request = decode_item(Predict, item)
         campaign_id = request.campaign_id
-        return await banditdb.begin(request, principal)
+        return await banditdb.predict(request, principal)
     except Problem as problem:
         return Refusal(campaign_id=campaign_id, error=problem.detail)
-
-
-async def _finish(banditdb: BanditDb, begun: Predicting | Refusal) -> Prediction | Refusal:
-    return begun if isinstance(begun, Refusal) else await banditdb.finish(begun)

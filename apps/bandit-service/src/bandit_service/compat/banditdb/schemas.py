@@ -177,7 +177,7 @@ class ArmDiagnostics(msgspec.Struct, frozen=True, kw_only=True):
     a_inv_diag_max: float
 
 
-class Diagnostics(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class CampaignDiagnostics(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Whether a campaign still explores. Retired arms are left out."""
 
     campaign_id: str

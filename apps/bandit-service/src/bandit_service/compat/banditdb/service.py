@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from typing import NamedTuple
 
 from bandit_core.rules.decisions import is_signed
 from bandit_core.rules.experiment_requests import Because
@@ -12,7 +11,7 @@ from bandit_core.rules.requests import RewardRequest, RewardResponse, SelectRequ
 from bandit_core.rules.served_experiment import ServedExperiment
 from bandit_service.api.decisions.lookup import ExperimentLookup
 from bandit_service.api.decisions.resolver import DecisionResolver
-from bandit_service.api.decisions.service import Begun, Decisions
+from bandit_service.api.decisions.service import Decisions
 from bandit_service.api.experiments.service import Experiments
 from bandit_service.api.rewards.service import Rewards
 from bandit_service.compat.banditdb import requests, views
@@ -20,12 +19,12 @@ from bandit_service.compat.banditdb.export import Exports
 from bandit_service.compat.banditdb.lookup import Lookup
 from bandit_service.compat.banditdb.schemas import (
     AddArm,
+    CampaignDiagnostics,
     CampaignHealth,
     CampaignInfo,
     CampaignReport,
     CampaignSummary,
     CreateCampaign,
-    Diagnostics,
     Exported,
     HealthDetail,
     Interact,
@@ -38,13 +37,6 @@ from bandit_service.domain.api_key import Principal
 from bandit_service.results.experiment_report import ExperimentReport, ExperimentReports
 
 _BECAUSE = Because(reason=requests.REASON)
-
-
-class Predicting(NamedTuple):
-    """A prediction that was handed in."""
-
-    campaign_id: str
-    begun: Begun
 
 
 class BanditDb:
@@ -93,7 +85,7 @@ class BanditDb:
         served, report = await self._reported(campaign_id, principal)
         return views.campaign_report(campaign_id, served.experiment, report)
 
-    async def diagnostics(self, campaign_id: str, principal: Principal) -> Diagnostics:
+    async def diagnostics(self, campaign_id: str, principal: Principal) -> CampaignDiagnostics:
         return views.diagnostics(campaign_id, *await self._reported(campaign_id, principal))
 
     async def health(self, principal: Principal) -> HealthDetail:
@@ -146,10 +138,6 @@ class BanditDb:
         Raises:
             NotFound, Conflict (archived), Invalid (of the context or the arms), Unavailable (no models known yet).
         """
-        return await self.finish(await self.begin(request, principal))
-
-    async def begin(self, request: Predict, principal: Principal) -> Predicting:
-        """Choose, and hand the decision in without waiting for it, so that a batch shares one commit."""
         served = await self._open(request.campaign_id, principal)
         selection = SelectRequest(
             experiment_id=served.experiment.id,
@@ -157,11 +145,8 @@ class BanditDb:
             eligible_arms=None if request.eligible_arms is None else tuple(request.eligible_arms),
             exclude_arms=None if request.exclude_arms is None else tuple(request.exclude_arms),
         )
-        return Predicting(request.campaign_id, await self._decisions.begin(selection, principal))
-
-    async def finish(self, predicting: Predicting) -> Prediction:
-        decided = await self._decisions.finish(predicting.begun)
-        return Prediction(campaign_id=predicting.campaign_id, arm_id=decided.arm, interaction_id=decided.decision_id)
+        decided = await self._decisions.select(selection, principal)
+        return Prediction(campaign_id=request.campaign_id, arm_id=decided.arm, interaction_id=decided.decision_id)
 
     async def reward(self, request: Reward, principal: Principal) -> RewardResponse:
         """Count a reward once, and return what became of it.

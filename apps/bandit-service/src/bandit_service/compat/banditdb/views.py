@@ -16,10 +16,10 @@ from bandit_service.compat.banditdb.schemas import (
     ArmDiagnostics,
     ArmInfo,
     ArmStats,
+    CampaignDiagnostics,
     CampaignInfo,
     CampaignReport,
     CampaignSummary,
-    Diagnostics,
 )
 from bandit_service.results.experiment_report import ArmReport, ExperimentReport
 
@@ -81,9 +81,9 @@ def campaign_report(campaign_id: str, experiment: Experiment, report: Experiment
     )
 
 
-def diagnostics(campaign_id: str, served: ServedExperiment, report: ExperimentReport) -> Diagnostics:
+def diagnostics(campaign_id: str, served: ServedExperiment, report: ExperimentReport) -> CampaignDiagnostics:
     experiment, models = served.experiment, _models(served)
-    return Diagnostics(
+    return CampaignDiagnostics(
         campaign_id=campaign_id,
         archived=experiment.status == "paused",
         algorithm=algorithm(experiment),

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, NamedTuple
 import msgspec
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from bandit_service.compat.banditdb.schemas import CreateCampaign, Diagnostics, Predict, Reward
+from bandit_service.compat.banditdb.schemas import CampaignDiagnostics, CreateCampaign, Predict, Reward
 from bandit_service.compat.banditdb.service import BanditDb
 from bandit_service.domain.api_key import Principal, Role
 
@@ -175,7 +175,7 @@ def tools(banditdb: BanditDb) -> list[Tool]:
     ]
 
 
-def described(found: Diagnostics) -> str:
+def described(found: CampaignDiagnostics) -> str:
     """Return a campaign's diagnostics as text."""
     lines = [
         f"Campaign {found.campaign_id} ({found.algorithm}, alpha {found.alpha:g})",

@@ -1,18 +1,20 @@
-"""The bodies and answers of POST /experiments/{id}/snapshots and /evaluations."""
+"""What is kept about an experiment on request: bodies and answers of /snapshots and /evaluations."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta
-from pydantic import BaseModel, Field
 
 from bandit_core.rules.experiment import Value
 from bandit_core.rules.names import PLAIN_TEXT
+from bandit_core.rules.problems import Invalid
 
 _Name = Annotated[str, Meta(pattern=PLAIN_TEXT.pattern, min_length=1, max_length=200)]
 _Size = Annotated[float, Meta(ge=0)]
+_Count = Annotated[int, Meta(ge=0)]
 
 
 class SnapshotRequest(Value, frozen=True):
@@ -28,25 +30,29 @@ class SnapshotRequest(Value, frozen=True):
     ] = 1
 
 
-class ArmSnapshot(BaseModel):
+class ArmSnapshot(msgspec.Struct, frozen=True):
     """The posterior of one arm when the snapshot was taken."""
 
-    arm: str = Field(description="Its id")
-    alpha: float | None = Field(description="Of the Beta posterior; null where rewards are gaussian")
-    beta: float | None = Field(description="Of the Beta posterior; null where rewards are gaussian")
-    mean: float | None = Field(description="Posterior mean of the reward; null where rewards are gaussian")
-    decisions: int = Field(ge=0, description="Decisions of the bandit that were shown")
-    rewards: int = Field(ge=0, description="Rewards that entered the posterior")
-    reward_sum: float = Field(description="Their sum, in the units they were sent in")
+    arm: Annotated[str, Meta(description="Its id")]
+    alpha: Annotated[float | None, Meta(description="Of the Beta posterior; null where rewards are gaussian")]
+    beta: Annotated[float | None, Meta(description="Of the Beta posterior; null where rewards are gaussian")]
+    mean: Annotated[float | None, Meta(description="Posterior mean of the reward; null where rewards are gaussian")]
+    decisions: Annotated[_Count, Meta(description="Decisions of the bandit that were shown")]
+    rewards: Annotated[_Count, Meta(description="Rewards that entered the posterior")]
+    reward_sum: Annotated[float, Meta(description="Their sum, in the units they were sent in")]
 
 
-class SnapshotReport(BaseModel):
+class SnapshotReport(msgspec.Struct, frozen=True, kw_only=True):
     """The newest snapshot of an experiment."""
 
-    experiment_id: str = Field(description="Whose snapshot it is")
-    taken: bool = Field(description="Whether this request took it; false: too little was counted since that one")
-    taken_at: datetime | None = Field(description="When it was taken (UTC); null before the first one")
-    arms: list[ArmSnapshot] = Field(description="Every arm, in the order of their index; empty before the first one")
+    experiment_id: Annotated[str, Meta(description="Whose snapshot it is")]
+    taken: Annotated[
+        bool, Meta(description="Whether this request took it; false: too little was counted since that one")
+    ]
+    taken_at: Annotated[datetime | None, Meta(description="When it was taken (UTC); null before the first one")]
+    arms: Annotated[
+        tuple[ArmSnapshot, ...], Meta(description="Every arm, in the order of their index; empty before the first one")
+    ]
 
 
 class EvaluationResult(Value, frozen=True, kw_only=True):
@@ -83,9 +89,17 @@ class EvaluationRequest(Value, frozen=True):
     ]
 
 
-class EvaluationReport(BaseModel):
+class EvaluationReport(msgspec.Struct, frozen=True, kw_only=True):
     """What was kept."""
 
-    experiment_id: str = Field(description="The id it is kept under")
-    dataset: str = Field(description="The log that was evaluated")
-    results: int = Field(ge=0, description="How many results were kept")
+    experiment_id: Annotated[str, Meta(description="The id it is kept under")]
+    dataset: Annotated[str, Meta(description="The log that was evaluated")]
+    results: Annotated[_Count, Meta(description="How many results were kept")]
+
+
+def evaluation_report(experiment_id: str, request: EvaluationRequest) -> EvaluationReport:
+    """Return the answer to an evaluation; raise Invalid if it has two results for the same policies and estimator."""
+    names = {(each.behavior_policy, each.evaluation_policy, each.method) for each in request.results}
+    if len(names) < len(request.results):
+        raise Invalid.field("results", "a policy is evaluated twice by the same method on the same log")
+    return EvaluationReport(experiment_id=experiment_id, dataset=request.dataset, results=len(request.results))
