@@ -229,7 +229,7 @@ def test_the_sentence_of_an_open_race_names_what_is_missing() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"prob_best": None}, "needs prob_best, expected_loss, prob_better or max_duration"),
+        ({"prob_best": None}, "needs prob_best, effect, expected_loss, prob_better or max_duration"),
         ({"prob_best": 1.01}, "prob_best must be"),
         ({"prob_best": 0.0}, "prob_best must be"),
         ({"expected_loss": 0.0}, "expected_loss must be"),

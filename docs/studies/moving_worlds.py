@@ -1,0 +1,146 @@
+"""Two or more arms whose rewards move with time, played under beliefs that pool or that compare within versions.
+
+Each look at the beliefs publishes a version of the weights, and the decisions until the next look are drawn from it. All
+runs of a study are played at once, with the functions of bandit_core that the service calls.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandit_core.adaptive.pair_sums import PairSums
+from bandit_core.adaptive.robust_beliefs import rate_parameters
+from bandit_core.best_arm import prob_best_many
+
+type Floats = NDArray[np.float64]
+type Rates = Callable[[float], Floats]
+type Kind = Literal["time_robust", "pooled"]
+
+HORIZON: Final = 20_000
+DAY: Final = 4_000
+EVERY: Final = 100
+
+
+def worlds(decisions: int = HORIZON, *, lift: float = 0.1, base: float = 0.1, arms: int = 2) -> dict[str, Rates]:
+    """Return rates by time, in decisions: the last arm is better by `lift` at every moment, except in the swap."""
+    better = np.ones(arms)
+    better[-1] += lift
+    return {
+        "static": lambda _: base * better,
+        "rise": lambda t: base * (0.5 + t / decisions) * better,
+        "fall": lambda t: base * (1.5 - t / decisions) * better,
+        "swing": lambda t: base * (1.0 + 0.6 * np.sin(2.0 * np.pi * t / DAY)) * better,
+    }
+
+
+def swap(decisions: int = HORIZON) -> Rates:
+    """Return rates whose best arm changes midway."""
+    return lambda t: np.array([0.12, 0.10]) if t < decisions / 2 else np.array([0.08, 0.10])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """Where all runs stand after `decisions` decisions each.
+
+    `sums` of all decisions whose rewards are known, `version` those of the last version alone; `learnt` what beliefs
+    were taken from, faded if there is a half-life; P(best) and regret of each run.
+    """
+
+    decisions: int
+    sums: PairSums
+    version: PairSums
+    learnt: PairSums
+    prob_best: Floats
+    regret: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """How an experiment is played: beliefs, floor, look, half-life in decisions, delay of rewards in decisions."""
+
+    beliefs: Kind = "time_robust"
+    floor: float = 0.01
+    every: int = EVERY
+    half_life: float | None = None
+    delay: int = 0
+    adaptive: bool = True
+
+
+def play(rates: Rates, design: Design, *, decisions: int, runs: int, rng: np.random.Generator) -> Iterator[Look]:
+    """Play `runs` experiments; yield a look after every version."""
+    arms = len(rates(0.0))
+    prior = np.ones((arms, 2))
+    weights = np.full((runs, arms), 1.0 / arms)
+    sums = learnt = PairSums.zeros(arms, (runs,))
+    waiting: list[PairSums] = []
+    regret = np.zeros(runs)
+    kept = 1.0 if design.half_life is None else 0.5 ** (design.every / design.half_life)
+    for start in range(0, decisions, design.every):
+        now = rates(start + design.every / 2)
+        chosen = rng.multinomial(design.every, weights)
+        won = rng.binomial(chosen, now)
+        regret = regret + chosen @ (now.max() - now)
+        waiting.append(PairSums.of(weights, chosen, won, won))
+        version = waiting.pop(0) if len(waiting) * design.every > design.delay else PairSums.zeros(arms, (runs,))
+        sums = sums + version
+        learnt = sums if design.half_life is None else _faded(learnt, kept) + version
+        best = prob_best(learnt, prior, design.beliefs)
+        yield Look(start + design.every, sums, version, learnt, best, regret)
+        if design.adaptive:
+            weights = floored(best, design.floor)
+
+
+def prob_best(sums: PairSums, prior: Floats, beliefs: Kind) -> Floats:
+    """Return P(best) (runs, K) by these beliefs."""
+    if beliefs == "pooled":
+        return prob_best_many(prior[:, 0] + sums.total, prior[:, 1] + sums.count - sums.total)
+    return prob_best_many(*rate_parameters(sums, prior, np.ones(len(prior), dtype=np.bool_)))
+
+
+def floored(weights: Floats, floor: float) -> Floats:
+    """Return the nearest weights (runs, K) of at least `floor` that sum to 1, as `guardrails.project` does for one."""
+    result = np.maximum(weights, floor)
+    for _ in range(weights.shape[1]):
+        free = result > floor
+        excess = result.sum(axis=1, keepdims=True) - 1.0
+        result = np.where(
+            free, np.maximum(result - excess / np.maximum(free.sum(axis=1, keepdims=True), 1), floor), floor
+        )
+    return result / result.sum(axis=1, keepdims=True)
+
+
+def _faded(sums: PairSums, kept: float) -> PairSums:
+    return PairSums(*(kept * getattr(sums, name) for name in PairSums.__slots__))
+
+
+class FirstWinner:
+    """Keeps, for every run, the first arm that was announced and when; −1 as long as there is none."""
+
+    def __init__(self, runs: int) -> None:
+        self.arm = np.full(runs, -1)
+        self.decisions = np.full(runs, -1)
+
+    def announce(self, holds: NDArray[np.bool_], decisions: int) -> None:
+        """Take note of which arms (runs, K) the rule announces at a look; of several the first."""
+        new = (self.arm < 0) & holds.any(axis=1)
+        self.arm[new] = holds[new].argmax(axis=1)
+        self.decisions[new] = decisions
+
+    def share(self, arm: int) -> float:
+        return float((self.arm == arm).mean())
+
+
+def prob_best_holds(
+    look: Look, *, threshold: float = 0.95, min_decisions: int = 2_000, per_arm: int = 100
+) -> NDArray[np.bool_]:
+    """Return which arms (runs, K) a rule on P(best) announces; by default the README's settings."""
+    enough = (look.sums.count.min(axis=1, keepdims=True) >= per_arm) & (look.decisions >= min_decisions)
+    holds: NDArray[np.bool_] = (look.prob_best >= threshold) & enough
+    return holds
+
+
+def standard_error(share: float, runs: int) -> float:
+    return float(np.sqrt(share * (1.0 - share) / runs))
