@@ -1,7 +1,7 @@
 """Two or more arms whose rewards move with time, played under beliefs that pool or that compare within versions.
 
-Each look at the beliefs publishes a version of the weights, and the decisions until the next look are drawn from it. All
-runs of a study are played at once, with the functions of bandit_core that the service calls.
+Each look at the beliefs publishes a version of the weights, and the decisions until the next look are drawn from it.
+All runs of a study are played at once, with the functions of bandit_core that the service calls.
 """
 
 from collections.abc import Callable, Iterator

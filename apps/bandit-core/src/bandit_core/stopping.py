@@ -48,9 +48,10 @@ class Verdict:
     """What a stopping rule says about an experiment now.
 
     winner: `arm` has the P(best) that was asked for, or is ahead of every rival by the effect. practically_equal: no
-    arm is, but choosing `arm` is expected to cost no more than the tolerance. better_policy: the policy as a whole earns more than the control, with the
-    probability that was asked for; `arm` is None, since no single arm has earned that. undecided: none of these, `arm`
-    is None; `stop` is True then only because of `max_duration`. `progress` in [0, 1] is 1 exactly when `stop` is True.
+    arm is, but choosing `arm` is expected to cost no more than the tolerance. better_policy: the policy as a whole
+    earns more than the control, with the probability that was asked for; `arm` is None, since no single arm has earned
+    that. undecided: none of these, `arm` is None; `stop` is True then only because of `max_duration`. `progress` in
+    [0, 1] is 1 exactly when `stop` is True.
     """
 
     outcome: Outcome

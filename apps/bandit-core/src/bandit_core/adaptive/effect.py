@@ -121,7 +121,8 @@ class Effects:
         return result
 
     def _error_of_pair(self, confidence: float) -> float:
-        return 2.0 * (1.0 - confidence) / max(self.difference.shape[-1], 2)
+        arms = int(self.difference.shape[-1])
+        return 2.0 * (1.0 - confidence) / max(arms, 2)
 
     @staticmethod
     def _over_rivals(values: Array) -> Array:

@@ -105,10 +105,7 @@ class PeriodSums:
 
     def padded(self, arms: int) -> Self:
         """Return the sums with room for arms that joined later, which have nothing in them."""
-        added = arms - len(self.count)
-        return type(self)(
-            *(np.pad(array, [(0, added)] * array.ndim) for array in (getattr(self, each.name) for each in fields(self)))
-        )
+        return type(self)(*(_with_room(getattr(self, each.name), arms) for each in fields(self)))
 
     def read(self) -> PairSums:
         """Return the sums as floats, each rounded once."""
@@ -137,11 +134,17 @@ def merge_plan(starts: Sequence[float], ends: Sequence[float], most: int = MOST_
     while len(groups) > most:
         # Age is counted from the newest end, and by the union's own: the newest two can only be merged last.
         span, age = last[1:] - first[:-1], last[-1] - last[1:]
-        cost = np.where(age > 0.0, span / np.maximum(age, np.finfo(np.float64).tiny), np.inf)
+        cost = np.divide(span, age, out=np.full_like(span, np.inf), where=age > 0.0)
         at = int(np.argmin(cost))
         groups[at : at + 2] = [range(groups[at].start, groups[at + 1].stop)]
         last, first = np.delete(last, at), np.delete(first, at + 1)
     return groups
+
+
+def _with_room(values: Integers, arms: int) -> Integers:
+    larger: Integers = np.zeros((arms,) * values.ndim, dtype=object)
+    larger[tuple(slice(size) for size in values.shape)] = values
+    return larger
 
 
 def _whole(values: NDArray[np.float64]) -> Integers:

@@ -52,8 +52,8 @@ def rate_beliefs(
     """Return beliefs about the active arms, all unless told, from sums (K,) of K `arms` with rewards in [0, 1].
 
     `priors` (K, 2) are alpha and beta of each arm before any data. Arms that are not active, such as retired ones,
-    still say how levels moved. `design_effect` >= 1 is by how much units that come back blow up variances. ValueError for
-    shapes that do not fit.
+    still say how levels moved. `design_effect` >= 1 is by how much units that come back blow up variances. ValueError
+    for shapes that do not fit.
     """
     chosen = _chosen(arms, sums, active)
     check_number("design_effect", design_effect, low=1.0)
