@@ -10,10 +10,12 @@ from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
 from bandit_core.adaptive.pair_sums import PairSums
 from bandit_core.adaptive.robust_beliefs import rate_parameters
 from bandit_core.best_arm import prob_best_many
+from bandit_core.normal_arms import normal_prob_best
 
 type Floats = NDArray[np.float64]
 type Rates = Callable[[float], Floats]
@@ -45,13 +47,14 @@ def swap(decisions: int = HORIZON) -> Rates:
 class Look:
     """Where all runs stand after `decisions` decisions each.
 
-    `sums` of all decisions whose rewards are known, `version` those of the last version alone; `learnt` what beliefs
-    were taken from, faded if there is a half-life; P(best) and regret of each run.
+    `weights` the last version was drawn from; `sums` of all decisions whose rewards are known, and those that came
+    with this look alone; `learnt` what beliefs are taken from, faded if there is a half-life; P(best) and regret.
     """
 
     decisions: int
+    weights: Floats
     sums: PairSums
-    version: PairSums
+    new: PairSums
     learnt: PairSums
     prob_best: Floats
     regret: Floats
@@ -59,14 +62,19 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """How an experiment is played: beliefs, floor, look, half-life in decisions, delay of rewards in decisions."""
+    """How an experiment is played.
+
+    Weights are published, and looked at, every `every` decisions, never below `floor`; with 1 / K they stay an even
+    split. `half_life` is in decisions. `delay` holds the chance that a reward comes so many looks later: at once unless
+    told. P(best) is exact, or that of normal distributions with the same means and variances, which is quicker.
+    """
 
     beliefs: Kind = "time_robust"
     floor: float = 0.01
     every: int = EVERY
     half_life: float | None = None
-    delay: int = 0
-    adaptive: bool = True
+    delay: tuple[float, ...] = (1.0,)
+    exact: bool = True
 
 
 def play(rates: Rates, design: Design, *, decisions: int, runs: int, rng: np.random.Generator) -> Iterator[Look]:
@@ -75,7 +83,7 @@ def play(rates: Rates, design: Design, *, decisions: int, runs: int, rng: np.ran
     prior = np.ones((arms, 2))
     weights = np.full((runs, arms), 1.0 / arms)
     sums = learnt = PairSums.zeros(arms, (runs,))
-    waiting: list[PairSums] = []
+    waiting = [learnt for _ in design.delay]
     regret = np.zeros(runs)
     kept = 1.0 if design.half_life is None else 0.5 ** (design.every / design.half_life)
     for start in range(0, decisions, design.every):
@@ -83,26 +91,45 @@ def play(rates: Rates, design: Design, *, decisions: int, runs: int, rng: np.ran
         chosen = rng.multinomial(design.every, weights)
         won = rng.binomial(chosen, now)
         regret = regret + chosen @ (now.max() - now)
-        waiting.append(PairSums.of(weights, chosen, won, won))
-        version = waiting.pop(0) if len(waiting) * design.every > design.delay else PairSums.zeros(arms, (runs,))
+        came = zip(*(_spread(each, design.delay, rng) for each in (won, chosen - won)), strict=True)
+        waiting = [
+            known + PairSums.of(weights, good + bad, good, good)
+            for known, (good, bad) in zip(waiting, came, strict=True)
+        ]
+        version, waiting = waiting[0], [*waiting[1:], PairSums.zeros(arms, (runs,))]
         sums = sums + version
-        learnt = sums if design.half_life is None else _faded(learnt, kept) + version
-        best = prob_best(learnt, prior, design.beliefs)
-        yield Look(start + design.every, sums, version, learnt, best, regret)
-        if design.adaptive:
-            weights = floored(best, design.floor)
+        learnt = sums if design.half_life is None else faded(learnt, kept) + version
+        best = prob_best(learnt, prior, design)
+        yield Look(start + design.every, weights, sums, version, learnt, best, regret)
+        weights = floored(best, design.floor)
 
 
-def prob_best(sums: PairSums, prior: Floats, beliefs: Kind) -> Floats:
+def prob_best(sums: PairSums, prior: Floats, design: Design) -> Floats:
     """Return P(best) (runs, K) by these beliefs."""
-    if beliefs == "pooled":
-        return prob_best_many(prior[:, 0] + sums.total, prior[:, 1] + sums.count - sums.total)
-    return prob_best_many(*rate_parameters(sums, prior, np.ones(len(prior), dtype=np.bool_)))
+    if design.beliefs == "pooled":
+        alpha, beta = prior[:, 0] + sums.total, prior[:, 1] + sums.count - sums.total
+    else:
+        alpha, beta = rate_parameters(sums, prior, np.ones(len(prior), dtype=np.bool_))
+    if design.exact:
+        return prob_best_many(alpha, beta)
+    return normal_prob_best_of(alpha, beta)
+
+
+def normal_prob_best_of(alpha: Floats, beta: Floats) -> Floats:
+    """Return P(best) (runs, K) of normal distributions with the means and variances of Beta(alpha, beta)."""
+    mean = alpha / (alpha + beta)
+    variance = mean * (1.0 - mean) / (alpha + beta + 1.0)
+    if mean.shape[1] > 2:
+        return normal_prob_best(mean, np.sqrt(variance))
+    first = ndtr((mean[:, 0] - mean[:, 1]) / np.sqrt(variance.sum(axis=1)))
+    return np.stack([first, 1.0 - first], axis=1)
 
 
 def floored(weights: Floats, floor: float) -> Floats:
     """Return the nearest weights (runs, K) of at least `floor` that sum to 1, as `guardrails.project` does for one."""
     result = np.maximum(weights, floor)
+    if floor * weights.shape[1] >= 1.0:
+        return np.full_like(weights, 1.0 / weights.shape[1])
     for _ in range(weights.shape[1]):
         free = result > floor
         excess = result.sum(axis=1, keepdims=True) - 1.0
@@ -112,8 +139,16 @@ def floored(weights: Floats, floor: float) -> Floats:
     return result / result.sum(axis=1, keepdims=True)
 
 
-def _faded(sums: PairSums, kept: float) -> PairSums:
+def faded(sums: PairSums, kept: float) -> PairSums:
+    """Return sums that count `kept` times as much."""
     return PairSums(*(kept * getattr(sums, name) for name in PairSums.__slots__))
+
+
+def _spread(count: NDArray[np.int64], delay: tuple[float, ...], rng: np.random.Generator) -> list[NDArray[np.int64]]:
+    """Return how many of the rewards (runs, K) come at each of the next looks."""
+    if len(delay) == 1:
+        return [count]
+    return list(np.moveaxis(rng.multinomial(count, delay), -1, 0))
 
 
 class FirstWinner:

@@ -38,7 +38,10 @@ type Array = NDArray[np.float64]
 TIGHTEST_AT: Final = 1_250.0
 FEWEST_DECISIONS: Final = 500
 FEWEST_OF_EACH: Final = 20
-"""A sequence begins once a pair has so many decisions and, if rewards are rates, so many successes and failures."""
+"""A sequence begins once a pair has so many decisions and, if rewards are rates, so many successes and failures.
+
+Under a design effect it takes as many times more.
+"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -167,7 +170,7 @@ def effects(sums: PairSums, *, rates: bool = True, design_effect: float | Array 
         difference=np.where(known, mean - _across(mean), 0.0),
         variance=np.maximum(variance, 0.0) * design_effect,
         information=information,
-        begun=_begun(sums, rates=rates),
+        begun=_begun(sums, np.asarray(design_effect, dtype=np.float64), rates=rates),
     )
 
 
@@ -177,12 +180,12 @@ def mixture_rate(error: float) -> float:
     return (log_error + math.log(log_error + 1.0)) / TIGHTEST_AT
 
 
-def _begun(sums: PairSums, *, rates: bool) -> NDArray[np.bool_]:
+def _begun(sums: PairSums, design_effect: Array, *, rates: bool) -> NDArray[np.bool_]:
     decisions = sums.count[..., :, None] + sums.count[..., None, :]
-    begun = decisions >= FEWEST_DECISIONS
+    begun = decisions >= FEWEST_DECISIONS * design_effect
     if rates:
         won = sums.total[..., :, None] + sums.total[..., None, :]
-        begun &= np.minimum(won, decisions - won) >= FEWEST_OF_EACH
+        begun &= np.minimum(won, decisions - won) >= FEWEST_OF_EACH * design_effect
     return begun
 
 

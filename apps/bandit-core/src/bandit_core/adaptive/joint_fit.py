@@ -74,7 +74,7 @@ def fit(
     prior_deviation: Array,
     prior_total: Array,
     prior_count: Array,
-    design_effect: float = 1.0,
+    design_effect: float | Array = 1.0,
 ) -> JointFit:
     """Return the joint posterior. `level`, `variance` and `prior_deviation` are (...).
 
@@ -83,8 +83,9 @@ def fit(
     """
     share = prior_count / prior_count.sum()
     before = prior_count.sum() * (np.diag(share) - np.outer(share, share))
-    information = sums.information / design_effect + before
-    observed = (sums.centred_total - level[..., None] * sums.centred_count) / design_effect
+    blown_up = np.asarray(design_effect)[..., None]
+    information = sums.information / blown_up[..., None] + before
+    observed = (sums.centred_total - level[..., None] * sums.centred_count) / blown_up
     observed = observed + (prior_total - share * prior_total.sum())
     identity = np.eye(len(share))
     precision = information / variance[..., None, None] + identity * (2.0 / prior_deviation[..., None, None] ** 2)

@@ -62,12 +62,16 @@ def rate_beliefs(
 
 
 def rate_parameters(
-    sums: PairSums, priors: ArrayLike, chosen: NDArray[np.bool_], *, design_effect: float = 1.0
+    sums: PairSums, priors: ArrayLike, chosen: NDArray[np.bool_], *, design_effect: float | Array = 1.0
 ) -> tuple[Array, Array]:
-    """Return alpha and beta (..., C) of C chosen arms, for one set of sums or for many at once; see `rate_beliefs`."""
+    """Return alpha and beta (..., C) of C chosen arms, for one set of sums or for many at once; see `rate_beliefs`.
+
+    `design_effect` is one number, or (...).
+    """
     prior = np.asarray(priors, dtype=np.float64)
-    alpha = prior[:, 0] + sums.total / design_effect
-    beta = prior[:, 1] + (sums.count - sums.total) / design_effect
+    blown_up = np.asarray(design_effect)[..., None]
+    alpha = prior[:, 0] + sums.total / blown_up
+    beta = prior[:, 1] + (sums.count - sums.total) / blown_up
     pooled = alpha[..., chosen], beta[..., chosen]
     moved = sums.has_moved & (np.count_nonzero(chosen) > 1)
     if not moved.any():
