@@ -1,6 +1,5 @@
 """Two arms with normal rewards whose level moves, under beliefs that pool or that compare within versions."""
 
-from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -10,26 +9,15 @@ from bandit_core.adaptive.pair_sums import PairSums
 from bandit_core.adaptive.robust_beliefs import value_parameters
 from bandit_core.gaussian import GaussianPrior
 from studies.moving_winners import Winners
-from studies.moving_worlds import DAY, HORIZON, FirstWinner, Floats, Kind, floored
-
-type Level = Callable[[float], float]
+from studies.moving_worlds import DAY, FirstWinner, Floats, Kind, Movement, floored, level
 
 BOTH = np.ones(2, dtype=np.bool_)
 PRIOR: Final = GaussianPrior()
 
 
-def levels(decisions: int = HORIZON, *, size: float = 0.33) -> dict[str, Level]:
-    """Return the first arm's mean by time, in standard deviations; rises and falls are as large as `size`."""
-    return {
-        "static": lambda _: size,
-        "rise": lambda t: size * (0.5 + t / decisions),
-        "fall": lambda t: size * (1.5 - t / decisions),
-        "swing": lambda t: size * (1.0 + 0.6 * float(np.sin(2.0 * np.pi * t / DAY))),
-    }
-
-
 def value_winners(
-    level: Level,
+    movement: Movement,
+    size: float,
     beliefs: Kind,
     *,
     advantage: float,
@@ -41,13 +29,15 @@ def value_winners(
 ) -> Winners:
     """Announce winners by P(best) ≥ 0.95 from 2,000 decisions on, 100 of each arm; the second arm is the better one.
 
-    With hundreds of degrees of freedom P(best) is that of normal distributions.
+    The first arm's mean is `size` on average, in standard deviations, and rises and falls as `movement` says. With
+    hundreds of degrees of freedom P(best) is that of normal distributions.
     """
     sums, weights = PairSums.zeros(2, (runs,)), np.full((runs, 2), 0.5)
     announced, regret = FirstWinner(runs), np.zeros(runs)
     for start in range(0, decisions, every):
         count = rng.multinomial(every, weights).astype(np.float64)
-        mean = level(start + every / 2) + np.array([0.0, advantage])
+        now = start + every / 2
+        mean = size * level(movement, now / decisions, now / DAY) + np.array([0.0, advantage])
         total, squares = _normal_sums(mean, count, rng)
         regret = regret + count[:, 0] * advantage
         sums = sums + PairSums.of(weights, count, total, squares)

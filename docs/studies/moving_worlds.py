@@ -26,21 +26,43 @@ DAY: Final = 4_000
 EVERY: Final = 100
 
 
-def worlds(decisions: int = HORIZON, *, lift: float = 0.1, base: float = 0.1, arms: int = 2) -> dict[str, Rates]:
-    """Return rates by time, in decisions: the last arm is better by `lift` at every moment, except in the swap."""
-    better = np.ones(arms)
-    better[-1] += lift
-    return {
-        "static": lambda _: base * better,
-        "rise": lambda t: base * (0.5 + t / decisions) * better,
-        "fall": lambda t: base * (1.5 - t / decisions) * better,
-        "swing": lambda t: base * (1.0 + 0.6 * np.sin(2.0 * np.pi * t / DAY)) * better,
-    }
+type Movement = Literal["static", "rise", "fall", "swing", "swap"]
+MOVEMENTS: Final[tuple[Movement, ...]] = ("static", "rise", "fall", "swing")
+"""Those in which the better arm stays the better one."""
 
 
-def swap(decisions: int = HORIZON) -> Rates:
-    """Return rates whose best arm changes midway."""
-    return lambda t: np.array([0.12, 0.10]) if t < decisions / 2 else np.array([0.08, 0.10])
+@dataclass(frozen=True, slots=True)
+class World:
+    """Rates of arms by time, counted in decisions: the last arm is better by `lift` at every moment.
+
+    In the swap there are two arms of .12 and .10, and after half of the decisions of .08 and .10.
+    """
+
+    movement: Movement
+    decisions: int = HORIZON
+    lift: float = 0.1
+    base: float = 0.1
+    arms: int = 2
+
+    def __call__(self, at: float) -> Floats:
+        if self.movement == "swap":
+            return np.array([0.12 if at < self.decisions / 2 else 0.08, 0.10])
+        better = np.ones(self.arms)
+        better[-1] += self.lift
+        return self.base * level(self.movement, at / self.decisions, at / DAY) * better
+
+
+def level(movement: Movement, share: float, days: float) -> float:
+    """Return how high rewards are, on average about 1, after a `share` of all decisions."""
+    match movement:
+        case "rise":
+            return 0.5 + share
+        case "fall":
+            return 1.5 - share
+        case "swing":
+            return 1.0 + 0.6 * float(np.sin(2.0 * np.pi * days))
+        case _:
+            return 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,9 +9,9 @@ from studies.changes import alarms
 from studies.effect_sequences import sequences
 from studies.holdout_shares import false_lifts
 from studies.late_failures import Lateness, late_failures
-from studies.moving_values import levels, value_winners
+from studies.moving_values import value_winners
 from studies.moving_winners import ratio, winners
-from studies.moving_worlds import Design, floored, normal_prob_best_of, play, prob_best, swap, worlds
+from studies.moving_worlds import MOVEMENTS, Design, Movement, World, floored, normal_prob_best_of, play, prob_best
 from studies.returning_units import Visits, repetition
 
 RUNS = 300
@@ -23,22 +23,22 @@ def bound(share: float, runs: int) -> float:
     return share + 3.0 * float(np.sqrt(share * (1.0 - share) / runs))
 
 
-@pytest.mark.parametrize("world", ["static", "rise", "fall", "swing"])
-def test_the_better_arm_is_announced(world: str) -> None:
-    found = winners(worlds()[world], QUICK, decisions=20_000, runs=RUNS, best=1, rng=np.random.default_rng(1))
+@pytest.mark.parametrize("world", MOVEMENTS)
+def test_the_better_arm_is_announced(world: Movement) -> None:
+    found = winners(World(world), QUICK, decisions=20_000, runs=RUNS, best=1, rng=np.random.default_rng(1))
     assert found.wrong <= bound(0.07, RUNS)
     assert found.right >= 0.70 - 3 * np.sqrt(0.7 * 0.3 / RUNS)
 
 
 def test_pooling_is_misled_by_a_rise() -> None:
     pooled = Design("pooled", exact=False)
-    found = winners(worlds()["rise"], pooled, decisions=20_000, runs=RUNS, best=1, rng=np.random.default_rng(1))
+    found = winners(World("rise"), pooled, decisions=20_000, runs=RUNS, best=1, rng=np.random.default_rng(1))
     assert found.wrong > 0.13
 
 
 def test_the_normal_shortcut_is_close_to_the_beliefs() -> None:
     """It is what makes long studies quick; their winners are those of the exact P(best) in all but a few runs."""
-    [*_, look] = play(worlds()["rise"], QUICK, decisions=3_000, runs=100, rng=np.random.default_rng(2))
+    [*_, look] = play(World("rise"), QUICK, decisions=3_000, runs=100, rng=np.random.default_rng(2))
     exact = prob_best(look.learnt, np.ones((2, 2)), Design())
     assert np.abs(exact - look.prob_best).max() < 0.02
     four = np.array([[20.0, 30.0, 25.0, 40.0]]), np.array([[180.0, 200.0, 190.0, 230.0]])
@@ -54,7 +54,7 @@ def test_floors_are_those_of_the_guardrails() -> None:
 
 def test_rewards_that_come_late_all_come() -> None:
     late = Design(delay=(0.2, 0.3, 0.5), exact=False)
-    looks = list(play(worlds()["static"], late, decisions=1_000, runs=20, rng=np.random.default_rng(4)))
+    looks = list(play(World("static"), late, decisions=1_000, runs=20, rng=np.random.default_rng(4)))
     assert (looks[0].sums.count.sum(axis=1) < 60).all()
     assert (looks[-1].sums.count.sum(axis=1) > 800).all()
     assert (looks[-1].sums.count.sum(axis=1) < 1_000).all()
@@ -62,17 +62,15 @@ def test_rewards_that_come_late_all_come() -> None:
 
 def test_values_that_rise_are_compared_fairly() -> None:
     robust, pooled = (
-        value_winners(
-            levels(size=1.0)["rise"], kind, advantage=0.033, decisions=20_000, runs=RUNS, rng=np.random.default_rng(5)
-        )
+        value_winners("rise", 1.0, kind, advantage=0.033, decisions=20_000, runs=RUNS, rng=np.random.default_rng(5))
         for kind in ("time_robust", "pooled")
     )
     assert robust.wrong <= bound(0.07, RUNS) < pooled.wrong
 
 
 @pytest.mark.parametrize("world", ["static", "rise", "swing"])
-def test_equal_arms_have_no_effect(world: str) -> None:
-    rates = worlds(20_000, lift=0.0)[world]
+def test_equal_arms_have_no_effect(world: Movement) -> None:
+    rates = World(world, lift=0.0)
     found = sequences(
         rates, Design(floor=0.05, exact=False), decisions=20_000, runs=RUNS, best=None, rng=np.random.default_rng(6)
     )
@@ -85,7 +83,7 @@ def test_equal_arms_have_no_effect(world: str) -> None:
 def test_the_power_is_that_of_experiments() -> None:
     design = Design(floor=0.1, exact=False)
     played = sequences(
-        worlds(lift=0.2)["static"], design, decisions=20_000, runs=RUNS, best=1, rng=np.random.default_rng(7)
+        World("static", lift=0.2), design, decisions=20_000, runs=RUNS, best=1, rng=np.random.default_rng(7)
     )
     told = effect_power(rate=0.1, lift=0.2, floor=0.1, decisions=20_000, rng=np.random.default_rng(7))
     assert told.right == pytest.approx(played.right, abs=0.1)
@@ -93,7 +91,7 @@ def test_the_power_is_that_of_experiments() -> None:
 
 def test_a_half_life_follows_a_swap() -> None:
     remembering, forgetting = (
-        winners(swap(), design, decisions=20_000, runs=100, best=None, rng=np.random.default_rng(8)).regret
+        winners(World("swap"), design, decisions=20_000, runs=100, best=None, rng=np.random.default_rng(8)).regret
         for design in (QUICK, Design(half_life=2_500, exact=False))
     )
     value, error = ratio(forgetting, remembering)
@@ -132,10 +130,10 @@ def test_open_decisions_speed_up_a_newcomer() -> None:
 
 def test_a_level_that_moves_is_no_change() -> None:
     design = Design(floor=0.05, exact=False)
-    moving = alarms(worlds()["swing"], design, decisions=20_000, runs=100, rng=np.random.default_rng(12))
+    moving = alarms(World("swing"), design, decisions=20_000, runs=100, rng=np.random.default_rng(12))
     assert moving.change <= 0.05
     assert moving.disagreement > 0.3
-    still = alarms(worlds()["static"], design, decisions=20_000, runs=100, rng=np.random.default_rng(12))
+    still = alarms(World("static"), design, decisions=20_000, runs=100, rng=np.random.default_rng(12))
     assert still.disagreement <= 0.05
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,17 +13,16 @@ from studies.changes import alarms
 from studies.effect_sequences import sequences
 from studies.holdout_shares import false_lifts
 from studies.late_failures import Counting, Lateness, late_failures
-from studies.moving_values import levels, value_winners
+from studies.moving_values import value_winners
 from studies.moving_winners import Winners, ratio, winners
-from studies.moving_worlds import Design, Kind, Rates, swap, worlds
+from studies.moving_worlds import MOVEMENTS, Design, Kind, Movement, Rates, World
 from studies.returning_units import Visits, repetition
 
 pytestmark = pytest.mark.verify
 
 type Record = Callable[..., None]
 
-RUNS, DECISIONS, LONG = 2_000, 20_000, 50_000
-WORLDS = ("static", "rise", "fall", "swing")
+RUNS, PARTS, DECISIONS, LONG = 2_000, 4, 20_000, 50_000
 KINDS: tuple[Kind, ...] = ("pooled", "time_robust")
 EVEN_DELAY = (1 / 6,) * 6
 
@@ -73,21 +73,27 @@ def compared(name: str, pooled: Winners, robust: Winners) -> list[list[str]]:
 
 COLUMNS = ["world", "beliefs", "right winner", "wrong winner", "upper bound", "regret", "to pooled"]
 PLACES: dict[str, tuple[Rates, float]] = {
-    **{name: (rates, 0.01) for name, rates in worlds(DECISIONS).items()},
-    **{f"{name}, floor 0.05": (rates, 0.05) for name, rates in worlds(DECISIONS).items()},
-    "rates of 0.010 and 0.015": (lambda _: np.array([0.010, 0.015]), 0.01),
-    "swap": (swap(DECISIONS), 0.01),
+    **{name: (World(name), 0.01) for name in MOVEMENTS},
+    **{f"{name}, floor 0.05": (World(name), 0.05) for name in MOVEMENTS},
+    "rates of 0.010 and 0.015": (World("static", base=0.01, lift=0.5), 0.01),
+    "swap": (World("swap"), 0.01),
 }
+
+
+def of_parts(workers: ProcessPoolExecutor, rates: Rates, design: Design) -> Winners:
+    """Play RUNS runs in parts, on all cores; the last arm of two is the better one."""
+    part = partial(winners, rates, design, decisions=DECISIONS, runs=RUNS // PARTS, best=1)
+    seeds = np.random.SeedSequence(1).spawn(PARTS)
+    parts = [each.result() for each in [workers.submit(part, rng=np.random.default_rng(seed)) for seed in seeds]]
+    right, wrong = (float(np.mean([getattr(each, name) for each in parts])) for name in ("right", "wrong"))
+    return Winners(right, wrong, np.concatenate([each.regret for each in parts]))
 
 
 @pytest.mark.parametrize("name", PLACES)
 def test_winners(name: str, workers: ProcessPoolExecutor, record: Record) -> None:
     rates, floor = PLACES[name]
-    pooled, robust = (
-        winners(rates, Design(kind, floor), decisions=DECISIONS, runs=RUNS, best=1, rng=np.random.default_rng(1))
-        for kind in KINDS
-    )
-    if name.split(",", maxsplit=1)[0] in WORLDS:
+    pooled, robust = (of_parts(workers, rates, Design(kind, floor)) for kind in KINDS)
+    if name.split(",", maxsplit=1)[0] in MOVEMENTS:
         assert robust.upper_wrong <= 0.09
         assert robust.right >= 0.70
     assert ratio(robust.regret, pooled.regret)[0] <= (1.3 if name.startswith("rates") else 1.25)
@@ -101,9 +107,9 @@ def test_winners(name: str, workers: ProcessPoolExecutor, record: Record) -> Non
 
 
 FOUR: dict[str, tuple[Rates, int | None]] = {
-    **{f"{name}, the last 20% better": (worlds(DECISIONS, lift=0.2, arms=4)[name], 3) for name in WORLDS},
-    "equal": (worlds(DECISIONS, lift=0.0, arms=4)["static"], None),
-    "equal, rise": (worlds(DECISIONS, lift=0.0, arms=4)["rise"], None),
+    **{f"{name}, the last 20% better": (World(name, lift=0.2, arms=4), 3) for name in MOVEMENTS},
+    "equal": (World("static", lift=0.0, arms=4), None),
+    "equal, rise": (World("rise", lift=0.0, arms=4), None),
     "three equal, the last .14, then .06": (
         lambda t: np.array([0.10, 0.10, 0.10, 0.14 if t < 6_000 else 0.06]),
         None,
@@ -134,15 +140,16 @@ def test_winners_of_four(name: str, record: Record) -> None:
     )
 
 
-VALUES = [(world, advantage, size) for advantage, size in ((0.033, 0.33), (0.2, 2.0)) for world in WORLDS]
+VALUES = [(world, advantage, size) for advantage, size in ((0.033, 0.33), (0.2, 2.0)) for world in MOVEMENTS]
 
 
 @pytest.mark.parametrize("case", VALUES)
-def test_values(case: tuple[str, float, float], record: Record) -> None:
+def test_values(case: tuple[Movement, float, float], record: Record) -> None:
     world, advantage, size = case
     pooled, robust = (
         value_winners(
-            levels(DECISIONS, size=size)[world],
+            world,
+            size,
             kind,
             advantage=advantage,
             decisions=DECISIONS,
@@ -163,8 +170,8 @@ def test_values(case: tuple[str, float, float], record: Record) -> None:
 
 
 EQUAL: dict[str, Rates] = {
-    **{name: worlds(LONG, lift=0.0)[name] for name in WORLDS},
-    "rates of 1%": lambda _: np.array([0.01, 0.01]),
+    **{name: World(name, LONG, lift=0.0) for name in MOVEMENTS},
+    "rates of 1%": World("static", LONG, lift=0.0, base=0.01),
 }
 
 
@@ -204,10 +211,10 @@ def test_equal_arms(name: str, record: Record) -> None:
 @pytest.mark.parametrize("arms", [2, 4])
 def test_coverage(arms: int, record: Record) -> None:
     rows = []
-    for world in WORLDS:
+    for world in MOVEMENTS:
         for late, delay in (("at once", (1.0,)), ("up to 500 late", EVEN_DELAY)):
             found = sequences(
-                worlds(DECISIONS, arms=arms)[world],
+                World(world, arms=arms),
                 Design(floor=0.02, delay=delay, exact=False),
                 decisions=DECISIONS,
                 runs=1_000,
@@ -245,7 +252,7 @@ def test_power(floor: float, record: Record) -> None:
         cells = []
         for decisions in (DECISIONS, LONG):
             played = sequences(
-                worlds(decisions, lift=lift)["static"],
+                World("static", lift=lift),
                 Design(floor=floor, exact=False),
                 decisions=decisions,
                 runs=1_000,
@@ -309,7 +316,7 @@ HALF_LIVES = (1_000, 2_500, 5_000, 10_000)
 
 def test_half_lives(record: Record) -> None:
     rows = []
-    places = {**worlds(DECISIONS), "swap": swap(DECISIONS)}
+    places = {name: World(name) for name in (*MOVEMENTS, "swap")}
     for name, rates in places.items():
         found = {
             half_life: winners(
@@ -390,7 +397,8 @@ def test_late_failures(name: str, record: Record) -> None:
 @pytest.mark.parametrize("floor", [0.01, 0.05, 0.1])
 def test_changes(floor: float, record: Record) -> None:
     rows = []
-    for name, rates in {**worlds(DECISIONS), "swap": swap(DECISIONS)}.items():
+    places = {name: World(name) for name in (*MOVEMENTS, "swap")}
+    for name, rates in places.items():
         found = alarms(
             rates, Design(floor=floor, exact=False), decisions=DECISIONS, runs=1_000, rng=np.random.default_rng(10)
         )
