@@ -125,6 +125,15 @@ def test_only_active_arms_are_believed_in() -> None:
     assert alone.alpha[0] == 1.0 + won[:, 1].sum()
 
 
+def test_an_arm_that_left_moves_nothing() -> None:
+    """The third arm leaves; the other two keep their ratio, so their pooled rewards compare as before."""
+    weights, count = [[0.4, 0.4, 0.2], [0.5, 0.5, 0.0]], [[40, 38, 22], [51, 49, 0]]
+    sums = PairSums.of_versions(weights, count, [[4, 6, 1], [9, 7, 0]], [[4, 6, 1], [9, 7, 0]])
+    beliefs = rate_beliefs(("a", "b", "c"), sums, np.ones((3, 2)), active=np.array([True, True, False]))
+    assert beliefs.alpha.tolist() == [14.0, 14.0]
+    assert sums.has_moved
+
+
 def test_a_new_arm_starts_near_the_level() -> None:
     weights, count, won = moving(8, arms=3)
     weights, count, won = (np.pad(each, [(0, 0), (0, 1)]) for each in (weights, count, won))

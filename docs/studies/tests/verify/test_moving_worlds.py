@@ -92,7 +92,8 @@ def of_parts(workers: ProcessPoolExecutor, rates: Rates, design: Design) -> Winn
 @pytest.mark.parametrize("name", PLACES)
 def test_winners(name: str, workers: ProcessPoolExecutor, record: Record) -> None:
     rates, floor = PLACES[name]
-    pooled, robust = (of_parts(workers, rates, Design(kind, floor)) for kind in KINDS)
+    exact = name in MOVEMENTS
+    pooled, robust = (of_parts(workers, rates, Design(kind, floor, exact=exact)) for kind in KINDS)
     if name.split(",", maxsplit=1)[0] in MOVEMENTS:
         assert robust.upper_wrong <= 0.09
         assert robust.right >= 0.70

@@ -4,7 +4,8 @@ Today's beliefs pool all rewards of an arm. When everybody clicks more in the ev
 evening's traffic, pooling takes the evening for the arm's merit (Simpson's paradox), and a policy that follows such
 beliefs moves traffic by them. Time-robust beliefs compare arms only within versions of the weights (`joint_fit`).
 
-- As long as the weights have not moved, they are the exact Beta, or Student t, posteriors of the counts.
+- As long as the weights of the active arms have not moved against each other, they are the exact Beta, or Student t,
+  posteriors of the counts.
 - Afterwards they are Beta, or Student t, distributions with the mean and the quasi-variance of each arm in the joint
   fit. So every policy, P(best), expected loss, quantiles and subsets of arms work as on any beliefs.
 
@@ -73,7 +74,7 @@ def rate_parameters(
     alpha = prior[:, 0] + sums.total / blown_up
     beta = prior[:, 1] + (sums.count - sums.total) / blown_up
     pooled = alpha[..., chosen], beta[..., chosen]
-    moved = sums.has_moved & (np.count_nonzero(chosen) > 1)
+    moved = sums.subset(chosen).has_moved
     if not moved.any():
         return pooled
     strength = prior.sum(axis=1)
@@ -117,7 +118,7 @@ def value_parameters(
     names = tuple(map(str, range(sums.count.size)))
     exact = GaussianBeliefs.of(names, prior, *(each.ravel() for each in reduced))
     pooled = [each.reshape(sums.count.shape)[..., chosen] for each in (exact.mean, exact.scale, exact.freedom)]
-    moved = sums.has_moved & (np.count_nonzero(chosen) > 1)
+    moved = sums.subset(chosen).has_moved
     if not moved.any():
         return pooled[0], pooled[1], pooled[2]
     shape, scale = _residual(sums, prior)
