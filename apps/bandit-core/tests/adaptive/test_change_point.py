@@ -45,3 +45,8 @@ def test_a_level_that_moves_is_no_change() -> None:
 def test_too_little_data_says_nothing() -> None:
     assert find_change(periods(np.full((1, 2), 0.1), [0.5, 0.5])) is None
     assert find_change(periods(np.full((3, 2), 0.1), [0.5, 0.5], size=20)) is None
+
+
+def test_arms_that_never_succeed_have_no_change() -> None:
+    """A variance of 0 beside a pair that was not compared yet."""
+    assert find_change(periods(np.zeros((6, 2)), [0.999, 0.001], size=500)) is None

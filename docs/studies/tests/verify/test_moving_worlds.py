@@ -49,6 +49,8 @@ def regret(found: Winners) -> str:
 
 
 def cost(ours: Winners, theirs: Winners) -> str:
+    if not theirs.regret.any():
+        return "–"
     value, error = ratio(ours.regret, theirs.regret)
     return f"{value:.2f} ± {error:.2f}"
 

@@ -72,7 +72,7 @@ def _difference(sums: PairSums) -> tuple[Array, Array, NDArray[np.bool_]]:
     size, mean = sums.effective_size, sums.mean
     inverse = 1.0 / np.maximum(size, np.finfo(np.float64).tiny)
     known = np.minimum(size, np.swapaxes(size, -1, -2)) >= LEAST_SIZE
-    return mean - np.swapaxes(mean, -1, -2), np.where(known, inverse + np.swapaxes(inverse, -1, -2), np.inf), known
+    return mean - np.swapaxes(mean, -1, -2), np.where(known, inverse + np.swapaxes(inverse, -1, -2), 0.0), known
 
 
 def _variance(sums: PairSums) -> Array:
