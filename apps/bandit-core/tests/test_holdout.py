@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from bandit_core.holdout import Side, compare
+from bandit_core.adaptive.pair_sums import PairSums
+from bandit_core.holdout import Side, compare, effective_sides
 
 
 @pytest.mark.parametrize(
@@ -68,3 +69,28 @@ def test_totals_cannot_exceed_counts() -> None:
         Side(1, 2)
     with pytest.raises(ValueError, match="level"):
         compare(Side(1, 1), Side(1, 1), level=1.0)
+
+
+def test_a_share_that_changed_is_no_lift() -> None:
+    """Both sides .10, then both .14, with a holdout of .1, then .5: pooled, the holdout looks far better."""
+    count = np.array([[9_000.0, 1_000.0], [5_000.0, 5_000.0]])
+    total = count * [[0.10], [0.14]]
+    found = compare(*effective_sides(PairSums.of_versions([[0.9, 0.1], [0.5, 0.5]], count, total, total)))
+    assert found.lift == pytest.approx(0.0, abs=0.003)
+    assert found.low < 0.0 < found.high
+    bandit, control = (Side(n, s) for n, s in zip(count.sum(axis=0).tolist(), total.sum(axis=0).tolist(), strict=True))
+    pooled = compare(bandit, control)
+    assert pooled.high < 0.0
+
+
+def test_a_share_that_stood_still_leaves_the_sides() -> None:
+    total = [[9, 1], [7, 2], [8, 0]]
+    sums = PairSums.of_versions(np.tile([0.9, 0.1], (3, 1)), [[90, 12], [81, 9], [88, 7]], total, total)
+    bandit, control = effective_sides(sums)
+    assert (bandit.count, bandit.total) == pytest.approx((259, 24))
+    assert (control.count, control.total) == pytest.approx((28, 3))
+
+
+def test_sides_are_two() -> None:
+    with pytest.raises(ValueError, match="holdout"):
+        effective_sides(PairSums.zeros(3))

@@ -5,7 +5,13 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import binom, binomtest, dirichlet_multinomial, multinomial
 
-from bandit_core.sample_ratio import ArmDraws, propensity_p_values, sample_ratio
+from bandit_core.sample_ratio import (
+    SMALL_P_VALUE,
+    ArmDraws,
+    propensity_p_values,
+    sample_ratio,
+    sample_ratio_of_periods,
+)
 
 SHARES = {"bandit": 0.9, "holdout": 0.1}
 
@@ -106,3 +112,27 @@ def test_draws_add_up_in_any_portions() -> None:
     assert parts.represented == pytest.approx(whole.represented)
     assert parts.gains == pytest.approx(whole.gains)
     assert ArmDraws() + whole == whole
+
+
+def test_shares_that_changed_are_those_of_their_time() -> None:
+    """A tenth, then half, both as they should be: pooled against the last share it looks impossible."""
+    periods = [({"bandit": 9_020, "holdout": 980}, {"bandit": 0.9, "holdout": 0.1})]
+    periods += [({"bandit": 4_970, "holdout": 5_030}, {"bandit": 0.5, "holdout": 0.5})]
+    found = sample_ratio_of_periods(periods)
+    assert found.p_value > 0.5
+    assert found.expected == pytest.approx({"bandit": 14_000, "holdout": 6_000})
+    assert sample_ratio(found.observed, {"bandit": 0.5, "holdout": 0.5}).p_value < 1e-12
+
+
+def test_a_share_that_is_not_kept_is_found() -> None:
+    periods = [({"bandit": 9_000, "holdout": 1_000}, {"bandit": 0.9, "holdout": 0.1})]
+    periods += [({"bandit": 7_000, "holdout": 3_000}, {"bandit": 0.5, "holdout": 0.5})]
+    assert sample_ratio_of_periods(periods).p_value < SMALL_P_VALUE
+
+
+def test_one_share_is_the_plain_test() -> None:
+    shares = {"bandit": 0.8, "holdout": 0.2}
+    halves = [({"bandit": 410, "holdout": 90}, shares), ({"bandit": 395, "holdout": 105}, shares)]
+    assert sample_ratio_of_periods(halves) == sample_ratio({"bandit": 805, "holdout": 195}, shares)
+    with pytest.raises(ValueError, match="period"):
+        sample_ratio_of_periods([])

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bandit_core.adaptive.effect import Effects, effects
+from bandit_core.adaptive.pair_sums import PairSums
 from bandit_core.gaussian import GaussianBeliefs
 from bandit_core.policies.base import Beliefs
-from bandit_core.stopping import StoppingRule, Verdict
+from bandit_core.stopping import EffectCondition, StoppingRule, Verdict
 
 DAY = 86_400.0
 
@@ -229,7 +231,7 @@ def test_the_sentence_of_an_open_race_names_what_is_missing() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"prob_best": None}, "needs prob_best, expected_loss, prob_better or max_duration"),
+        ({"prob_best": None}, "needs prob_best, effect, expected_loss, prob_better or max_duration"),
         ({"prob_best": 1.01}, "prob_best must be"),
         ({"prob_best": 0.0}, "prob_best must be"),
         ({"expected_loss": 0.0}, "expected_loss must be"),
@@ -254,3 +256,68 @@ def test_a_loss_of_any_numbers_is_no_percentage() -> None:
     assert "(at most 2 allowed)" in verdict.sentence()
     assert "point" not in verdict.sentence()
     assert Verdict.from_dict(json.loads(json.dumps(verdict.to_dict()))) == verdict
+
+
+def effects_of(*arms: tuple[int, int]) -> Effects:
+    """Return the effects after (successes, trials) of each arm under an even split."""
+    successes, trials = np.array(arms, dtype=np.float64).T
+    return effects(PairSums.of(np.full(len(arms), 1.0 / len(arms)), trials, successes, successes))
+
+
+def test_an_effect_that_holds_at_all_looks_makes_a_winner() -> None:
+    rule = StoppingRule(prob_best=None, effect=EffectCondition(0.95))
+    verdict = rule.evaluate(CLEAR, PLENTY, 0.0, effects=effects_of((50, 1000), (120, 1000), (60, 1000)))
+    assert (verdict.outcome, verdict.arm, verdict.progress) == ("winner", "item-2", 1.0)
+    assert "confirmed" in verdict.sentence()
+    assert Verdict.from_dict(json.loads(json.dumps(verdict.to_dict()))) == verdict
+
+
+def test_what_convinces_at_one_look_may_not_at_all() -> None:
+    arms = (50, 1000), (72, 1000)
+    likely = StoppingRule(prob_best=0.95).evaluate(beliefs_of(*arms), PLENTY, 0.0)
+    sure = StoppingRule(prob_best=None, effect=EffectCondition()).evaluate(
+        beliefs_of(*arms), PLENTY, 0.0, effects=effects_of(*arms)
+    )
+    assert likely.outcome == "winner"
+    assert (sure.outcome, sure.stop) == ("undecided", False)
+    assert 0.0 < sure.progress < 1.0
+
+
+def test_a_least_effect_asks_for_more() -> None:
+    arms = (500, 10_000), (700, 10_000)
+    small, large = (
+        StoppingRule(prob_best=None, effect=EffectCondition(min_effect=least)).evaluate(
+            beliefs_of(*arms), {"item-1": 10_000, "item-2": 10_000}, 0.0, effects=effects_of(*arms)
+        )
+        for least in (0.005, 0.02)
+    )
+    assert (small.outcome, large.outcome) == ("winner", "undecided")
+
+
+def test_two_winners_are_none_when_all_are_needed() -> None:
+    """What leads on average may be behind by now: P(best) and the effect then name different arms."""
+    beliefs, seen = beliefs_of((50, 1000), (120, 1000)), effects_of((900, 5_000), (500, 5_000))
+    decisions = {"item-1": 5_000, "item-2": 5_000}
+    both = StoppingRule(combine="all", effect=EffectCondition()).evaluate(beliefs, decisions, 0.0, effects=seen)
+    assert all(condition.holds for condition in both.conditions)
+    assert (both.outcome, both.stop) == ("undecided", False)
+    one = StoppingRule(effect=EffectCondition()).evaluate(beliefs, decisions, 0.0, effects=seen)
+    assert (one.outcome, one.arm) == ("winner", "item-2")
+
+
+def test_a_single_arm_has_no_rival_to_beat() -> None:
+    rule = StoppingRule(prob_best=None, effect=EffectCondition())
+    verdict = rule.evaluate(beliefs_of((900, 5_000)), {"item-1": 5_000}, 0.0, effects=effects_of((900, 5_000)))
+    assert (verdict.outcome, verdict.progress) == ("undecided", 0.0)
+
+
+@pytest.mark.parametrize("given_effects", [None, effects_of((50, 1000), (60, 1000))], ids=["none", "other arms"])
+def test_an_effect_needs_its_numbers(given_effects: Effects | None) -> None:
+    with pytest.raises(ValueError, match="effects of the arms"):
+        StoppingRule(effect=EffectCondition()).evaluate(CLEAR, PLENTY, 0.0, effects=given_effects)
+
+
+@pytest.mark.parametrize("condition", [{"confidence": 1.0}, {"confidence": 0.0}, {"min_effect": -0.1}])
+def test_an_effect_out_of_range_is_refused(condition: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="effect"):
+        EffectCondition(**condition)

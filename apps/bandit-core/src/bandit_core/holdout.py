@@ -3,6 +3,9 @@
 Both sides are rates of rewards in [0, 1], believed as independent Beta distributions with a flat prior. Of the
 bandit that is the rate its traffic earned, whatever arms it was made of; it moves while the bandit learns, so this
 is a statement about the time that was, not about the arm that is best now.
+
+A share of the holdout that changed is like weights that moved: `effective_sides` compares both within periods of one
+share.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import betainc, betaincinv
 
+from bandit_core.adaptive.pair_sums import PairSums
 from bandit_core.best_arm import prob_best
 from bandit_core.checks import check_number
 
@@ -66,6 +70,18 @@ class Comparison:
     difference: float
     difference_low: float
     difference_high: float
+
+
+def effective_sides(sums: PairSums) -> tuple[Side, Side]:
+    """Return bandit and control as of periods of one share: effective sizes, and what they add up to at their means.
+
+    `sums` are those of two arms, the bandit and the holdout, in versions with the weights (1 − share, share). With a
+    share that never changed these are the rewards themselves. ValueError for more or fewer than two.
+    """
+    if sums.count.shape != (2,):
+        raise ValueError(f"sums must be of the bandit and of the holdout, got the shape {sums.count.shape}")
+    size, total = sums.effective_size, sums.effective_size * np.clip(sums.mean, 0.0, 1.0)
+    return Side(float(size[0, 1]), float(total[0, 1])), Side(float(size[1, 0]), float(total[1, 0]))
 
 
 def prob_better(bandit: Side, control: Side) -> float:

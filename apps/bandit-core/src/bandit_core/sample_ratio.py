@@ -15,7 +15,7 @@ propensities, whatever the decisions before were. So the wealth of a gambler who
 1939; Shafer 2021, "Testing by betting"). Only the drawn arm's propensity is needed, which is what is logged.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import exp, fsum, log
 from typing import Final, Self
@@ -67,6 +67,29 @@ def sample_ratio(observed: Mapping[str, int], shares: Mapping[str, float], stren
     )  # fmt: skip
     expected = dict(zip(names, (share * total).tolist(), strict=True))
     return SampleRatio(dict(observed), expected, float(np.exp(-max(0.0, log_factor))))
+
+
+def sample_ratio_of_periods(periods: Sequence[tuple[Mapping[str, int], Mapping[str, float]]]) -> SampleRatio:
+    """Return the test of counts against the shares of their time; each period has counts and positive shares.
+
+    With shares that never changed it is `sample_ratio`. Otherwise a group is drawn with the share of its period, as an
+    arm is with a propensity. ValueError as `sample_ratio`, and without a period.
+    """
+    if not periods:
+        raise ValueError("there must be at least one period")
+    names = list(periods[0][1])
+    each = [sample_ratio(observed, {name: shares[name] for name in names}) for observed, shares in periods]
+    observed = {name: sum(period.observed[name] for period in each) for name in names}
+    if all(shares == periods[0][1] for _, shares in periods):
+        return sample_ratio(observed, periods[0][1])
+    draws = {
+        name: ArmDraws.of(
+            np.array([shares[name] for _, shares in periods]), np.array([period.observed[name] for period in each])
+        )
+        for name in names
+    }
+    expected = {name: fsum(period.expected[name] for period in each) for name in names}
+    return SampleRatio(observed, expected, min(propensity_p_values(draws).values()))
 
 
 @dataclass(frozen=True, slots=True)
