@@ -102,7 +102,7 @@ RULES: Final = (
         severity="warning",
         summary="Experiment {{ $labels.experiment }} has had no reward for 6 hours",
         description=(
-            "{{ $value }} decisions were served in that time. Somebody has stopped reporting, or reports on other "
+            "{{ $value }} decisions were served in that time. A client has stopped reporting, or reports on other "
             "decisions. Rewards that take longer than 6 hours by nature raise it as well: silence it for those."
         ),
     ),

@@ -22,7 +22,7 @@ from bandit_local.testing.servers import EMPTY, MIGRATED, NewDatabase
 
 pytestmark = [pytest.mark.needs("unshare"), pytest.mark.only_for("linux", "root")]
 SECONDS = 90.0
-METRICS_TOKEN = "a token for Prometheus"
+METRICS_TOKEN = "a-token-for-Prometheus"
 DEFINITIONS = BANDIT / "app" / "base" / "experiments" / "definitions"
 
 

@@ -50,7 +50,9 @@ async def test_programs_run(
 
 
 def test_commands_run(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "checkout.yaml").write_text(blocks("yaml")[0])
+    (tmp_path / "experiments").mkdir()
+    for file in (tmp_path / "checkout.yaml", tmp_path / "experiments" / "checkout.yaml"):
+        file.write_text(blocks("yaml")[0])
     monkeypatch.chdir(tmp_path)
     environment = {"BANDIT_URL": service.url, "BANDIT_API_KEY": service.keys["admin"]}
     decision = ""
@@ -61,7 +63,7 @@ def test_commands_run(service: Service, tmp_path: Path, monkeypatch: pytest.Monk
             assert {word.partition("=")[0] for word in words[1:]} == environment.keys()
             continue
         assert words[0] == "banditctl"
-        # It would look on for ever.
+        # It would not end by itself.
         more = ["--times", "1"] if "watch" in words else []
         done = CliRunner().invoke(app, [*words[1:], *more], env=environment)
         assert done.exit_code == 0, f"{line}: {done.output}"

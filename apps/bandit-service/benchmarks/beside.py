@@ -220,7 +220,7 @@ def idle_table(checkouts: Sequence[Checkout], tell: Callable[[str], None]) -> Ta
         used = checkout.used_a_second(_IDLE_SECONDS)
         percent = [100 * used[part] for part in PARTS]
         rows.append((checkout.name, *(f"{each:.2f}" for each in percent), f"{sum(percent):.2f}"))
-    title = f"{_IDLE_EXPERIMENTS:,} experiments while nobody asks: percent of a core"
+    title = f"{_IDLE_EXPERIMENTS:,} experiments at rest: percent of a core"
     return Table(title, ("checkout", *PARTS, "all"), rows)
 
 

@@ -70,7 +70,7 @@ class CostModel:
             return cost
 
         yield self._table(EXPERIMENTS, with_experiments)
-        yield Table("Processor time while nobody asks", ("experiments", *(f"{part} ms/s" for part in _PARTS)), at_rest)
+        yield Table("Processor time at rest", ("experiments", *(f"{part} ms/s" for part in _PARTS)), at_rest)
         yield self._table(ARMS, self._with_arms)
         yield self._table(REPLICAS, self._with_replicas)
         yield self._table(RATE, self._with_connections)

@@ -51,7 +51,7 @@ def allocate(
     - While `min_trials` or `cooldown` holds, weights stay exactly as they were. The first weights under such a hold
       are equal.
     - An arm that joins enters at `min_weight` at once, even during a hold, and stays there until it has `min_trials`
-      rewards, while the others move on. With a `min_weight` of 0 nobody could wait there: it follows the policy from
+      rewards, while the others move on. With a `min_weight` of 0 it cannot wait there: it follows the policy from
       its second update on.
     - Weights that joining or leaving arms take or free come from and go to the others: in proportion during a hold,
       else within `max_step`, which is relaxed for this update by as little as makes it possible, and recorded. The same

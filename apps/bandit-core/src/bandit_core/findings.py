@@ -80,7 +80,7 @@ def selection_entropy(counts: Sequence[float]) -> float | None:
 def find(arms: Sequence[ArmNumbers], window: float, *, is_contextual: bool = False) -> Findings:
     """Return what the numbers of all arms say. `window` is how long the recent one is, in seconds.
 
-    A contextual experiment has no arm that is best for everybody: there it is the split of traffic that tells.
+    A contextual experiment has no arm that is best in every context: there it is the split of traffic that tells.
     """
     entropy = selection_entropy([arm.decisions for arm in arms])
     recent = selection_entropy([arm.recent for arm in arms])

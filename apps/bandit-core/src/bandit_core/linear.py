@@ -2,7 +2,7 @@
 
 With noise of standard deviation 1 and the prior θ ~ N(0, I / ridge), rewards r of contexts x leave θ ~ N(A⁻¹ b, A⁻¹)
 with A = ridge · I + Σ x xᵀ and b = Σ r x (Bishop 2006, "Pattern Recognition and Machine Learning", eqs. 3.50 and 3.51).
-The noise's standard deviation only scales A⁻¹, so it is left to whoever uses the posterior (`alpha` of the policies).
+The noise's standard deviation only scales A⁻¹, so it is left to the caller (`alpha` of the policies).
 
 A⁻¹ is kept beside A by the Sherman–Morrison formula, in O(d²) an update. Rounding makes the two drift apart; the
 drift is measured at every update along the new context, and beyond DRIFT the inverse is computed anew from A. What
@@ -37,8 +37,8 @@ class LinearPrior:
     """What an arm is believed before any data, and how what is learnt fades.
 
     `dimension`: numbers of a context vector, the intercept included (1 to 128). `ridge` > 0: the prior's precision.
-    `half_life`: seconds after which an observation weighs half, None for ever; the prior never fades. ValueError for
-    values out of range.
+    `half_life`: seconds after which an observation weighs half, None for no decay; the prior never fades. ValueError
+    for values out of range.
     """
 
     dimension: int

@@ -108,9 +108,9 @@ class StoppingRule:
     leader's P(best) is at least `prob_best`, and/or (`combine`: "any" one is enough, "all" are needed) an arm is ahead
     of every rival by the `effect`, and/or the expected loss of choosing is at most `expected_loss`, in units of the
     reward, and/or the policy earns more than the control with at least the probability `prob_better`. None leaves a
-    condition out; at least one of these and `max_duration` must be set. Without `prob_best` and `effect` nobody is
-    announced as winner: a small expected loss says that a choice is safe, not that the arm is best. Raises ValueError
-    for values out of range.
+    condition out; at least one of these and `max_duration` must be set. Without `prob_best` and `effect` no winner is
+    announced: a small expected loss says that a choice is safe, not that the arm is best. Raises ValueError for values
+    out of range.
 
     Only `effect` limits how often arms that are equal are ever announced, however often one looks.
     """

@@ -140,14 +140,14 @@ class Update:
 
     @cached_property
     def _waits(self) -> Mask:
-        """Arms that lack data and, being new, wait for it at the floor instead of holding everybody."""
+        """Arms that lack data and, being new, wait for it at the floor instead of holding all arms."""
         newcomer = np.array([arm.newcomer for arm in self.arms], dtype=np.bool_)
         at_floor = self._previous <= self.guardrails.min_weight + ROUNDING
         return self._lacks_data & self._incumbent & (newcomer | at_floor)
 
     @cached_property
     def _capped(self) -> Mask:
-        """Arms that wait at a floor; without one nobody could ever get the data to wait for."""
+        """Arms that wait at a floor; without a floor they would never get the data that they wait for."""
         return self._waits & (self.guardrails.min_weight > 0.0)
 
     @cached_property

@@ -2,7 +2,7 @@
 
 Scott 2015 ("Multi-armed bandit experiments in the online service economy", Applied Stochastic Models in Business and
 Industry 31) ends an experiment when its value remaining, V = max_j θ_j − θ_L with L the arm most likely to be best, is
-small: when an upper quantile of V's posterior has fallen below what anybody would act on. V is 0 with probability
+small: when an upper quantile of V's posterior has fallen below what is worth acting on. V is 0 with probability
 P(best)_L, and beyond that
 
     P(V > v) = P(max_{j≠L} θ_j > θ_L + v) = ∫ (Σ_{j≠L} h_j(t)) M(t) F_L(σ(t) − v) dt,

@@ -121,7 +121,7 @@ def dagster_ui(options: PipelineOptions, environment: Mapping[str, str]) -> Iter
 
 
 def _watch(stack: Stack, ui: ChildProcess) -> None:
-    """Wait until somebody asks for the end; LocalError when a part ends by itself."""
+    """Wait until the user ends it; LocalError when a part ends by itself."""
     with suppress(KeyboardInterrupt):
         while True:
             stack.check()

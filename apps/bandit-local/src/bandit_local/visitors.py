@@ -69,7 +69,7 @@ class Visitors:
         decision = await client.select(self._experiment_id)
         self.requests += 1
         click_rate = self._click_rates.get(decision.arm)
-        if click_rate is None:  # an arm somebody added meanwhile: nothing is known of it, so nothing is reported
+        if click_rate is None:  # an arm that was added meanwhile: nothing is known of it, so nothing is reported
             return
         await client.reward(decision, reward=int(mood < click_rate))
         self.requests += 1

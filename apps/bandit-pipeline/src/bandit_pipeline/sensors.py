@@ -27,7 +27,7 @@ def experiments_with_new_events(postgres: Postgres) -> dg.RunRequest | dg.SkipRe
 
 @dg.sensor(job=conclude_experiments, minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.RUNNING)
 def experiments_to_conclude(service: BanditService, tracking: Tracking) -> dg.RunRequest | dg.SkipReason:
-    """Records a conclusion once an experiment was concluded, by the service's stopping rule or by somebody."""
+    """Records a conclusion once an experiment was concluded, by the service's stopping rule or by a person."""
     with service.client() as client:
         unrecorded = concluding.unrecorded(client, tracking)
     if not unrecorded:

@@ -1,7 +1,7 @@
 """Seldon's wrapper, made to end: `python -m bandit_router.serve` takes what `seldon-core-microservice` takes.
 
-After SIGTERM the wrapper finishes its requests, and then waits for ever for the gRPC process that it has told nothing.
-Here that process is ended too. What it started itself goes with the container.
+After SIGTERM the wrapper finishes its requests, and then waits indefinitely for the gRPC process, which it has not told
+to stop. Here that process is ended too. What it started itself goes with the container.
 """
 
 from __future__ import annotations

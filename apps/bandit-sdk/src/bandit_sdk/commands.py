@@ -29,7 +29,7 @@ def bandit_mcp() -> None:
 
 
 def end_in_one_line(name: str, command: Callable[[], object]) -> None:
-    """Run a command in whatever it is started: a pipe that nobody reads, a full disk, no standard output at all.
+    """Run a command in any surroundings: a pipe without a reader, a full disk, no standard output at all.
 
     Characters that a terminal's encoding lacks are written as escapes, where Python would end with an error.
     """

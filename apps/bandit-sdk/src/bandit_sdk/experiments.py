@@ -28,7 +28,7 @@ class Experiments:
     """The experiments of a service. Reading needs a reader's key, everything else an admin's.
 
     Every change carries a `reason`, which the service records; with `expected_revision` it is refused (ConflictError)
-    if somebody else has changed the experiment meanwhile.
+    if another client has changed the experiment meanwhile.
     """
 
     def __init__(self, send: Send) -> None:

@@ -71,7 +71,7 @@ def answer_to[T](asked: Mapping[str, Any], parse: Callable[[bytes], T]) -> Calla
         for name in _NAMES:
             sent, named = asked.get(name), getattr(result, name, None)
             if sent is not None and named is not None and as_text(sent) != named:
-                raise UnexpectedAnswerError(f"the answer has another {name} than the request: it is somebody else's")
+                raise UnexpectedAnswerError(f"the answer has another {name} than the request: it is for another one")
         return result
 
     return checked

@@ -216,7 +216,7 @@ def _check_schema(dsn: str) -> None:
 
 
 def _bound(host: str, port: int) -> socket.socket:
-    """Return a socket that has the port, though nobody can connect before the service listens on it."""
+    """Return a socket that has the port, though no client can connect before the service listens on it."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
             0

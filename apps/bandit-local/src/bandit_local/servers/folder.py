@@ -75,7 +75,7 @@ class ServerFolder:
         if pid is None or not command_line(pid):
             return
         if not self._is_ours(pid):
-            pid_file.unlink(missing_ok=True)  # the number now belongs to somebody else
+            pid_file.unlink(missing_ok=True)  # the number now belongs to another process
             return
         os.kill(pid, stop_signal)
         deadline = time.monotonic() + ORPHAN_TIMEOUT

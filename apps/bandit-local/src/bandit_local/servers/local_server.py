@@ -124,7 +124,7 @@ class LocalServer(ABC):
         raise ServerError(f"{self.name} finds no free port: {port} is taken by another program.")
 
     def _become_ready(self, port: int) -> bool:
-        """Wait until the server answers; False when it ended because somebody else has the port."""
+        """Wait until the server answers; False when it ended because another program has the port."""
         if not port_is_free(port):
             return False
         self._child = child = self._spawn(port)

@@ -49,7 +49,7 @@ class PostgresServer(LocalServer):
         return f"postgresql://{USER}:{self._password}@{address}/{database}"
 
     def create_database(self, name: str, template: str = "template1", encoding: str = "UTF8") -> str:
-        """Create a database, a copy of ``template`` (to which nobody may be connected), and return its DSN."""
+        """Create a database, a copy of ``template`` (which must have no connections), and return its DSN."""
         statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} ENCODING {}")
         self._execute(statement.format(sql.Identifier(name), sql.Identifier(template), sql.Literal(encoding)))
         return self.database_dsn(name)
@@ -108,7 +108,7 @@ class PostgresServer(LocalServer):
     def _answers(self, port: int) -> bool:
         try:
             self._connect(port).close()
-        except psycopg.OperationalError:  # not up yet, still recovering, or somebody else's server
+        except psycopg.OperationalError:  # not up yet, still recovering, or another program's server
             return False
         return True
 

@@ -87,5 +87,5 @@ class RedisServer(LocalServer):
         with redis.Redis(host=HOST, port=port, password=self._password, socket_timeout=1.0, retry=once) as client:
             try:
                 return bool(client.ping())
-            except redis.RedisError:  # not up yet, still loading, or somebody else's server
+            except redis.RedisError:  # not up yet, still loading, or another program's server
                 return False

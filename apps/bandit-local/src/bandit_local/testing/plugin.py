@@ -71,7 +71,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     if workers.is_worker(config):
-        return  # workers come by here, too; nobody sees what they write
+        return  # workers come by here, too, and what they write is not shown
     passed = terminalreporter.stats.get("passed", ())
     tested = {coverage_totals.app_of(report.nodeid) for report in passed if report.nodeid.count("/")}
     totals: Sequence[str] = coverage_totals.lines(config, tested)

@@ -22,7 +22,7 @@ class Concluded:
 
 
 def unrecorded(client: Client, tracking: Tracking) -> list[str]:
-    """Return the concluded experiments that there is no record of, whoever concluded them."""
+    """Return the concluded experiments that there is no record of."""
     concluded = [each.experiment_id for each in client.experiments.every(status="concluded")]
     recorded = tracking.finished_keys(_key("")) if concluded else set()
     return [name for name in concluded if _key(name) not in recorded]

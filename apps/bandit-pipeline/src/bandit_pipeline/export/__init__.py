@@ -1,1 +1,1 @@
-"""What experiments have decided and earned, as files that anybody can analyse."""
+"""What experiments have decided and earned, as files for analysis."""

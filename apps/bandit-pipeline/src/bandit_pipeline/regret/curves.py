@@ -36,7 +36,7 @@ def click_rates(log: pl.DataFrame) -> NDArray[np.float64]:
 def curves(rates: NDArray[np.float64], size: Size) -> pl.DataFrame:
     """Return cumulative pseudo-regret: columns policy, decisions, mean, low and high (10% and 90% of the runs).
 
-    Compared are Thompson sampling, uniform choice, and always the best arm, which nobody can know beforehand: 0.
+    Compared are Thompson sampling, uniform choice, and always the best arm, which cannot be known beforehand: 0.
     """
     environment = BernoulliEnvironment(rates)
     return pl.concat([_curve(environment, name, size) for name in COMPARED])

@@ -39,7 +39,7 @@ def replay_live(
 ) -> dg.MaterializeResult[None]:
     """Rounds of the random log as visitors of bandit-service; a logged reward counts where the logged arm is served.
 
-    A run that was cut off goes on where it stopped: every visitor has one decision id for ever.
+    A run that was cut off goes on where it stopped: every visitor keeps one decision id.
     """
     campaign = context.partition_key
     with clear_failure(context), service.client() as client:

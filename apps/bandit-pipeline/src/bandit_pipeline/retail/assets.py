@@ -1,4 +1,4 @@
-"""A second source of arms: category rates of UCI Online Retail II, from a file that somebody gives."""
+"""A second source of arms: category rates of UCI Online Retail II, from a file of your own."""
 
 import os
 

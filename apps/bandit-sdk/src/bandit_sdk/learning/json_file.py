@@ -18,7 +18,7 @@ from bandit_sdk.learning.store import ArmChange, ArmCounts, ArmKey
 class JsonLearningStore:
     """Keeps counts in a JSON file, on systems with POSIX file locks.
 
-    Each step holds a lock on a file beside it, and replaces the file as a whole: whoever reads it, or pulls the plug,
+    Each step holds a lock on a file beside it, and replaces the file as a whole: a reader, or a power cut,
     finds either the old or the new one.
     """
 

@@ -28,7 +28,7 @@ class Leases:
         return self._held
 
     async def keep(self) -> None:
-        """Take leases that nobody holds, and learn which are held now.
+        """Take leases without a holder, and learn which are held now.
 
         Raises:
             PostgresUnavailableError: what was held stays so, for all that is known.

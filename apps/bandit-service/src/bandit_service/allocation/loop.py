@@ -118,7 +118,7 @@ class Allocator:
         return bool(self._touched or self._moved or self._copies.has_work or self._leases.held is not self._held)
 
     async def claim(self) -> None:
-        """Take leases that nobody holds, and leave what others have taken; to be called each second."""
+        """Take leases without a holder, and leave what others have taken; to be called each second."""
         await self._leases.keep()
         await self._take_over()
 
@@ -130,7 +130,7 @@ class Allocator:
         await self._copies.again(self._watched)
 
     async def check_all(self) -> None:
-        """Find events that nobody told of; to be called each 5 s."""
+        """Find events that no message told of; to be called each 5 s."""
         counted = await self._totals.changed(list(self._watched))
         for name, found in counted.items():
             each = self._watched.get(name)
@@ -187,7 +187,7 @@ class Allocator:
         self._metrics.forget(experiment_id)
 
     async def _guarded(self, experiment_id: str, step: Callable[[Watched, Experiment], Awaitable[None]]) -> None:
-        """Take a step for one experiment; one that fails rests for a second and keeps nobody else waiting."""
+        """Take a step for one experiment; one that fails rests for a second, and the others go on."""
         each, served = self._watched.get(experiment_id), self._cache.get(experiment_id)
         if each is None or served is None or each.resting_until > self._clock():
             return
@@ -284,7 +284,7 @@ class Allocator:
             return
         self._moved = {name for name in self._moved if self._is_expected(name)}
         due = [name for name in self._moved if self._has_moved(name) and self._may_be_computed(name, now)]
-        # Whoever has waited longest comes first. Where many move at once, each has new weights less often.
+        # The one that has waited longest comes first. Where many move at once, each has new weights less often.
         due.sort(key=lambda name: self._watched[name].tried_at)
         if due:
             try:

@@ -14,7 +14,7 @@ class AnchoredClock:
 
     An answer of the server carries its time; it is taken to have been made half way between question and arrival, so
     the error is at most half a round trip (Cristian 1989, "Probabilistic clock synchronization"). In between the time
-    is counted by a clock that nobody sets.
+    is counted by a clock that is never set.
 
     Args:
         monotonic: Counts seconds.

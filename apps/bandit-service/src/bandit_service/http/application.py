@@ -50,8 +50,8 @@ class RequestMiddleware:
     """Gives each request an id, bounds its body, asks the guard, logs how it ended, and answers unexpected errors.
 
     Every log line written meanwhile carries `request_id`, and what handlers bind with structlog's contextvars, such as
-    `decision_id`. A successful request of a busy endpoint is logged at debug level only, and so is one too many:
-    whoever asks for too much shall not fill the log as well. It is plain ASGI because Starlette's BaseHTTPMiddleware
+    `decision_id`. A successful request of a busy endpoint is logged at debug level only, and so is one too many: a
+    client that asks for too much must not fill the log as well. It is plain ASGI because Starlette's BaseHTTPMiddleware
     costs a task and a queue for each request.
     """
 
@@ -73,7 +73,7 @@ class RequestMiddleware:
         answer = _WatchedSend(send, request_id.encode())
         started = perf_counter()
         try:
-            # A client that leaves early is no failure: nobody is there to be answered.
+            # A client that leaves early is no failure: there is no one to answer.
             with suppress(ClientDisconnect):
                 await self._bounded(scope, receive, answer)
         except Exception:
@@ -157,7 +157,7 @@ class BodyLimit:
         read = None if announced is not None and announced > self._limit else await self._read(receive)
         if read is None:
             problem = TooLarge(f"a body may hold at most {self._limit} bytes")
-            # Closing spares the rest of the body: nobody would read it.
+            # Closing spares the rest of the body: it would not be read.
             problem.headers["Connection"] = "close"
             await problem_response(problem)(scope, receive, send)
             return

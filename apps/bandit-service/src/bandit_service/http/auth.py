@@ -14,7 +14,7 @@ from bandit_service.domain.api_key import ANONYMOUS, ApiKey, Principal, digest, 
 from bandit_service.ledger.errors import PostgresUnavailableError
 from bandit_service.mirror.errors import StoreFullError, StoreUnavailableError
 
-# Whoever guesses keys makes Postgres answer no more often than this.
+# Guessed keys make Postgres answer no more often than this.
 _LOOKS_EVERY = 1.0
 log = structlog.get_logger(__name__)
 
@@ -121,7 +121,7 @@ class KeyRing:
             log.warning("api_keys_not_mirrored", reason=str(error))
 
     async def keep_fresh(self, every: float) -> None:
-        """Refresh for ever, each `every` seconds; every second until keys were loaded at all."""
+        """Refresh each `every` seconds; every second until keys were loaded at all."""
         while True:
             try:
                 await self.refresh()

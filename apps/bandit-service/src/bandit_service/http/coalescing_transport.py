@@ -7,7 +7,7 @@ from typing import Any
 
 
 class CoalescingTransport:
-    """Stands before a transport, and is one to whoever writes.
+    """Stands before a transport, and is one to its writer.
 
     An ASGI server writes the head and the body of an answer one after the other, and uvloop sends each at once: two
     packets, of which the second costs as much as everything the service does in between.

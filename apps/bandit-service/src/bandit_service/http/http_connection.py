@@ -24,7 +24,7 @@ type Reason = Literal["slow request", "slow reader", "large head", "too many"]
 
 
 class HttpConnection(HttpToolsProtocol):
-    """uvicorn's protocol, which by itself waits for a client for ever and holds any number of them.
+    """uvicorn's protocol, which by itself waits for a client indefinitely and holds any number of them.
 
     A request has to be there as a whole within the time given, however busily its pieces keep coming, and an answer has
     to be taken in. Times are the event loop's. A request that asks for another protocol, as Java's client does with

@@ -10,7 +10,7 @@ from typing import Final
 
 # What makes two lines of one event alike, or not. Requests and decisions have ids of their own, and times differ.
 _TELLING: Final = ("event", "reason", "subject", "experiment_id", "part", "step", "names", "path", "status")
-# So many lines of one event are written in a while however they differ: whoever makes requests chooses their paths.
+# So many lines of one event are written in a while however they differ: clients choose the paths of requests.
 MOST_OF_AN_EVENT: Final = 20
 _MOST_KINDS: Final = 1_000
 _REFUSED: Final = range(400, 500)

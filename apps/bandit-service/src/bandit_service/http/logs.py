@@ -38,7 +38,7 @@ def configure(log_format: Literal["json", "console"], level: str) -> None:
         )
     )
     handler.addFilter(Repetitions(_ALIKE_EVERY))
-    # A line that cannot be written (a full disk, a pipe that nobody reads) is no reason to write a traceback elsewhere.
+    # A line that cannot be written (a full disk, a pipe without a reader) is no reason to write a traceback elsewhere.
     logging.raiseExceptions = False
     root = logging.getLogger()
     root.handlers = [handler]

@@ -42,14 +42,14 @@ def problem_response(problem: Problem) -> Response:
 
 
 def internal_error() -> Response:
-    """Return the answer to an error nobody expected; it says nothing about the inside."""
+    """Return the answer to an unexpected error; it says nothing about the inside."""
     return _response(problem_details(500, "Internal error", "the service failed; its log has the details"))
 
 
 def install(app: FastAPI) -> None:
     """Render every expected error of an application as problem details, the framework's own included.
 
-    Errors nobody expected are rendered by `application.RequestMiddleware`, which knows the request's id.
+    Unexpected errors are rendered by `application.RequestMiddleware`, which knows the request's id.
     """
     _handle(app, Problem, _on_problem)
     _handle(app, RequestValidationError, _on_invalid_request)

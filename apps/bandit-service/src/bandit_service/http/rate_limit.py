@@ -26,7 +26,7 @@ class Rate:
 
     @classmethod
     def of(cls, settings: Settings) -> Rate | None:
-        """Return the rate that is set; None for no limit, as where requests need no key: nobody is told apart there."""
+        """Return the rate that is set; None for no limit, as where no key tells callers apart."""
         if not settings.authenticates or settings.rate_limit == 0:
             return None
         burst = settings.rate_limit_burst

@@ -104,7 +104,7 @@ class ExperimentsRepository:
         describe: Callable[[Experiment, Experiment], dict[str, Any]],
         reason: Reason,
     ) -> tuple[Experiment, bool] | None:
-        """Apply a transition to an experiment that nobody else can change meanwhile.
+        """Apply a transition to an experiment that is locked meanwhile.
 
         Returns:
             The experiment as it is now, and whether it has changed: then its revision is one higher. None if there is

@@ -48,7 +48,7 @@ class LeasesRepository:
         self._digest = None
 
     async def claim(self, life: float, *, most: int = MOST_AT_ONCE) -> Mapping[str, Lease]:
-        """Take leases that nobody holds, at most so many; return all that are held, by experiment.
+        """Take leases without a holder, at most so many; return all that are held, by experiment.
 
         While they are the same, so is the mapping.
 

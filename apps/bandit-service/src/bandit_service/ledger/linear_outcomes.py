@@ -50,7 +50,7 @@ class LinearOutcomes:
         return int(row[0])
 
     async def last_turn(self, experiment_id: str) -> int:
-        """Return the last turn of settling, whoever took it; 0 if there was none."""
+        """Return the last turn of settling by any process; 0 if there was none."""
         async with connected(self._pool) as connection:
             cursor = await connection.execute(statement("last_turn"), {"experiment_id": experiment_id})
             row = await cursor.fetchone()

@@ -1,4 +1,4 @@
-"""What every statement of maintenance keeps to: one at a time, and nobody waits long for its locks."""
+"""What every statement of maintenance keeps to: one at a time, and its locks are held for a moment only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bandit_service.ledger.writer import WRITE_TIMEOUT
 DEFAULT_PARTITION: Final = "bandit_events_default"
 DEFAULT: Final = sql.Identifier(DEFAULT_PARTITION)
 
-# While a lock is waited for, everybody who comes after waits too.
+# While a lock is waited for, all that come after wait too.
 LOCK_TIMEOUT: Final = "2s"
 _TURN: Final = 0x62616E646975
 _CHECK_EVERY: Final = 0.1
@@ -44,7 +44,7 @@ async def outlive(pool: Pool, transaction_id: int, *, patience: float) -> None:
 
     First those that have a snapshot from before are waited for: as long as a batch may take, since a longer one only
     reads. One of them may have written meanwhile. A commit gives its snapshot up before others see what it has done. So
-    whoever has written until then is waited for next, as long as it takes.
+    transactions that have written until then are waited for next, as long as it takes.
 
     Raises:
         StillRunningError: it takes more than `patience` seconds.

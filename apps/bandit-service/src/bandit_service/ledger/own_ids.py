@@ -52,7 +52,7 @@ class OwnIdsRepository:
                 _fail(asked, error)
                 continue
             except Exception:
-                # Whatever it is: the callers must not wait for ever.
+                # Whatever it is: the callers must not wait indefinitely.
                 log.exception("reading_own_ids_failed")
                 _fail(asked, PostgresUnavailableError("the claims could not be read"))
                 continue

@@ -76,7 +76,7 @@ class Partitions:
 
         Rows of the day that wait in the default partition move along. Writers wait while Postgres reads through the
         default partition: one of more than `largest_default` bytes is not read, and nothing made. `seconds` is what a
-        day may take; nobody waits for a lock that it needs longer than a moment.
+        day may take; others wait for a lock that it needs for a moment only.
         """
         return [await self._make(day, largest_default, seconds) for day in days]
 

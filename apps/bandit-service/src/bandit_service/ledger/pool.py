@@ -60,7 +60,7 @@ class LedgerConnection(AsyncConnection[Any]):
         return AsyncRawCursor(self)
 
     def shut_down(self) -> None:
-        """Shut the socket down: whoever waits for the server gets an error, and the connection is closed by that."""
+        """Shut the socket down: a task that waits for the server gets an error, which closes the connection."""
         if self.closed:
             return
         with socket.socket(fileno=os.dup(self.fileno())) as duplicate:
@@ -246,8 +246,8 @@ async def in_one_trip(
 ) -> list[tuple[Any, ...]]:
     """Return the rows of a statement that is a transaction of its own, in one round trip with its time limit.
 
-    Postgres takes what comes before one message of synchronisation as one transaction: whoever sends that much at once
-    needs no BEGIN and no COMMIT.
+    Postgres takes what comes before one message of synchronisation as one transaction: a caller that sends that much at
+    once needs no BEGIN and no COMMIT.
 
     Raises:
         PostgresUnavailableError, MissingSchemaError: as `connected` does.
@@ -263,7 +263,7 @@ async def in_one_trip(
                 await _give_up(connection)
                 raise
             except asyncio.CancelledError:
-                # A session that is cancelled in a pipeline stays in it, and would refuse whoever gets it next.
+                # A session that is cancelled in a pipeline stays in it, and would refuse the next caller.
                 await connection.close()
                 raise
             return await cursor.fetchall()

@@ -4,7 +4,7 @@ The unsettled rows and the events are read first; what they say is then written 
 An event that a neighbour commits in between has an unsettled row, or a count in its bucket, of its own.
 
 Locks are taken in the order of all transactions: the lease, then events, then totals. Exposures and buckets have
-transactions of their own, so that they wait for nobody who waits for these.
+transactions of their own, so that they wait for no transaction that waits for these.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Settled:
 
     Attributes:
         experiment_id: Whose turn it was.
-        outcomes: Those that were written by it, and by nobody before.
+        outcomes: Those that were written by it for the first time.
         before: The turn before it; turns have no gaps.
         turn: The number of the turn; 0 if there was nothing to write.
         has_more: There may be more to do at once.
@@ -286,7 +286,7 @@ class Settling:
             await connection.execute(statement("delete_bucket"), parameters)
 
     async def _expose(self, experiment: Experiment, shown: Sequence[_Decision]) -> None:
-        """Expose units. That they were shown their decisions is true whoever holds the lease."""
+        """Expose units. That they were shown their decisions is true under any lease."""
         if shown:
             async with connected(self._pool) as connection:
                 await connection.execute(statement("expose_units"), _named(experiment, shown))

@@ -1,7 +1,7 @@
 """Which rows of sums a process raises: rows of its own, and new ones every few seconds.
 
-A row that is raised again and again leaves a dead version each time. Postgres cannot remove those while somebody holds
-an older snapshot (a dump, a replica that is being read), and whoever raises or reads the row walks past all of them.
+A row that is raised again and again leaves a dead version each time. Postgres cannot remove those while there is
+an older snapshot (a dump, a replica that is being read), and raising or reading the row walks past all of them.
 So a process goes on with new rows after a while. The lease-holder merges older ones into slot 0, and then reads only
 slot 0 and the newer ones.
 """

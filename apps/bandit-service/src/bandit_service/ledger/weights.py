@@ -1,4 +1,4 @@
-"""The weights in force and their history, published by whoever holds the lease."""
+"""The weights in force and their history, published by the lease-holder."""
 
 from __future__ import annotations
 

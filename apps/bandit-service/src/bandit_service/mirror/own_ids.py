@@ -45,7 +45,7 @@ class OwnIds:
                     pipe.set(each.key, each.answer, nx=True, px=life)
                     pipe.get(each.key)
                 answers = await pipe.execute()
-        # One that ran out between the two commands was one's own, or nobody's any more.
+        # One that ran out between the two commands was one's own, or has no owner any more.
         return [each.answer if found is None else found for each, found in zip(claims, answers[1::2], strict=True)]
 
     async def read(self, keys: Sequence[str]) -> list[bytes | None]:

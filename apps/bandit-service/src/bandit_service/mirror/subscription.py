@@ -78,7 +78,7 @@ class Subscription:
                 heard = now
                 await self._handle(message, handlers)
             if now - max(heard, asked) >= _SILENT_SECONDS:
-                # A link of which one half is gone says nothing for ever, and a quiet store does not either: ask.
+                # A link of which one half is gone stays silent, and a quiet store does not either: ask.
                 if asked > heard:
                     raise TimeoutError
                 await pubsub.ping()

@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """Days that rows are kept; None keeps them for ever. Whole days of events go at a time."""
+    """Days that rows are kept; None keeps them without an end. Whole days of events go at a time."""
 
     events: int | None = None
     allocations: int | None = None
@@ -82,7 +82,7 @@ class RetentionKeeper:
         partitions: The days there are.
         store: Takes days out.
         agreement: Keeps the sums of days that are over, so that comparing totals with events stays cheap.
-        days: That events are kept; 0 for ever.
+        days: That events are kept; 0 without an end.
         clock: Seconds since the epoch.
     """
 

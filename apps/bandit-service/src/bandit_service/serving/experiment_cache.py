@@ -68,7 +68,7 @@ class ExperimentCache:
         return list(self._experiments.values())
 
     async def find(self, experiment_id: str) -> ServedExperiment | None:
-        """Return the experiment from wherever it is, or None if nobody knows it.
+        """Return the experiment from wherever it is, or None if it is unknown.
 
         Raises:
             PostgresUnavailableError: the mirror does not have it and Postgres cannot be asked.

@@ -25,7 +25,7 @@ class ExperimentLookup:
 
         Raises:
             NotFound: there is none of that id, or it belongs to a namespace the key may not see.
-            Unavailable: nobody can be asked.
+            Unavailable: neither store answers.
         """
         served = self._cache.get(experiment_id)
         if served is None:

@@ -42,12 +42,12 @@ class OwnIdDecisions:
         """Record a decision under its own id; return the one that has the id already, None if there was none.
 
         Raises:
-            Unavailable, TooMany: nobody can say for now which decision has the id.
+            Unavailable, TooMany: it is unknown for now which decision has the id.
         """
         await self._mirror()
         event = replace(event, claim=own_claim(claims))
         is_claimed, known = await self._claim(event)
-        # A claim may be all that is left of its decision: whoever answers from it records it.
+        # A claim may be all that is left of its decision: the process that answers from it records it.
         asked = event if known is None else known
         # Without a claim in the store other processes do not see that the id is taken: then only the ledger can say.
         answers = self._recording.decide(asked, may_wait=is_claimed)

@@ -34,7 +34,7 @@ class RequestIds:
 
     Args:
         claims: The claims in the store.
-        is_store_there: Whether the store answered when it was last asked: if not, nobody waits for it here.
+        is_store_there: Whether the store answered when it was last asked: if not, requests do not wait for it.
     """
 
     def __init__(self, claims: OwnIds, *, is_store_there: Callable[[], bool]) -> None:
@@ -76,7 +76,7 @@ class RequestIds:
             except (StoreUnavailableError, StoreFullError):
                 found = [each.answer for each in claims]
             except Exception:
-                # Whatever it is: the callers must not wait for ever.
+                # Whatever it is: the callers must not wait indefinitely.
                 log.exception("claiming_failed")
                 found = [each.answer for each in claims]
             for each, first in zip(taken, found, strict=True):

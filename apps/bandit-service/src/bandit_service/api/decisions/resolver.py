@@ -51,7 +51,7 @@ class DecisionResolver:
         """Return what is known of a decision and its experiment.
 
         Raises:
-            NotFound: nobody knows the decision; Invalid: a caller's own id without its experiment; Unavailable: whether
+            NotFound: the decision is unknown; Invalid: a caller's own id without its experiment; Unavailable: whether
                 there is such a decision cannot be said now.
         """
         if decision_id.startswith(SIGNED_PREFIX):

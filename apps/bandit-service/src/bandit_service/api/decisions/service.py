@@ -157,7 +157,7 @@ class Decisions:
     async def _answered_once(self, request: SelectRequest, request_id: str, begun: Begun) -> SelectResponse:
         """Answer with a decision unless its request was answered before: then with the answer of that time.
 
-        Whoever answers with a decision records it: the process that made it may have died before it could.
+        The process that answers with a decision records it: the process that made it may have died before it could.
         """
         made = _response(begun, recorded=True)
         first = await self._request_ids.first(request_id, made)

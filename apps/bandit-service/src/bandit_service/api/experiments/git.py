@@ -1,4 +1,4 @@
-"""Experiments that are kept in Git: what a file changes, and what nobody else may change from then on."""
+"""Experiments that are kept in Git: what a file changes, and what only a file may change from then on."""
 
 from __future__ import annotations
 

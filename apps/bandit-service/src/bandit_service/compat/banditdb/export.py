@@ -53,7 +53,7 @@ class Exports:
     async def write(self, namespace: str, find: Callable[[], Awaitable[dict[str, Experiment]]]) -> int:
         """Write the files of the campaigns that `find` returns by name; return how many rows there are.
 
-        Whoever asks while a writing waits for its turn shares it: a client that gave up and asks again makes no work.
+        A request that comes while a writing waits for its turn shares it: a client that asks again makes no work.
 
         Raises:
             Unavailable: events are still on their way to Postgres, or the folder cannot be written.

@@ -34,7 +34,7 @@ class Lookup:
         """Return the campaign as it is served, whether Postgres answers or not.
 
         Raises:
-            NotFound: there is none; Unavailable: nobody can be asked.
+            NotFound: there is none; Unavailable: neither store answers.
         """
         name = experiment_name(campaign_id, principal)
         number = self._generations.get(name, 1)

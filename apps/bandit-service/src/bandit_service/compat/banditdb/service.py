@@ -154,7 +154,7 @@ class BanditDb:
         One that is there already is no error: a client whose answer was lost sends it again.
 
         Raises:
-            NotFound: nobody knows the prediction; Conflict: its campaign is archived; Expired: its window is over;
+            NotFound: the prediction is unknown; Conflict: its campaign is archived; Expired: its window is over;
             Invalid: the reward is not between 0 and 1; Unavailable: the store does not answer.
         """
         if not is_signed(request.interaction_id):

@@ -27,7 +27,7 @@ _BUSY = (
 
 
 class SchemaBusyError(PostgresUnavailableError):
-    """Somebody else kept a lock that a migration needs; nothing was changed."""
+    """Another session kept a lock that a migration needs; nothing was changed."""
 
 
 def upgrade(dsn: str, revision: str = "head") -> str:
@@ -51,7 +51,7 @@ def upgrade(dsn: str, revision: str = "head") -> str:
 
 def _who_is_busy(dsn: str) -> str:
     with _connect(dsn) as connection:
-        [longest] = connection.execute(_BUSY).fetchone() or ["somebody"]
+        [longest] = connection.execute(_BUSY).fetchone() or ["another session"]
     return (
         "the schema was left as it is, because a table to be changed is in use; the longest transaction is that of"
         f" {longest}: let it finish, or end it, and migrate again"

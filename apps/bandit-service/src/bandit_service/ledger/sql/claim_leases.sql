@@ -1,4 +1,4 @@
--- Take leases that nobody holds, or whose holder is dead or has not been heard of for `life` seconds; return all that
+-- Take leases without a holder, or whose holder is dead or has not been heard of for `life` seconds; return all that
 -- are held now. A lease of another timeline is taken anew: a failover may have lost what was done under its token.
 WITH vacant AS (
     SELECT experiment_id FROM leases

@@ -1,4 +1,4 @@
--- The posteriors of experiments that somebody looks after, as Redis should have them.
+-- The posteriors of experiments that have a lease-holder, as Redis should have them.
 SELECT
     posterior.experiment_id, posterior.arm_index, posterior.alpha_micro, posterior.beta_micro,
     coalesce(experiments.definition #>> '{rewards,distribution}', '') = 'gaussian'

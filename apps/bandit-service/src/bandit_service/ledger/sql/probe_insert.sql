@@ -1,4 +1,4 @@
--- What a batch and a heartbeat need to be allowed; whoever runs this rolls it back.
+-- What a batch and a heartbeat need to be allowed; the caller rolls it back.
 WITH event AS (
     INSERT INTO bandit_events (
         experiment_id, decision_id, kind, decision_time, event_time, batch, ord, arm_index, stratum, counted

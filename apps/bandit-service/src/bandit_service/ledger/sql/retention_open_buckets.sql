@@ -1,4 +1,4 @@
--- Experiments whose decisions before a moment wait for the end of their window. Nobody closes those of an archived one.
+-- Experiments whose decisions before a moment wait for the end of their window. Those of an archived one are not closed.
 SELECT DISTINCT bucket.experiment_id
 FROM open_buckets AS bucket
 LEFT JOIN experiments ON experiments.id = bucket.experiment_id

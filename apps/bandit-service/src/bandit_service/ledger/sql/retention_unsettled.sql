@@ -1,4 +1,4 @@
--- Experiments with outcomes to be settled of decisions before a moment. Nobody settles those of an archived one.
+-- Experiments with outcomes to be settled of decisions before a moment. Those of an archived one are not settled.
 SELECT DISTINCT unsettled.experiment_id
 FROM unsettled
 LEFT JOIN experiments ON experiments.id = unsettled.experiment_id

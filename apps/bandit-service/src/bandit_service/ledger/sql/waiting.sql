@@ -1,5 +1,5 @@
 -- For how long (s) the oldest outcome to be settled has waited, and how long ago the oldest open bucket was due. A bucket
--- is as long as a hundredth of its window, but at least a minute; nobody looks after archived experiments.
+-- is as long as a hundredth of its window, but at least a minute; archived experiments are not looked after.
 SELECT
     (
         SELECT extract(epoch FROM clock_timestamp() - min(recorded_at))
