@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 
 from bandit_sdk import requests
 from bandit_sdk.requests import Call
-from bandit_sdk.results import Evaluation, Experiment, ExperimentPage, ExperimentSummary, Snapshot, Status
+from bandit_sdk.results import Evaluation, Experiment, ExperimentPage, ExperimentSummary, Plan, Snapshot, Status
 
 _PAGE: Final = 1_000
 
@@ -91,6 +91,13 @@ class Experiments:
         """
         return self._send(requests.conclude(experiment_id, reason, winner, by_rule=by_rule))
 
+    def plan(self, **fields: Any) -> Plan:  # noqa: ANN401 (what POST /plan takes)
+        """Return what to expect of an experiment before it starts, by simulation: how it ends, when, what it costs.
+
+        `fields` are those of POST /plan: arms, rate, lift, traffic, days, policy, guardrails, stopping, runs and seed.
+        """
+        return self._send(requests.plan(fields))
+
     def snapshot(self, experiment_id: str, *, min_events: int = 1) -> Snapshot:
         """Keep the posteriors of this moment, if so many decisions and rewards were counted since the last snapshot.
 
@@ -172,6 +179,10 @@ class AsyncExperiments:
     ) -> Experiment:
         """As `Experiments.conclude`."""
         return await self._send(requests.conclude(experiment_id, reason, winner, by_rule=by_rule))
+
+    async def plan(self, **fields: Any) -> Plan:  # noqa: ANN401 (what POST /plan takes)
+        """As `Experiments.plan`."""
+        return await self._send(requests.plan(fields))
 
     async def snapshot(self, experiment_id: str, *, min_events: int = 1) -> Snapshot:
         """As `Experiments.snapshot`."""

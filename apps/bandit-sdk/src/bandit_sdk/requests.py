@@ -21,6 +21,7 @@ from bandit_sdk.results import (
     Evaluation,
     Experiment,
     ExperimentPage,
+    Plan,
     Posterior,
     RewardResult,
     Selection,
@@ -215,6 +216,10 @@ def keep_evaluation(
 ) -> Call[Evaluation]:
     body = {"dataset": dataset, "digest": digest, "results": list(results)}
     return Call("POST", _path(experiment_id, "/evaluations"), decoder(Evaluation), body, repeatable=True)
+
+
+def plan(fields: Mapping[str, Any]) -> Call[Plan]:
+    return Call("POST", "/plan", decoder(Plan), dict(fields), repeatable=True)
 
 
 def archive_experiment(experiment_id: str, reason: str) -> Call[Experiment]:

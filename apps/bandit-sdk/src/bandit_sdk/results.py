@@ -254,3 +254,34 @@ class Evaluation(_Answer, frozen=True):
     experiment_id: str
     dataset: str
     results: int
+
+
+class PlannedShare(_Answer, frozen=True):
+    """A share of simulated experiments, with its standard error."""
+
+    share: float
+    std_error: float
+
+
+class PlannedEnd(_Answer, frozen=True):
+    """How simulated experiments end: shares of verdicts, days, and rewards lost beside the better arm."""
+
+    right: PlannedShare
+    wrong: PlannedShare
+    practically_equal: PlannedShare
+    undecided: PlannedShare
+    median_days: float | None
+    slow_days: float | None
+    lost: float
+    lost_std_error: float
+    lost_evenly: float
+
+
+class Plan(_Answer, frozen=True):
+    """What to expect of an experiment if one arm is better by the lift, and if all are equal."""
+
+    better: PlannedEnd
+    equal: PlannedEnd
+    decisions: int
+    runs: int
+    summary: str

@@ -83,6 +83,17 @@ def test_watching_shows_beliefs_so_many_times(ctl: Ctl, created: str) -> None:
     assert "95% interval" in ctl("experiments", "watch", created, "--times", "2", "--every", "0.1").output
 
 
+def test_a_plan_from_options_and_from_a_file(ctl: Ctl, tmp_path: Path) -> None:
+    options = ["plan", "--rate", "0.1", "--lift", "0.5", "--traffic", "1000", "--days", "5", "--runs", "20"]
+    assert "If one arm is 50% better than the others" in " ".join(ctl(*options).stdout.split())
+    file = tmp_path / "experiment.yaml"
+    file.write_text("experiment_id: planned\narms: [a, b, c]\npolicy: uniform\nstopping: {max_duration: 86400}\n")
+    found = ctl.json(*options, "--file", str(file))
+    # The file's rule ends it after a day, and three arms share two thirds of the loss.
+    assert (found["runs"], found["decisions"]) == (20, 1_000)
+    assert found["better"]["lost_evenly"] == pytest.approx(0.1 * 0.5 * 2 / 3 * 1_000)
+
+
 def test_several_arms_and_features(ctl: Ctl, created: str) -> None:
     assert len(ctl.json("select", created, "--feature", "age=0.3", "--feature", "kind=new")["decision_id"]) > 10
     assert "is not NAME=VALUE" in ctl("select", created, "--feature", "age", status=2).output

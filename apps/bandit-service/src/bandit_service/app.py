@@ -16,6 +16,8 @@ from starlette.types import ASGIApp
 
 from bandit_service.api.decisions import endpoints as decision_endpoints
 from bandit_service.api.experiments import endpoints as experiment_endpoints
+from bandit_service.api.planning import endpoints as planning_endpoints
+from bandit_service.api.planning.service import Planner
 from bandit_service.api.results import endpoints as results_endpoints
 from bandit_service.api.rewards import endpoints as reward_endpoints
 from bandit_service.compat.banditdb import endpoints as banditdb_endpoints
@@ -95,6 +97,7 @@ def create_app(
             replica.reports, replica.experiment_reports, replica.records, replica.lookup, admission
         )
     )
+    app.include_router(planning_endpoints.router(Planner(), admission))
     token = settings.metrics_token
     app.include_router(
         health_router(replica.metrics, replica.readiness, None if token is None else token.get_secret_value())
@@ -114,7 +117,9 @@ def _document(app: FastAPI, fast_path: FastPath) -> None:
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
             app.openapi_schema = openapi.document(
-                app, fast_path.endpoints, (*experiment_endpoints.STRUCTS, *results_endpoints.STRUCTS)
+                app,
+                fast_path.endpoints,
+                (*experiment_endpoints.STRUCTS, *results_endpoints.STRUCTS, *planning_endpoints.STRUCTS),
             )
         return app.openapi_schema
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from bandit_sdk.client import Client
-from bandit_sdk.ctl import experiments
+from bandit_sdk.ctl import experiments, tables
 from bandit_sdk.ctl.doctor import examine
 from bandit_sdk.ctl.session import Session, output, session_of
 from bandit_sdk.requests import Call
@@ -77,6 +78,36 @@ def reward(
 
 
 @app.command()
+def plan(
+    context: typer.Context,
+    rate: Annotated[float, typer.Option(min=0.0, max=1.0, help="Success rate of all arms but the better one")],
+    lift: Annotated[float, typer.Option(min=0.0, help="Smallest difference that matters: 0.1 is 10% better")],
+    traffic: Annotated[float, typer.Option(min=1.0, help="Decisions a day")],
+    arms: Annotated[int, typer.Option(min=2, max=20, help="How many arms")] = 2,
+    days: Annotated[float, typer.Option(min=0.0, help="Days that it may take at most")] = 30.0,
+    policy: Annotated[str, typer.Option(help="thompson, or uniform for an even split")] = "thompson",
+    preset: Annotated[str, typer.Option(help="Guardrails: safe, neutral or explore")] = "neutral",
+    file: Annotated[
+        Path | None, typer.Option(exists=True, help="An experiment's file: its arms, policy, guardrails and stopping")
+    ] = None,
+    runs: Annotated[int, typer.Option(min=10, max=5_000, help="Simulated experiments of each kind")] = 300,
+) -> None:
+    """Say what to expect of an experiment before it starts: how it ends, when, and what it costs. Creates nothing."""
+    session = session_of(context)
+    fields: dict[str, Any] = {"arms": arms, "policy": policy, "guardrails": {"preset": preset}}
+    if file is not None:
+        fields |= _planned(file)
+    wanted = {"rate": rate, "lift": lift, "traffic": traffic, "days": days, "runs": runs}
+    with session.client(timeout=120.0) as client:
+        found = client.experiments.plan(**fields, **wanted)
+    if session.as_json:
+        session.json(found)
+    else:
+        session.console.print(tables.plan(found))
+        session.console.print(found.summary)
+
+
+@app.command()
 def rebuild() -> None:
     """Say how beliefs are rebuilt: the service does it by itself."""
     typer.echo(
@@ -114,6 +145,18 @@ def doctor(
             session.console.print(f"{each.status:<5} {each.name}: {each.text}")
     if any(each.status == "fail" for each in findings):
         raise typer.Exit(1)
+
+
+def _planned(file: Path) -> dict[str, Any]:
+    """Return what a plan takes from the file of an experiment."""
+    from bandit_sdk.ctl.experiment_file import read_experiment
+
+    try:
+        _, found = read_experiment(file)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--file") from None
+    fields = {name: found[name] for name in ("policy", "guardrails", "stopping") if found.get(name) is not None}
+    return fields | {"arms": len(found["arms"])}
 
 
 def _features(given: list[str] | None) -> dict[str, float | str] | None:

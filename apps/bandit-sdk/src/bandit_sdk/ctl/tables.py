@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.table import Column, Table
 
-from bandit_sdk.results import Experiment, ExperimentSummary, Posterior
+from bandit_sdk.results import Experiment, ExperimentSummary, Plan, PlannedShare, Posterior
 
 
 def summaries(experiments: Sequence[ExperimentSummary]) -> Table:
@@ -47,3 +47,31 @@ def beliefs(posterior: Posterior) -> Table:
         numbers = (f"{arm.decisions:,}", f"{arm.rewards:,}", f"{arm.mean:.4g}", f"{low:.4g} to {high:.4g}")
         table.add_row(arm.arm, *numbers, best, f"{arm.weight:.1%}")
     return table
+
+
+def plan(planned: Plan) -> Table:
+    """Return a row for each way an experiment may end, and when."""
+    title = f"{planned.runs:,} simulated experiments of each kind"
+    table = Table("", "one arm is better", "all are equal", title=title)
+    rows: tuple[tuple[str, str], ...] = (
+        ("the better arm wins", "right"),
+        ("another arm wins", "wrong"),
+        ("practically equal", "practically_equal"),
+        ("undecided at the end", "undecided"),
+    )
+    better, equal = planned.better, planned.equal
+    for name, field in rows:
+        said = "" if field == "right" else _share(getattr(equal, field))
+        table.add_row(name, _share(getattr(better, field)), said)
+    table.add_row("half have ended after", _days(better.median_days), _days(equal.median_days))
+    table.add_row("nine in ten after", _days(better.slow_days), _days(equal.slow_days))
+    table.add_row("rewards lost", f"{better.lost:,.0f} (even split: {better.lost_evenly:,.0f})", "")
+    return table
+
+
+def _share(share: PlannedShare) -> str:
+    return f"{share.share:.1%} ± {share.std_error:.1%}"
+
+
+def _days(days: float | None) -> str:
+    return "not by the end" if days is None else f"{days:.1f} days"

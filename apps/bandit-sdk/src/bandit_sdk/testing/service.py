@@ -28,6 +28,7 @@ from bandit_core.rules.experiment_requests import (
     read,
 )
 from bandit_core.rules.messages import NOT_JSON
+from bandit_core.rules.planning import PlanRequest, plan_report
 from bandit_core.rules.problems import Conflict, Invalid, NotFound, Problem
 from bandit_core.rules.records import EvaluationRequest, SnapshotRequest, evaluation_report
 from bandit_core.rules.requests import (
@@ -66,9 +67,9 @@ class InMemoryService(httpx.BaseTransport, httpx.AsyncBaseTransport):
     It draws from real posteriors by real policies within real guardrails, with exact propensities, and counts each
     reward once; what may be asked and who is eligible is decided by the service's own rules. New rewards move the
     weights with the next decision. It knows experiments and their arms, selections, rewards, activations, batches,
-    posterior, allocation, snapshots and evaluations. It checks no API keys. It has no contexts, segments, Gaussian
-    rewards and stopping rules, no conclusion, report and list of changes, and no files kept in Git, and refuses them in
-    words (422, 404). It is for one thread at a time.
+    posterior, allocation, snapshots, evaluations and plans. It checks no API keys. It has no contexts, segments,
+    Gaussian rewards and stopping rules, no conclusion, report and list of changes, and no files kept in Git, and
+    refuses them in words (422, 404). It is for one thread at a time.
 
     Args:
         rng: Draws the arms; give a seeded one to repeat a test.
@@ -97,6 +98,7 @@ class InMemoryService(httpx.BaseTransport, httpx.AsyncBaseTransport):
             "/activate": self._activate,
             "/select/batch": lambda content: self._batch(content, self._select),
             "/reward/batch": lambda content: self._batch(content, self._reward),
+            "/plan": lambda content: (200, plan_report(read(PlanRequest, _object(content)))),
         }
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
