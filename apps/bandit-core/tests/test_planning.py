@@ -103,8 +103,9 @@ def test_an_even_split_loses_half_the_difference() -> None:
 
 
 def test_small_steps_lose_more() -> None:
-    slow = replace(ASSUMED, guardrails=Guardrails(min_weight=0.05, max_step=0.02, cooldown=86_400.0, min_trials=200))
-    fast = replace(ASSUMED, guardrails=Guardrails(min_weight=0.05))
+    never = replace(ASSUMED, rule=StoppingRule(prob_best=None, max_duration=1e9))
+    slow = replace(never, guardrails=Guardrails(min_weight=0.05, max_step=0.02, cooldown=86_400.0, min_trials=200))
+    fast = replace(never, guardrails=Guardrails(min_weight=0.05))
     first, second = (plan(each, rng=np.random.default_rng(8), runs=100).better for each in (slow, fast))
     assert first.lost > second.lost + 3.0 * second.lost_std_error
 
