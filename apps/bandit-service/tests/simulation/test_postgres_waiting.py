@@ -155,7 +155,7 @@ async def test_taking_a_lease_waits_for_who_has_it_locked(ledger: Ledger) -> Non
 async def test_a_beat_waits_for_the_verdict_that_its_process_is_dead(ledger: Ledger) -> None:
     [producer] = await ledger.producers.all()
     async with begun(ledger) as first:
-        dead = {"name": "p0", "heartbeat_at": producer.heartbeat_at}
+        dead = {"name": "p0", "heartbeat_at": producer.heartbeat_at, "timeline": "00000001"}
         assert await first.do("mark_producer_dead", **dead) == 1
         beat = ledger.producers.heartbeat("p0", drained_to_ms=0, timeline="00000001", dead_after=0.0)
         async with meanwhile(beat) as beating:
@@ -167,7 +167,7 @@ async def test_a_process_that_has_beaten_meanwhile_is_not_dead(ledger: Ledger) -
     [producer] = await ledger.producers.all()
     async with begun(ledger) as first:
         await first.do("heartbeat", name="p0", drained_to_ms=0, timeline="00000001", dead_after=0.0)
-        async with meanwhile(ledger.producers.mark_dead(producer)) as marking:
+        async with meanwhile(ledger.producers.mark_dead(producer, "00000001")) as marking:
             await first.commit()
             assert await marking is False
 
