@@ -64,6 +64,36 @@ FOUND: dict[str, tuple[int, int, tuple[Step, ...]]] = {
             Select(8.031, 0, "f", "plain", "unit-4", own_id="own-2"),
         ),
     ),
+    # Its heartbeats were lost, and one who looked at them had not noticed the failover: it was marked dead.
+    "a living process is waited for although its heartbeats are lost": (
+        1,
+        3,
+        (
+            Select(4.354, 0, "d", "plain", "unit-5", own_id="own-1", deferred=True),
+            Reward(4.419, 0, "d", 4_483),
+            Select(5.4, 2, "e", "plain", "unit-6"),
+            Fault(5.587, "postgres_fails_over", lasts=0.879, lag=2.874),
+            Reward(5.741, 1, "d", 3_898),
+            Select(5.897, 2, "f", "zero", "unit-0"),
+            # Of decisions that there are not: without these the steps before run in another order.
+            Reward(6.136, 1, "none", 1),
+            Reward(6.34, 1, "none", 2),
+            Fault(6.612, "postgres_read_only", 2, lasts=2.105),
+            Reward(6.767, 0, "none", 3),
+        ),
+    ),
+    # The totals that were read after that seemed older than what stood in the mirror.
+    "the mirror follows although the clock of Postgres is set back": (
+        1,
+        2,
+        (
+            Select(4.0, 0, "d", "plain", "unit-1"),
+            Select(4.0, 1, "e", "plain", "unit-1"),
+            Reward(5.0, 0, "d", 900_001),
+            Fault(5.5, "postgres_clock"),
+            Reward(5.6, 1, "e", 900_002),
+        ),
+    ),
 }
 
 
