@@ -28,9 +28,10 @@ async def execute(pool: Pool, statement: str) -> None:
 
 
 async def test_a_new_process_gets_the_lowest_slot_that_no_living_process_has(producers: Producers) -> None:
-    assert [(await producers.register(name)).slot for name in "abc"] == [0, 1, 2]
+    registered = [await producers.register(name) for name in "abc"]
+    assert [each.slot for each in registered] == [0, 1, 2]
     [_, b, _] = await producers.all()
-    assert await producers.mark_dead(b)
+    assert await producers.mark_dead(b, registered[1].timeline)
     assert (await producers.register("d")).slot == 1
 
 
@@ -41,7 +42,7 @@ async def test_a_heartbeat_of_a_process_that_is_not_known_says_so(producers: Pro
 async def test_a_process_that_was_marked_dead_is_told_so(producers: Producers) -> None:
     registered = await producers.register("a")
     [a] = await producers.all()
-    assert await producers.mark_dead(a)
+    assert await producers.mark_dead(a, registered.timeline)
     assert await beat(producers, "a", registered.timeline) is None
 
 
@@ -51,7 +52,14 @@ async def test_a_process_is_not_marked_dead_if_it_has_sent_a_heartbeat_since_it_
     registered = await producers.register("a")
     [seen] = await producers.all()
     assert await beat(producers, "a", registered.timeline) is not None
-    assert not await producers.mark_dead(seen)
+    assert not await producers.mark_dead(seen, registered.timeline)
+
+
+async def test_on_another_timeline_nobody_dies(producers: Producers) -> None:
+    registered = await producers.register("a")
+    [a] = await producers.all()
+    assert not await producers.mark_dead(a, "0000000A")
+    assert await beat(producers, "a", registered.timeline) is not None
 
 
 async def test_the_ledger_is_whole_once_every_living_process_has_written_again(
@@ -77,7 +85,7 @@ async def test_a_process_with_an_old_heartbeat_is_waited_for_until_it_is_marked_
     )
     assert not await is_whole(producers, "a", registered.timeline)
     [slow] = [producer for producer in await producers.all() if producer.name == "slow"]
-    await producers.mark_dead(slow)
+    await producers.mark_dead(slow, registered.timeline)
     assert await is_whole(producers, "a", registered.timeline)
 
 

@@ -109,6 +109,8 @@ async def test_the_event_that_is_read_after_a_conflict_is_the_one_that_was_inser
         segment="de",
         vector="subset",
         slate_propensity=0.125,
+        settles=True,
+        bucket_ms=NOW - 500,
     )
     [attempt] = rows(stored)
     await writer.write([attempt], timeline)

@@ -9,7 +9,7 @@ from typing import Final
 
 from .experiments import ARMS
 from .races import draw_race
-from .scale import DEAD_AFTER, WINDOW
+from .scale import DEAD_AFTER, LONGEST_ISOLATION, WINDOW
 from .schedule import HOLDER, Activate, Direct, Erase, ExperimentName, Fault, FaultName, Reward, Schedule, Select, Step
 
 # Requests come, and faults begin, within so many seconds.
@@ -74,11 +74,16 @@ _LOSES_MEMORY: Final = frozenset({"kill", "stop"})
 _ISOLATES: Final = frozenset({"freeze", "cut_postgres", "lossy_postgres", "lossy_commits", "stalled_commit"})
 _LOSES_STORE: Final = frozenset({"redis_emptied", "redis_rolled_back", "redis_fails_over", "postgres_fails_over"})
 # Without Postgres a claim on an own id in Redis is enough, if Redis has not lost others.
-_SILENCES_POSTGRES: Final = frozenset(name for name in _FAULTS if "postgres" in name or "commit" in name)
+# Who has lost its sessions takes Postgres for silent until its next heartbeat.
+_SILENCES_POSTGRES: Final = frozenset(name for name in _FAULTS if "postgres" in name or "commit" in name) | {
+    "sessions_ended"
+}
 _SILENCES_REDIS: Final = frozenset(
     {"cut_redis", "lossy_redis", "redis_away", "redis_frozen", "redis_full", "redis_read_only"}
 )
 _LOSES_CLAIMS: Final = frozenset({"redis_emptied", "redis_rolled_back", "redis_fails_over"})
+# Who is stopped does not tell Redis of a claim whose commit it has not heard of.
+_STOPS: Final = frozenset({"kill", "stop", "freeze"})
 # How long a request waits for both stores, and an event in a queue after Postgres is back.
 _ASKED: Final = 2.0
 _QUEUED: Final = 2 * DEAD_AFTER
@@ -147,14 +152,15 @@ def _may_forget_claims(faults: Sequence[Fault], but: Sequence[Fault] = ()) -> bo
     """Whether an own id may be given that neither store has confirmed, so that others may give it again.
 
     It may if Redis is away, or loses claims, while Postgres is silent or has not got what was queued meanwhile. Two
-    faults of `but` are not looked at together.
+    faults of `but` are not looked at together, unless a process is stopped as well.
     """
+    is_stopped = any(each.what in _STOPS for each in faults)
     return any(
         other.what in _SILENCES_POSTGRES
         and one.what in _SILENCES_REDIS | _LOSES_CLAIMS
         and other.at < one.at + one.lasts + _ASKED
-        and one.at < other.at + other.lasts + (_QUEUED if one.what in _LOSES_CLAIMS else _ASKED)
-        and not (one in but and other in but)
+        and one.at < other.at + other.lasts + _QUEUED
+        and (is_stopped or not (one in but and other in but))
         for one in faults
         for other in faults
     )
@@ -163,7 +169,7 @@ def _may_forget_claims(faults: Sequence[Fault], but: Sequence[Fault] = ()) -> bo
 def _is_losing(fault: Fault, faults: Iterable[Fault]) -> bool:
     """Whether a process is gone, or is away for so long, all in all, that others take it for dead."""
     isolated = [each for each in faults if each.what in _ISOLATES and _may_be_one(each, fault)]
-    is_isolated = fault.what in _ISOLATES and sum(each.lasts for each in isolated) > DEAD_AFTER * 0.6
+    is_isolated = fault.what in _ISOLATES and sum(each.lasts for each in isolated) > LONGEST_ISOLATION
     return fault.what in _LOSES_MEMORY or is_isolated
 
 

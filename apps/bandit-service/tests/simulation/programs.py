@@ -170,7 +170,7 @@ def _process(draw: st.DrawFn) -> Call:
                 return without(beat, now_ms=0)
             case "die":
                 found = [each for each in await producers.all() if each.name == name]
-                return [await producers.mark_dead(each) for each in found]
+                return [await producers.mark_dead(each, timeline or TIMELINE) for each in found]
             case "leave":
                 return await producers.remove(name)
             case _:

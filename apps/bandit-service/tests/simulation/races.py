@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from random import Random
 from typing import Final
 
-from .scale import DEAD_AFTER, KEPT, WINDOW
+from .scale import DEAD_AFTER, KEPT, LONGEST_ISOLATION, WINDOW
 from .schedule import HOLDER, PATIENCE, Activate, Erase, ExperimentName, Fault, FaultName, Reward, Select, Step
 
 # An own id and a unit that no other request of a schedule has.
@@ -119,7 +119,7 @@ def slow_process_after_failover(race: Race) -> Iterator[Step]:
     """A process that writes again, after a failover, as late as it may."""
     at, slow = race.at, race.place()
     yield race.select(at - race.within(0.8, 1.5), slow)
-    yield race.fault("freeze", at - 0.05, slow, lasts=DEAD_AFTER * 0.6)
+    yield race.fault("freeze", at - 0.05, slow, lasts=LONGEST_ISOLATION)
     yield race.fault("postgres_fails_over", at, lag=race.within(1.0, 2.5))
     yield race.reward(at - race.within(0.2, 0.6), slow)
     yield race.reward(at + race.within(0.5, 1.6), race.other(slow))

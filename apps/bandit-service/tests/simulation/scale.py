@@ -18,6 +18,9 @@ DEAD_AFTER: Final = 3.0  # 5
 WINDOW: Final = 6.0  # 86,400
 REDIS_TIMEOUT: Final = 0.5  # 0.5
 PATIENCE: Final = 1.0  # 1
+# A process that is away for so long is not taken for dead, although two of its next beats may go to sessions that a
+# failover has left behind.
+LONGEST_ISOLATION: Final = DEAD_AFTER / 2
 
 
 _SHORTER: Final[tuple[tuple[ModuleType, str, float], ...]] = (

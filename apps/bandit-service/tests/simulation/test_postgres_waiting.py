@@ -14,6 +14,14 @@ from .ledgers import Ledger
 from .random_events import EXPERIMENTS, START_MS, UNITS
 from .transactions import EXPERIMENT, HELD, TURN, begun, decisions_counted, event, meanwhile
 
+BUCKET = {
+    "experiment_id": EXPERIMENT.id,
+    "bucket_ms": START_MS,
+    "slots": [0],
+    "events": [1],
+    "timeline": "00000001",
+}
+
 
 async def test_a_batch_waits_for_the_rival_of_its_key_and_finds_it_there(ledger: Ledger) -> None:
     async with begun(ledger) as first, begun(ledger) as second:
@@ -147,7 +155,7 @@ async def test_taking_a_lease_waits_for_who_has_it_locked(ledger: Ledger) -> Non
 async def test_a_beat_waits_for_the_verdict_that_its_process_is_dead(ledger: Ledger) -> None:
     [producer] = await ledger.producers.all()
     async with begun(ledger) as first:
-        dead = {"name": "p0", "heartbeat_at": producer.heartbeat_at}
+        dead = {"name": "p0", "heartbeat_at": producer.heartbeat_at, "timeline": "00000001"}
         assert await first.do("mark_producer_dead", **dead) == 1
         beat = ledger.producers.heartbeat("p0", drained_to_ms=0, timeline="00000001", dead_after=0.0)
         async with meanwhile(beat) as beating:
@@ -159,7 +167,7 @@ async def test_a_process_that_has_beaten_meanwhile_is_not_dead(ledger: Ledger) -
     [producer] = await ledger.producers.all()
     async with begun(ledger) as first:
         await first.do("heartbeat", name="p0", drained_to_ms=0, timeline="00000001", dead_after=0.0)
-        async with meanwhile(ledger.producers.mark_dead(producer)) as marking:
+        async with meanwhile(ledger.producers.mark_dead(producer, "00000001")) as marking:
             await first.commit()
             assert await marking is False
 
@@ -173,29 +181,37 @@ async def test_a_beat_does_not_see_itself(ledger: Ledger) -> None:
 
 
 async def test_a_bucket_that_was_counted_meanwhile_is_not_deleted(ledger: Ledger) -> None:
-    bucket = {"experiment_id": EXPERIMENT.id, "bucket_ms": START_MS, "slots": [0], "events": [1]}
     async with begun(ledger) as first:
         await first.insert(event("a", bucket_ms=START_MS))
         await first.commit()
     async with begun(ledger) as first, begun(ledger) as second:
         await first.insert(event("b", bucket_ms=START_MS), batch=2)
-        async with meanwhile(second.do("delete_bucket", **bucket)) as deleting:
+        async with meanwhile(second.do("delete_bucket", **BUCKET)) as deleting:
             await first.commit()
             assert await deleting == 0
 
 
 async def test_a_bucket_that_is_being_deleted_begins_anew(ledger: Ledger) -> None:
-    bucket = {"experiment_id": EXPERIMENT.id, "bucket_ms": START_MS, "slots": [0], "events": [1]}
     async with begun(ledger) as first:
         await first.insert(event("a", bucket_ms=START_MS))
         await first.commit()
     async with begun(ledger) as first, begun(ledger) as second:
-        assert await first.do("delete_bucket", **bucket) == 1
+        assert await first.do("delete_bucket", **BUCKET) == 1
         async with meanwhile(second.insert(event("b", bucket_ms=START_MS), batch=2)) as other:
             await first.commit()
             assert await other == 1
         await second.commit()
     assert [row["events"] for row in (await ledger.tables())["open_buckets"]] == [1]
+
+
+async def test_a_bucket_of_a_former_timeline_stays(ledger: Ledger) -> None:
+    async with begun(ledger) as first:
+        await first.insert(event("a", bucket_ms=START_MS))
+        await first.commit()
+    await ledger.set_timeline(2)
+    async with begun(ledger) as first:
+        assert await first.do("delete_bucket", **BUCKET) == 0
+        assert await first.do("delete_bucket", **BUCKET | {"timeline": "00000002"}) == 1
 
 
 async def test_a_foreign_key_waits_for_who_has_locked_its_row(ledger: Ledger) -> None:

@@ -25,7 +25,8 @@ async def leave(process: Process, name: str, *batches: Batch) -> None:
 
 
 async def turn(process: Process, *, judges: bool = True, may_drain: bool = True) -> None:
-    await process.pickup.turn(process.names[0], judges=judges, may_drain=lambda: may_drain)
+    judges_on = process.recorder.writing.timeline if judges else None
+    await process.pickup.turn(process.names[0], judges_on=judges_on, may_drain=lambda: may_drain)
 
 
 @pytest.fixture

@@ -22,7 +22,8 @@ from bandit_service.spool.answers import (
     TooManyWaitingError,
     UnrecordedError,
 )
-from bandit_service.spool.pending import Limits, Pending
+from bandit_service.spool.pending import Limits, Pending, Stream
+from bandit_service.spool.recorder import Recorder
 from bandit_service.spool.stream import SpoolUnavailableError, StreamLostError, stream_key
 
 from .conftest import Processes
@@ -71,6 +72,37 @@ async def test_a_reward_can_be_queued_at_once(processes: Processes, pool: Pool) 
     assert await decide(process, "d", "reward", respond_async=True) == Queued()
     await process.written()
     assert await events_in(pool, "reward") == ["d"]
+
+
+async def test_what_waits_for_the_queue_is_not_sent(processes: Processes) -> None:
+    """A failover is noticed while a reward beside it is being queued: others may have to write theirs again first."""
+    process = processes.make()
+    await process.record_alone()
+    recorder = process.recorder
+    while not recorder.others_follow:
+        await process.keeper.beat()
+    stream = recorder.stream
+    assert stream is not None
+    recorder.stream = Unfollowed(stream, recorder)
+    answers = await asyncio.gather(
+        decide(process, "a", "reward", respond_async=True), decide(process, "b", "reward", reward_micro=9)
+    )
+    assert list(answers) == [Queued(), Queued()]
+
+
+class Unfollowed:
+    """A stream whose appends take so long that meanwhile the others do not follow (any more)."""
+
+    def __init__(self, stream: Stream, recorder: Recorder) -> None:
+        self._stream = stream
+        self._recorder = recorder
+
+    async def append(self, batch: Batch) -> str:
+        self._recorder.others_follow = False
+        return await self._stream.append(batch)
+
+    async def probe(self) -> None:
+        await self._stream.probe()
 
 
 async def test_what_cannot_be_queued_at_once_is_decided(processes: Processes, redis_gate: Gate) -> None:

@@ -36,7 +36,8 @@ class Leases:
         held = await self._repository.claim(self._life)
         # The same answer is the same mapping: with many leases they are not compared each time.
         if held is not self._answer and held != self._held:
-            self._held = held
+            # A copy, because the ledger's answer may be the mapping that was held before one was dropped.
+            self._held = dict(held)
         self._answer = held
 
     async def take(self, experiment_id: str) -> Lease | None:

@@ -272,8 +272,11 @@ class Allocator:
             rule = served.experiment.stopping
             _put(self._closable, name, belongs=served.experiment.missing_reward == "zero")
             _put(self._ruled, name, belongs=rule is not None and rule.auto_conclude)
-            if each.totals is None or replace(each.totals, as_of=totals.as_of) != totals:
-                each.totals, each.events = totals, events_in(totals)
+            known = each.totals
+            if known is None or replace(known, as_of=totals.as_of) != totals:
+                # The ledger's clock may have been set back, and the mirror refuses what seems older.
+                newer = totals if known is None else replace(totals, as_of=max(known.as_of, totals.as_of))
+                each.totals, each.events = newer, events_in(newer)
                 changed.append((each, served.experiment))
         if changed:
             await self._copies.totals(changed)

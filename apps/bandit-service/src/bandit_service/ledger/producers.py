@@ -90,9 +90,14 @@ class Producers:
         async with connected(self._pool, timeout=_BEAT_TIMEOUT) as connection:
             await connection.execute(statement("enter_lost_producers"), {"names": list(names)})
 
-    async def mark_dead(self, producer: Producer) -> bool:
-        """Mark a process dead unless it has sent a heartbeat since; return whether that was done."""
-        parameters = {"name": producer.name, "heartbeat_at": producer.heartbeat_at}
+    async def mark_dead(self, producer: Producer, timeline: str) -> bool:
+        """Mark a process dead unless it has sent a heartbeat since; return whether that was done.
+
+        Args:
+            producer: The process.
+            timeline: Nothing is done on another one: a failover loses heartbeats.
+        """
+        parameters = {"name": producer.name, "heartbeat_at": producer.heartbeat_at, "timeline": timeline}
         async with connected(self._pool, timeout=_BEAT_TIMEOUT) as connection:
             cursor = await connection.execute(statement("mark_producer_dead"), parameters)
             return cursor.rowcount == 1

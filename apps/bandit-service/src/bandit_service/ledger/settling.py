@@ -252,6 +252,10 @@ class Settling:
             "decisions": self._most_decisions,
         }
         async with connected(self._pool) as connection:
+            state = await (await connection.execute(statement("timeline"))).fetchone()
+            if state != (going.timeline,):
+                # A former primary, on a session that has outlived a failover, may have outcomes that are lost.
+                raise FencedError(experiment.id)
             cursor = await connection.execute(statement("bucket_decisions"), parameters)
             page = [_Decision(decision_ms, decision_id) for decision_id, decision_ms in await cursor.fetchall()]
             known = await _events_of(connection, experiment, page)
@@ -281,6 +285,7 @@ class Settling:
             "bucket_ms": going.bucket_ms,
             "slots": going.slots,
             "events": going.events,
+            "timeline": going.timeline,
         }
         async with connected(self._pool) as connection:
             await connection.execute(statement("delete_bucket"), parameters)

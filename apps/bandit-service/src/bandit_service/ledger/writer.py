@@ -72,6 +72,8 @@ _STORED: Final = (
     "segment",
     "slate_propensity",
     "context",
+    "settles",
+    "bucket_ms",
 )
 # One bad value fails a whole statement; these say that a value is bad, not that Postgres is.
 _BAD_VALUE: Final = (psycopg.DataError, psycopg.IntegrityError, ValueError, OverflowError, struct.error)

@@ -179,7 +179,8 @@ class Keeper:
         # After an outage, or a failover, every heartbeat is old until its process has had the time for another one.
         reached = self._reached_since
         judges = reached is not None and self._monotonic() - reached >= self._dead_after
-        await self._pickup.turn(self.name, judges=judges, may_drain=lambda: recorder.others_follow)
+        judges_on = self._written_again_on if judges else None
+        await self._pickup.turn(self.name, judges_on=judges_on, may_drain=lambda: recorder.others_follow)
 
     async def leave(self) -> None:
         """Take the process's name out of both stores, if no other process has anything to do for it.

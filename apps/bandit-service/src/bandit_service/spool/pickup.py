@@ -35,12 +35,13 @@ class Pickup:
         self._writing = writing
         self._dead_after = dead_after
 
-    async def turn(self, own_name: str, *, judges: bool, may_drain: Callable[[], bool]) -> None:
+    async def turn(self, own_name: str, *, judges_on: str | None, may_drain: Callable[[], bool]) -> None:
         """Look for ended processes once.
 
         Args:
             own_name: The process that looks.
-            judges: Whether it has reached Postgres for long enough to take others for dead.
+            judges_on: The timeline on which it has reached Postgres for long enough to take others for dead; None if
+                there is none.
             may_drain: Whether everything is in the ledger that a failover may have lost: what is drained before could
                 be taken for the first of its key.
 
@@ -54,7 +55,9 @@ class Pickup:
             if producer.name == own_name:
                 continue
             is_dead = producer.dead or (
-                judges and producer.silent_for >= self._dead_after and await self._producers.mark_dead(producer)
+                judges_on is not None
+                and producer.silent_for >= self._dead_after
+                and await self._producers.mark_dead(producer, judges_on)
             )
             if is_dead and may_drain():
                 await self._take_over(producer.name, may_drain)

@@ -276,13 +276,13 @@ class Recorder:
             del self._under_way[number]
 
     async def _answer(self, asked: Sequence[Asked]) -> None:
-        # The ledger cannot tell which event of a key is the first while others still write theirs again.
+        # What is to be queued, and cannot be, is decided like the rest.
+        asked = [each for each in asked if not (each.respond_async and await self._queue(each))]
+        # The ledger cannot tell which event of a key is the first while others, or this process, still write theirs
+        # again: nothing may come between this look and the statement.
         was_sent = self.health.ledger and self.others_follow
-        if was_sent:
-            # What is to be queued, and cannot be, is decided like the rest.
-            asked = [each for each in asked if not (each.respond_async and await self._queue(each))]
-            if not asked or await self._ask_ledger(asked):
-                return
+        if not asked or (was_sent and await self._ask_ledger(asked)):
+            return
         for each in asked:
             if not await self._queue(each):
                 self._let_go(each.batch)

@@ -22,7 +22,7 @@ class Writing:
     """Writes on one timeline of Postgres.
 
     What it keeps is what may be written again after a failover: rows that this process has inserted, whether or not it
-    has heard that the first time, and rows of others that its answers have told of.
+    has heard that the first time, and rows that count in place of what it has answered or acknowledged.
 
     Args:
         writer: Of the ledger.
@@ -79,10 +79,10 @@ class Writing:
             answers[place] = answer
             if first is not None and isinstance(answer, Inserted):
                 keep.append(row)
-            elif first is not None and is_answered:
-                # What is answered must hold after a failover too: so the event that was read is kept like an own one.
+            elif first is not None:
+                # What is acknowledged must hold after a failover too, and whoever inserted this event may not keep it.
                 keep.append(first.row)
-            elif isinstance(answer, Claimed) and not _is_same(row, answer):
+            if not is_answered and isinstance(answer, Claimed) and not _is_same(row, answer):
                 lost.append(row.event)
         self.kept.add(self._monotonic(), keep, entry)
         touched = {row.event.experiment_id for row in keep if row.event.counted or row.event.settles}
@@ -98,8 +98,15 @@ class Writing:
         Raises:
             PostgresUnavailableError, OtherTimelineError: nobody can say now.
         """
-        [found] = await self._writer.first([event], self.timeline)
-        return None if found is None else Duplicate(found.row.event.reward_micro, found.filled)
+        timeline = self.timeline
+        [found] = await self._writer.first([event], timeline)
+        if timeline != self.timeline:
+            raise OtherTimelineError(self.timeline)
+        if found is None:
+            return None
+        if not found.filled:
+            self.kept.add(self._monotonic(), [found.row])
+        return Duplicate(found.row.event.reward_micro, found.filled)
 
     async def write_again(self, timeline: str) -> None:
         """Go on on Postgres's new timeline: write what is kept into the ledger there.

@@ -68,6 +68,8 @@ def _stored(event: EventRow) -> tuple[Any, ...]:
         event.segment,
         event.slate_propensity,
         event.context,
+        event.settles,
+        None if event.bucket is None else ms(event.bucket),
     )
 
 

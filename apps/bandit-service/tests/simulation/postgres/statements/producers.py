@@ -82,7 +82,7 @@ def enter_lost_producers(transaction: Transaction, parameters: _Parameters) -> S
 def mark_producer_dead(transaction: Transaction, parameters: _Parameters) -> Steps[int]:
     table, name, beat = transaction.database.producers, parameters["name"], as_us(parameters["heartbeat_at"])
     there = transaction.get(table, name)
-    if there is None or there.heartbeat_at != beat:
+    if there is None or there.heartbeat_at != beat or transaction.database.timeline() != parameters["timeline"]:
         return 0
     yield None
     row = yield from transaction.lock(table, name)

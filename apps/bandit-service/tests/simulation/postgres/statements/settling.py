@@ -127,6 +127,8 @@ def bucket_decisions(transaction: Transaction, parameters: _Parameters) -> _Rows
 @models("delete_bucket", writes=True)
 def delete_bucket(transaction: Transaction, parameters: _Parameters) -> Steps[int]:
     table, deleted = transaction.database.open_buckets, 0
+    if transaction.database.timeline() != parameters["timeline"]:
+        return 0
     bucket = parameters["bucket_ms"] * 1_000
     closed = [
         ((parameters["experiment_id"], bucket, slot), events) for slot, events in columns(parameters, "slots", "events")
