@@ -28,13 +28,17 @@ _SETTLED: LiteralString = """
         AND NOT EXISTS (SELECT FROM unsettled WHERE experiment_id = %s)
 """
 _DIFFERENT_TOTALS: LiteralString = """
-    SELECT experiment_id, arm_index, stratum, segment, weights_version, sum(decisions), sum(rewards),
-        sum(reward_micro), sum(square_micro)
+    SELECT
+        experiment_id, arm_index, stratum, segment, sum(decisions), sum(rewards), sum(reward_micro), sum(square_micro)
     FROM (TABLE arm_totals UNION ALL TABLE dropped_totals) AS total
     WHERE experiment_id = %s
-    GROUP BY 1, 2, 3, 4, 5
+    GROUP BY 1, 2, 3, 4
     EXCEPT
-    SELECT * FROM folded_events WHERE experiment_id = %s
+    SELECT
+        experiment_id, arm_index, stratum, segment, sum(decisions), sum(rewards), sum(reward_micro), sum(square_micro)
+    FROM folded_events
+    WHERE experiment_id = %s
+    GROUP BY 1, 2, 3, 4
 """
 
 

@@ -93,8 +93,11 @@ class MergedTotals:
 
     def forget(self, experiment_id: str) -> None:
         """Read all rows next time: the lease has gone, maybe in a failover that lost what was merged."""
-        for known in (self._read_at, self._floors, self._periods, self._versions, self._folded_at):
-            known.pop(experiment_id, None)  # type: ignore[attr-defined] # each is a dict by experiment
+        for times in (self._read_at, self._folded_at):
+            times.pop(experiment_id, None)
+        for numbers in (self._floors, self._versions):
+            numbers.pop(experiment_id, None)
+        self._periods.pop(experiment_id, None)
 
     async def _find_periods(self, reading: Reading) -> None:
         """Read the periods that are not those which the totals go with.

@@ -23,11 +23,11 @@ class Sums(NamedTuple):
     arm_index: int
     stratum: str
     segment: str
+    version: int
     decisions: int
     rewards: int
     reward_micro: int
     square_micro: int
-    version: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,12 +26,12 @@ _FEWEST_PERIODS: Final = 2
 class Rewards(NamedTuple):
     """How many rewards, their sum and that of their squares in millionths."""
 
-    count: int = 0
+    number: int = 0
     total: int = 0
     squares: int = 0
 
     def plus(self, other: Rewards) -> Rewards:
-        return Rewards(self.count + other.count, self.total + other.total, self.squares + other.squares)
+        return Rewards(self.number + other.number, self.total + other.total, self.squares + other.squares)
 
 
 @dataclass(slots=True)
@@ -43,11 +43,11 @@ class VersionRewards:
 
     @property
     def is_empty(self) -> bool:
-        return not self.arms and not self.holdout.count
+        return not self.arms and not self.holdout.number
 
     def add(self, stratum: str, arm_index: int, rewards: Rewards) -> None:
         """Add rewards of the bandit or of the holdout; of another stratum nothing is taken."""
-        if not rewards.count:
+        if not rewards.number:
             return
         if stratum == "bandit":
             self.arms[arm_index] = self.arms[arm_index].plus(rewards)
@@ -87,7 +87,7 @@ class VersionSums:
         by_arm = [rewards.arms.get(arm, Rewards()) for arm in arms]
         drawn_with = [weights.get(arm, 0.0) for arm in arms] if is_known else None
         holdout = None
-        if known.holdout > 0.0 or rewards.holdout.count:
+        if known.holdout > 0.0 or rewards.holdout.number:
             bandit = reduce(Rewards.plus, by_arm)
             shares = [1.0 - known.holdout, known.holdout] if is_known else None
             holdout = PeriodSums.of_version(shares, *zip(bandit, rewards.holdout, strict=True))

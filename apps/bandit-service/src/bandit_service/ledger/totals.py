@@ -46,12 +46,12 @@ class TotalsRepository:
         sums: dict[str, list[Sums]] = defaultdict(list)
         as_of, unsettled, folds = 0.0, set[str](), dict[str, int]()
         rows = await in_one_trip(self._pool, numbered_statement("totals"), parameters)
-        for as_of, experiment_id, is_unsettled, number, arm, stratum, segment, version, *counts, squares in rows:  # noqa: B007 (the same in every row)
+        for as_of, experiment_id, is_unsettled, number, *row in rows:  # noqa: B007 (the same in every row)
             folds[experiment_id] = number
             if is_unsettled:
                 unsettled.add(experiment_id)
-            if arm is not None:
-                sums[experiment_id].append(Sums(arm, stratum, segment, *counts, int(squares), version))
+            if row[0] is not None:
+                sums[experiment_id].append(Sums._make((*row[:-1], int(row[-1]))))
         return Reading({name: totals_of(sums.get(name, ()), as_of) for name in experiment_ids}, unsettled, folds)
 
     async def changed(self, experiment_ids: Sequence[str]) -> dict[str, tuple[int, int]]:

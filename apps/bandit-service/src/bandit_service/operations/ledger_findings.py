@@ -45,7 +45,7 @@ def judge_periods(unequal: Sequence[str]) -> Finding:
     """Say whether the periods of the weights are the sums of their events, given the experiments where they are not."""
     if not unequal:
         return Finding("periods of the weights", "ok", "they are the sums of their events")
-    what = f"those of {few(unequal)} are not the sums of their events"
+    what = f"those of {few(list(unequal))} are not the sums of their events"
     return Finding("periods of the weights", "fail", what, 'see "Totals that differ" in docs/operations.md')
 
 
