@@ -87,7 +87,8 @@ class VersionSums:
         by_arm = [rewards.arms.get(arm, Rewards()) for arm in arms]
         drawn_with = [weights.get(arm, 0.0) for arm in arms] if is_known else None
         holdout = None
-        if known.holdout > 0.0 or rewards.holdout.number:
+        # By the version alone, so that it does not matter which of its rewards come first.
+        if known.holdout > 0.0 or (not is_known and rewards.holdout.number):
             bandit = reduce(Rewards.plus, by_arm)
             shares = [1.0 - known.holdout, known.holdout] if is_known else None
             holdout = PeriodSums.of_version(shares, *zip(bandit, rewards.holdout, strict=True))
