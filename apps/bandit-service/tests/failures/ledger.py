@@ -14,6 +14,7 @@ import numpy as np
 from bandit_core.rules.linear_record import decode_linear
 
 from .crowd import MICRO, Place, Told
+from .periods import assert_periods_are_the_fold
 from .platform import ARMS, Platform
 
 _ARMS = range(len(ARMS))
@@ -169,6 +170,7 @@ def assert_nothing_lost_or_doubled(
     assert accounts == folded(events, contextual=contextual)
     assert (accounts.alpha, accounts.beta) == sums_in_redis(platform, name)
     assert platform.rows(_DIFFERENT_TOTALS, name, name) == []
+    assert_periods_are_the_fold(platform, name)
     return events
 
 

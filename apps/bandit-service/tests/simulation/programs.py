@@ -201,20 +201,22 @@ def _lease(draw: st.DrawFn) -> Call:
     return Call(f"{holder} {action} {experiment.id} {life} {most}", run)
 
 
-@st.composite
-def _publish(draw: st.DrawFn) -> Call:
-    lease = Lease(draw(any_experiment).id, "p0", draw(st.sampled_from([1, 1, 2])))
-    turn = draw(st.integers(1, 3))
+def weights_of(lease: Lease) -> NewWeights:
     weights = {"a": 0.25, "b": 0.75, "ü": 1e-9}
     record = AllocationRecord(
         version=0, revision=3, published_at=2.5, changed_at=1.0, weights=weights, prob_best=weights, expected_loss={}
     )
+    return NewWeights.of(lease, record, ALLOCATION.explanation, holdout=0.25)
+
+
+@st.composite
+def _publish(draw: st.DrawFn) -> Call:
+    lease = Lease(draw(any_experiment).id, "p0", draw(st.sampled_from([1, 1, 2])))
+    turn = draw(st.integers(1, 3))
 
     async def run(ledger: Ledger) -> Any:
         leases = [Lease(each.id, "p0", lease.token) for each in EXPERIMENTS]
-        published = await ledger.weights.publish(
-            [NewWeights.of(each, record, ALLOCATION.explanation, holdout=0.25) for each in leases]
-        )
+        published = await ledger.weights.publish([weights_of(each) for each in leases])
         await ledger.linear.save(lease, Checkpoint(turn, b"\x00\x01"))
         return published, await ledger.linear.turn(lease), await ledger.linear.last_turn(lease.experiment_id)
 
