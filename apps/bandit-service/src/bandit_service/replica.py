@@ -58,6 +58,7 @@ from bandit_service.ledger.settling import Settling
 from bandit_service.ledger.snapshots import SnapshotsRepository
 from bandit_service.ledger.totals import TotalsRepository
 from bandit_service.ledger.traffic import TrafficRepository
+from bandit_service.ledger.weight_periods import WeightPeriodsRepository
 from bandit_service.ledger.weights import WeightsRepository
 from bandit_service.ledger.writer import LedgerWriter
 from bandit_service.metrics import Metrics
@@ -164,7 +165,7 @@ class Replica:
             repository=self._leases_repository,
             settler=Settler(self._settling, clock=clock),
             linear=linear,
-            totals=MergedTotals(self._totals, clock=clock),
+            totals=MergedTotals(self._totals, WeightPeriodsRepository(pool), clock=clock),
             weights=weights,
             copies=Copies(
                 mirror=self._mirror,

@@ -27,6 +27,7 @@ from bandit_service.ledger.producers import Producers
 from bandit_service.ledger.served import ServedRepository
 from bandit_service.ledger.settling import Settling
 from bandit_service.ledger.totals import TotalsRepository
+from bandit_service.ledger.weight_periods import WeightPeriodsRepository
 from bandit_service.ledger.weights import WeightsRepository
 from bandit_service.ledger.writer import LedgerWriter
 from bandit_service.metrics import Metrics
@@ -60,7 +61,7 @@ class Process:
             repository=repository,
             settler=Settler(Settling(pool), clock=clock),
             linear=linear,
-            totals=MergedTotals(TotalsRepository(pool), clock=clock),
+            totals=MergedTotals(TotalsRepository(pool), WeightPeriodsRepository(pool), clock=clock),
             weights=self.weights,
             copies=Copies(
                 mirror=self.mirror,

@@ -32,13 +32,13 @@ def experiment(**fields: Any) -> Experiment:
 def test_beliefs_are_of_the_bandit_and_of_direct_rewards() -> None:
     totals = totals_of(
         [
-            Sums(0, "bandit", "de", 3, 2, 10, 1),
-            Sums(0, "bandit", "", 1, 1, 5, 1),
-            Sums(0, "direct", "de", 7, 1, 4, 1),
-            Sums(1, "holdout", "de", 2, 1, 6, 1),
-            Sums(0, "holdout", "", 4, 2, 7, 1),
-            Sums(0, "paused", "", 9, 0, 0, 0),
-            Sums(1, "concluded", "", 9, 0, 0, 0),
+            Sums(0, "bandit", "de", 0, 3, 2, 10, 1),
+            Sums(0, "bandit", "", 0, 1, 1, 5, 1),
+            Sums(0, "direct", "de", 0, 7, 1, 4, 1),
+            Sums(1, "holdout", "de", 0, 2, 1, 6, 1),
+            Sums(0, "holdout", "", 0, 4, 2, 7, 1),
+            Sums(0, "paused", "", 0, 9, 0, 0, 0),
+            Sums(1, "concluded", "", 0, 9, 0, 0, 0),
         ],
         12.5,
     )

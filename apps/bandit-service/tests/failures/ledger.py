@@ -14,6 +14,7 @@ import numpy as np
 from bandit_core.rules.linear_record import decode_linear
 
 from .crowd import MICRO, Place, Told
+from .periods import assert_periods_are_the_fold
 from .platform import ARMS, Platform
 
 _ARMS = range(len(ARMS))
@@ -28,13 +29,17 @@ _SETTLED: LiteralString = """
         AND NOT EXISTS (SELECT FROM unsettled WHERE experiment_id = %s)
 """
 _DIFFERENT_TOTALS: LiteralString = """
-    SELECT experiment_id, arm_index, stratum, segment, weights_version, sum(decisions), sum(rewards),
-        sum(reward_micro), sum(square_micro)
+    SELECT
+        experiment_id, arm_index, stratum, segment, sum(decisions), sum(rewards), sum(reward_micro), sum(square_micro)
     FROM (TABLE arm_totals UNION ALL TABLE dropped_totals) AS total
     WHERE experiment_id = %s
-    GROUP BY 1, 2, 3, 4, 5
+    GROUP BY 1, 2, 3, 4
     EXCEPT
-    SELECT * FROM folded_events WHERE experiment_id = %s
+    SELECT
+        experiment_id, arm_index, stratum, segment, sum(decisions), sum(rewards), sum(reward_micro), sum(square_micro)
+    FROM folded_events
+    WHERE experiment_id = %s
+    GROUP BY 1, 2, 3, 4
 """
 
 
@@ -165,6 +170,7 @@ def assert_nothing_lost_or_doubled(
     assert accounts == folded(events, contextual=contextual)
     assert (accounts.alpha, accounts.beta) == sums_in_redis(platform, name)
     assert platform.rows(_DIFFERENT_TOTALS, name, name) == []
+    assert_periods_are_the_fold(platform, name)
     return events
 
 

@@ -20,6 +20,7 @@ from bandit_service.domain.event import Event, Row
 from bandit_service.ledger.pool import Pool, make_pool, statement
 from bandit_service.ledger.slots import slot_at
 from bandit_service.ledger.totals import TotalsRepository
+from bandit_service.ledger.weight_periods import WeightPeriodsRepository
 from bandit_service.ledger.writer import LedgerWriter
 
 HOT: Final = "homepage"
@@ -54,7 +55,9 @@ class Session:
 
     def __post_init__(self) -> None:
         self.writer = LedgerWriter(self.pool)
-        self.totals = MergedTotals(TotalsRepository(self.pool), clock=lambda: self.now)
+        self.totals = MergedTotals(
+            TotalsRepository(self.pool), WeightPeriodsRepository(self.pool), clock=lambda: self.now
+        )
         self._numbers = itertools.count()
 
     async def load(self, seconds: int, *experiments: str) -> dict[str, Costs]:

@@ -156,9 +156,9 @@ def test_what_is_wrong_with_the_work(change: dict[str, object], trouble: dict[st
 
 
 def test_totals_that_differ_are_named() -> None:
-    finding = judge_totals([Difference("homepage", 1, "bandit", "de", 7, 0, 1, -500_000, 0)])
+    finding = judge_totals([Difference("homepage", 1, "bandit", "de", 0, 1, -500_000, 0)])
     assert finding.status == "fail"
-    assert "homepage, arm 1, bandit, weights 7, segment de: +0 decisions, +1 rewards, -0.5" in finding.what
+    assert "homepage, arm 1, bandit, segment de: +0 decisions, +1 rewards, -0.5" in finding.what
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_every_trouble_comes_with_what_to_do() -> None:
         *judge_spool(SpoolFacts("one of 3 nodes", (), is_cluster=True)),
         *judge_tables(worst_tables, "0002", NOVEMBER),
         *judge_work(worst_work, ()),
-        judge_totals([Difference("homepage", 1, "bandit", "", 7, 0, 1, 0, 0)]),
+        judge_totals([Difference("homepage", 1, "bandit", "", 0, 1, 0, 0)]),
         judge_mirror(missing, {}, missing),
         judge_disk(Growth(1.0, 0, 1), 0),
     ]
@@ -361,7 +361,7 @@ async def test_totals_that_are_not_the_sum_of_their_events_are_found(
     await execute(pool, "UPDATE arm_totals SET decisions = decisions + 2")
     found = (await looked_at(settings))["totals"]
     assert found.status == "fail"
-    assert "homepage, arm 0, bandit, weights 0: +2 decisions" in found.what
+    assert "homepage, arm 0, bandit: +2 decisions" in found.what
     assert "totals" not in await looked_at(settings, compare=False)
 
 

@@ -321,15 +321,17 @@ async def test_of_old_snapshots_the_last_of_each_day_stays(pool: Pool, tmp_path:
 
 
 @pytest.mark.usefixtures("recorded")
-async def test_of_old_allocations_the_newest_stays(pool: Pool, tmp_path: Path) -> None:
+async def test_old_allocations_with_rewards_stay(pool: Pool, tmp_path: Path) -> None:
+    """So does the newest. Rewards that no period has yet are folded with the weights they were drawn with."""
     await execute(
         pool,
         "INSERT INTO allocations SELECT 'homepage', version, '2026-01-10', 1, '{}', '{}', '{}', '{}', 'because'"
-        " FROM generate_series(1, 3) AS version",
+        " FROM generate_series(1, 4) AS version",
     )
+    await execute(pool, "INSERT INTO arm_totals VALUES ('homepage', 0, 'bandit', '', 2, 0, 1, 1, 1, 1)")
     [retired] = await run(pool, FolderArchive(tmp_path), allocations=30)
     assert retired.rows == 2
-    assert await scalar(pool, "SELECT weights_version FROM allocations") == 3
+    assert await rows(pool, "SELECT weights_version FROM allocations ORDER BY 1") == [(2,), (4,)]
 
 
 async def test_a_running_service_drops_old_days_and_folds_those_that_are_over(recorded: Recorded, pool: Pool) -> None:

@@ -29,6 +29,7 @@ from bandit_service.ledger.settling import Settling
 from bandit_service.ledger.totals import TotalsRepository
 from bandit_service.ledger.traffic import TrafficRepository
 from bandit_service.ledger.units import UnitsRepository
+from bandit_service.ledger.weight_periods import WeightPeriodsRepository
 from bandit_service.ledger.weights import WeightsRepository
 from bandit_service.ledger.writer import LedgerWriter
 
@@ -41,6 +42,7 @@ TIMELINE: Final = "00000001"
 # Columns that a server fills from its clock.
 _SERVER_TIMES: Final = frozenset(
     {"recorded_at", "started_at", "heartbeat_at", "updated_at", "settled_at", "published_at", "erased_at", "taken_at"}
+    | {"begins", "ends"}
 )
 _TIMES_OF: Final = {"namespaces": {"created_at"}, "api_keys": {"created_at"}}
 _SOME_TIME_US: Final = 86_400_000_000
@@ -66,6 +68,7 @@ class Ledger:
         self.settling = Settling(pool, slot=3, most_rows=3, most_decisions=4)
         self.weights = WeightsRepository(pool)
         self.totals = TotalsRepository(pool)
+        self.periods = WeightPeriodsRepository(pool)
         self.own_ids = OwnIdsRepository(pool)
         self.served = ServedRepository(pool)
         self.experiments = ExperimentsRepository(pool)

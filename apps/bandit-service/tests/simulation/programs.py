@@ -21,6 +21,7 @@ from bandit_service.ledger.experiments import Page, Reason
 from bandit_service.ledger.leases import Lease
 from bandit_service.ledger.linear_outcomes import Checkpoint
 from bandit_service.ledger.pool import connected, statement
+from bandit_service.ledger.weight_periods import Periods
 from bandit_service.ledger.weights import NewWeights
 
 from .ledgers import TIMELINE, Ledger, without
@@ -113,6 +114,8 @@ def _read(draw: st.DrawFn) -> Call:
             },
             await ledger.totals.changed(ids),
             await ledger.agreement.differences(),
+            await ledger.agreement.unequal_periods(),
+            {name: (found.folds, _untimed(found)) for name, found in (await ledger.periods.read(ids)).items()},
             await ledger.leases["p0"].unsettled(ids),
             await ledger.leases["p0"].due(windows),
             [await ledger.own_ids.read(name, "own-1") for name in ids],
@@ -198,20 +201,22 @@ def _lease(draw: st.DrawFn) -> Call:
     return Call(f"{holder} {action} {experiment.id} {life} {most}", run)
 
 
-@st.composite
-def _publish(draw: st.DrawFn) -> Call:
-    lease = Lease(draw(any_experiment).id, "p0", draw(st.sampled_from([1, 1, 2])))
-    turn = draw(st.integers(1, 3))
+def weights_of(lease: Lease) -> NewWeights:
     weights = {"a": 0.25, "b": 0.75, "ü": 1e-9}
     record = AllocationRecord(
         version=0, revision=3, published_at=2.5, changed_at=1.0, weights=weights, prob_best=weights, expected_loss={}
     )
+    return NewWeights.of(lease, record, ALLOCATION.explanation, holdout=0.25)
+
+
+@st.composite
+def _publish(draw: st.DrawFn) -> Call:
+    lease = Lease(draw(any_experiment).id, "p0", draw(st.sampled_from([1, 1, 2])))
+    turn = draw(st.integers(1, 3))
 
     async def run(ledger: Ledger) -> Any:
         leases = [Lease(each.id, "p0", lease.token) for each in EXPERIMENTS]
-        published = await ledger.weights.publish(
-            [NewWeights.of(each, record, ALLOCATION.explanation) for each in leases]
-        )
+        published = await ledger.weights.publish([weights_of(each) for each in leases])
         await ledger.linear.save(lease, Checkpoint(turn, b"\x00\x01"))
         return published, await ledger.linear.turn(lease), await ledger.linear.last_turn(lease.experiment_id)
 
@@ -284,6 +289,25 @@ def _merge(draw: st.DrawFn) -> Call:
 
 
 @st.composite
+def _fold(draw: st.DrawFn) -> Call:
+    token = draw(st.sampled_from([1, 1, 1, 2]))
+
+    async def run(ledger: Ledger) -> Any:
+        found = []
+        for experiment in EXPERIMENTS:
+            periods = await raised(ledger.periods.fold(Lease(experiment.id, "p0", token)))
+            found.append(_untimed(periods) if isinstance(periods, Periods) else periods)
+        return found
+
+    return Call(f"fold with token {token}", run)
+
+
+def _untimed(periods: Periods) -> list[tuple[int, int, str]]:
+    """What periods hold, without when they were: that is the server's own."""
+    return [(each.first_version, each.last_version, each.sums.encoded()) for each in periods.periods]
+
+
+@st.composite
 def _fail_over(draw: st.DrawFn) -> Call:
     number = draw(st.sampled_from([1, 2, 10]))
 
@@ -318,5 +342,6 @@ _calls = st.one_of(
     _change(),
     _fail_over(),
     _merge(),
+    _fold(),
 )
 programs = st.builds(lambda first, rest: [first, *rest], _write(), st.lists(_calls, min_size=1, max_size=20))

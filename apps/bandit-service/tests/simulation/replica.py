@@ -36,6 +36,7 @@ from bandit_service.ledger.producers import Producers
 from bandit_service.ledger.served import ServedRepository
 from bandit_service.ledger.settling import Settling
 from bandit_service.ledger.totals import TotalsRepository
+from bandit_service.ledger.weight_periods import WeightPeriodsRepository
 from bandit_service.ledger.weights import WeightsRepository
 from bandit_service.ledger.writer import LedgerWriter
 from bandit_service.mirror.own_ids import OwnIds
@@ -270,7 +271,7 @@ class Replica:
             repository=self._leases_repository,
             settler=Settler(self._settling, clock=clock),
             linear=linear,
-            totals=MergedTotals(TotalsRepository(pool), clock=clock),
+            totals=MergedTotals(TotalsRepository(pool), WeightPeriodsRepository(pool), clock=clock),
             weights=weights,
             copies=Copies(
                 mirror=mirror,

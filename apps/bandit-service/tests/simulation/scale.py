@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Final
 
 from bandit_service import background
+from bandit_service.allocation import merged_totals
 from bandit_service.ledger import producers
 from bandit_service.spool import backlog, keeper, kept, recorder
 
@@ -32,6 +33,7 @@ _SHORTER: Final[tuple[tuple[ModuleType, str, float], ...]] = (
     (keeper, "PICK_UP_EVERY", 1.5),  # 2
     (keeper, "_PROBE_EVERY", 0.3),  # 0.1
     (producers, "_BEAT_TIMEOUT", 1.0),  # 2
+    (merged_totals, "FOLD_EVERY", 4.0),  # 60
     # So that a backlog is written by several statements, and what is kept is packed.
     (recorder, "MOST_ROWS", 10),  # 500
     (backlog, "MOST_ROWS", 10),  # 500

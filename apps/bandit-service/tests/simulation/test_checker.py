@@ -25,6 +25,9 @@ def event(kind: str, decision: str = "d", **fields: Any) -> dict[str, Any]:
         "kind": kind,
         "decision_time": SECOND,
         "arm_index": 0,
+        "stratum": "bandit",
+        "weights_version": 3,
+        "vector": None,
         "propensity": 0.5,
         "deferred": False,
         "counted": True,
@@ -42,7 +45,20 @@ def told(asked: Select | Reward | Direct | Activate, result: Result, at: float =
 SELECT = Select(1.0, 0, "d1", "plain", "unit-1")
 REWARD = Reward(2.0, 0, "d1", 7)
 DIRECT = Direct(2.0, 0, "r1", "plain", 0, 7)
-SUMS = {"experiment_id": "plain", "arm_index": 0, "decisions": 1, "rewards": 1, "reward_micro": 7}
+SUMS = {
+    "experiment_id": "plain",
+    "arm_index": 0,
+    "stratum": "bandit",
+    "weights_version": 3,
+    "decisions": 1,
+    "rewards": 1,
+    "reward_micro": 7,
+    "square_micro": 0,
+}
+FOLDED = {
+    "arm_totals": [SUMS | {"weights_version": -1}],
+    "allocations": [{"experiment_id": "plain", "weights_version": 3, "weights": '{"arm-0": 1.0}'}],
+}
 
 
 def found(**changes: Any) -> Found:
@@ -53,6 +69,8 @@ def found(**changes: Any) -> Found:
         "exposures": [{"unit_hash": UNIT}],
         "unsettled": [],
         "open_buckets": [],
+        "allocations": [],
+        "weight_periods": [],
         "producers": [{"name": "a"}],
         "weights": [{"experiment_id": "plain", "version": 3}],
     }
@@ -97,6 +115,7 @@ def test_nothing_is_wrong_where_everything_is_as_told() -> None:
 @pytest.mark.parametrize(
     ("changes", "kind"),
     [
+        ({"tables": FOLDED}, "PERIODS"),
         ({"tables": events(event("reward"))}, "LOST"),
         ({"tables": events(event("decision"))}, "LOST"),
         ({"tables": events(event("decision"), event("decision", decision_time=2 * SECOND), event("reward"))}, "TWICE"),

@@ -39,7 +39,17 @@ _LOOK_EVERY: Final = 0.25
 _CLOCKS_DIFFER: Final = 0.7
 # After any other fault a process may do without Redis for a while.
 _WITHOUT_REDIS: Final = frozenset({"sessions_ended", "postgres_clock"})
-_TABLES: Final = ("bandit_events", "arm_totals", "exposures", "unsettled", "open_buckets", "producers", "weights")
+_TABLES: Final = (
+    "bandit_events",
+    "arm_totals",
+    "exposures",
+    "unsettled",
+    "open_buckets",
+    "producers",
+    "weights",
+    "allocations",
+    "weight_periods",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,6 +147,8 @@ class Allocator:
     async def merge(self) -> None:
         """Keep reading of totals cheap; to be called every few seconds."""
         self.touched(await self._totals.merge())
+        for name in await self._totals.fold({name: each.lease for name, each in self._watched.items()}):
+            self._lose(name)
 
     async def judge(self) -> None:
         """Conclude experiments whose stopping rule is met, and find windows that end; to be called each second."""

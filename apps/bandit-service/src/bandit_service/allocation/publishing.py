@@ -144,7 +144,13 @@ class Publisher:
     async def _put_into_force(self, wanted: Sequence[_Computed]) -> dict[str, Publish | None]:
         """Return what was published by experiment; nothing for one whose lease has gone."""
         new = [
-            NewWeights.of(task.each.lease, record, allocation.explanation, assessment)
+            NewWeights.of(
+                task.each.lease,
+                record,
+                allocation.explanation,
+                assessment,
+                holdout=task.served.experiment.holdout,
+            )
             for task, record, allocation, assessment in wanted
         ]
         for task, *_ in wanted:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -11,14 +11,19 @@ import msgspec
 
 from bandit_core.rules.experiment import MICRO, Experiment
 from bandit_core.rules.treatment import LEARNT_STRATA
+from bandit_service.domain.weight_periods import Period, Rewards, VersionRewards
 
 
 class Sums(NamedTuple):
-    """What the events of one arm, stratum and segment add up to; segment '' where there are none."""
+    """What the events of one arm, stratum and segment add up to; segment '' where there are none.
+
+    `version` is that of the weights they were drawn with. At 0 there are none, and at -1 the rewards are in a period.
+    """
 
     arm_index: int
     stratum: str
     segment: str
+    version: int
     decisions: int
     rewards: int
     reward_micro: int
@@ -40,6 +45,8 @@ class Totals:
         segment_rewards: As `rewards`, by name of the segment and arm index.
         segment_micro: As `reward_micro`, by name of the segment and arm index.
         as_of: When they were read, in seconds since the epoch.
+        versions: The rewards of each version of the weights that no period has: of the bandit and of the holdout.
+        periods: Those of versions that are over, in the order of versions; empty unless they were asked for.
     """
 
     decisions: dict[int, int] = field(default_factory=dict)
@@ -52,6 +59,8 @@ class Totals:
     segment_rewards: dict[tuple[str, int], int] = field(default_factory=dict)
     segment_micro: dict[tuple[str, int], int] = field(default_factory=dict)
     as_of: float = 0.0
+    versions: Mapping[int, VersionRewards] = field(default_factory=dict, compare=False)
+    periods: tuple[Period, ...] = field(default=(), compare=False)
 
     def alpha_micro(self, experiment: Experiment, arm_index: int) -> int:
         """Return alpha of an arm's Beta posterior; or the sum of its rewards, if they are gaussian."""
@@ -71,6 +80,7 @@ def totals_of(sums: Iterable[Sums], as_of: float) -> Totals:
     decisions, rewards, reward_micro, square_micro, holdout_decisions = (defaultdict[int, int](int) for _ in range(5))
     segment_rewards, segment_micro = (defaultdict[tuple[str, int], int](int) for _ in range(2))
     holdout_rewards = holdout_reward_micro = 0
+    versions: dict[int, VersionRewards] = defaultdict(VersionRewards)
     for each in sums:
         arm = each.arm_index
         if each.stratum == "bandit":
@@ -86,6 +96,9 @@ def totals_of(sums: Iterable[Sums], as_of: float) -> Totals:
             holdout_decisions[arm] += each.decisions
             holdout_rewards += each.rewards
             holdout_reward_micro += each.reward_micro
+        if each.version > 0:
+            counted = Rewards(each.rewards, each.reward_micro, each.square_micro)
+            versions[each.version].add(each.stratum, arm, counted)
     return Totals(
         dict(decisions),
         dict(rewards),
@@ -97,6 +110,7 @@ def totals_of(sums: Iterable[Sums], as_of: float) -> Totals:
         dict(segment_rewards),
         dict(segment_micro),
         as_of,
+        dict(versions),
     )
 
 

@@ -12,10 +12,14 @@ from bandit_service.ledger.pool import Pool, in_one_trip, numbered_statement
 
 
 class Reading(NamedTuple):
-    """The totals of experiments as of one moment, and which of them have decisions to settle."""
+    """The totals of experiments as of one moment, and which of them have decisions to settle.
+
+    `folds` is how often versions of each were folded into periods: `WeightPeriodsRepository` reads those.
+    """
 
     totals: dict[str, Totals]
     unsettled: set[str]
+    folds: dict[str, int]
 
 
 class TotalsRepository:
@@ -33,21 +37,22 @@ class TotalsRepository:
                 is not read. Unless given, all rows are read.
         """
         if not experiment_ids:
-            return Reading({}, set())
+            return Reading({}, set(), {})
         known = floors or {}
         parameters = {
             "experiment_ids": packed(TEXT, experiment_ids),
             "floors": packed(BIGINT, [known.get(name, 0) for name in experiment_ids]),
         }
         sums: dict[str, list[Sums]] = defaultdict(list)
-        as_of, unsettled = 0.0, set[str]()
+        as_of, unsettled, folds = 0.0, set[str](), dict[str, int]()
         rows = await in_one_trip(self._pool, numbered_statement("totals"), parameters)
-        for as_of, experiment_id, is_unsettled, *row in rows:  # noqa: B007 (the same in every row)
+        for as_of, experiment_id, is_unsettled, number, *row in rows:  # noqa: B007 (the same in every row)
+            folds[experiment_id] = number
             if is_unsettled:
                 unsettled.add(experiment_id)
             if row[0] is not None:
                 sums[experiment_id].append(Sums._make((*row[:-1], int(row[-1]))))
-        return Reading({name: totals_of(sums.get(name, ()), as_of) for name in experiment_ids}, unsettled)
+        return Reading({name: totals_of(sums.get(name, ()), as_of) for name in experiment_ids}, unsettled, folds)
 
     async def changed(self, experiment_ids: Sequence[str]) -> dict[str, tuple[int, int]]:
         """Return how many decisions and rewards of each experiment were counted in all strata: a sign of change."""

@@ -11,7 +11,7 @@ import msgspec
 from bandit_core.allocation import Explanation
 from bandit_core.rules.allocation_record import AllocationRecord, decode_allocation, encode_allocation
 from bandit_service.domain.assessment import Assessment, encode_assessment
-from bandit_service.ledger.arrays import BIGINT, TEXT, packed
+from bandit_service.ledger.arrays import BIGINT, FLOAT, TEXT, packed
 from bandit_service.ledger.leases import Lease
 from bandit_service.ledger.pool import Pool, connected, in_one_trip, numbered_statement, statement
 
@@ -20,13 +20,17 @@ _encode = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True, slots=True)
 class NewWeights:
-    """Weights to be put into force under a lease, with their explanation as JSON and in words, and what is believed."""
+    """Weights to be put into force under a lease, with their explanation as JSON and in words, and what is believed.
+
+    `holdout` is the share of units that get the control while they are in force.
+    """
 
     lease: Lease
     record: AllocationRecord
     explanation: bytes
     summary: str
     assessment: bytes
+    holdout: float = 0.0
 
     @classmethod
     def of(
@@ -35,10 +39,12 @@ class NewWeights:
         record: AllocationRecord,
         explanation: Explanation,
         assessment: Assessment = Assessment(),  # noqa: B008 (frozen)
+        *,
+        holdout: float = 0.0,
     ) -> NewWeights:
         record = msgspec.structs.replace(record, token=lease.token)
         encoded = _encode(explanation.to_dict())
-        return cls(lease, record, encoded, explanation.paragraph(), encode_assessment(assessment))
+        return cls(lease, record, encoded, explanation.paragraph(), encode_assessment(assessment), holdout)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,7 @@ class WeightsRepository:
             "explanation": packed(TEXT, [each.explanation.decode() for each in new]),
             "summary": packed(TEXT, [each.summary for each in new]),
             "assessment": packed(TEXT, [each.assessment.decode() for each in new]),
+            "holdout": packed(FLOAT, [each.holdout for each in new]),
         }
         rows = await in_one_trip(self._pool, numbered_statement("publish_weights"), parameters)
         versions: dict[str, int] = dict(rows)

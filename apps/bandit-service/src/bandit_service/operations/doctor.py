@@ -30,7 +30,7 @@ from bandit_service.operations.findings import (
     judge_store,
     judge_tables,
 )
-from bandit_service.operations.ledger_findings import judge_mirror, judge_totals, judge_work
+from bandit_service.operations.ledger_findings import judge_mirror, judge_periods, judge_totals, judge_work
 from bandit_service.settings import Settings
 from bandit_service.spool.inspection import inspect_spool
 
@@ -141,6 +141,7 @@ async def _compared(settings: Settings, *, with_store: bool) -> list[Finding]:
     try:
         async with make_pool(dsn, min_size=0, max_size=1, application_name="bandit-service doctor") as pool:
             findings.append(judge_totals(await Agreement(pool).differences()))
+            findings.append(judge_periods(await Agreement(pool).unequal_periods()))
         if with_store:
             before = await held_posteriors(dsn)
             await asyncio.sleep(_MIRROR_LAG if before else 0)

@@ -32,13 +32,21 @@ def judge_totals(differences: Sequence[Difference]) -> Finding:
     if not differences:
         return Finding("totals", "ok", "they are the sums of their events")
     keys = [
-        f"{found.experiment_id}, arm {found.arm_index}, {found.stratum}, weights {found.weights_version}"
+        f"{found.experiment_id}, arm {found.arm_index}, {found.stratum}"
         f"{f', segment {found.segment}' if found.segment else ''}: {found.decisions:+} decisions, {found.rewards:+}"
         f" rewards, {found.reward_micro / 1_000_000:+g}"
         for found in differences
     ]
     what = f"{len(keys)} differ from the sums of their events: {few(keys)}"
     return Finding("totals", "fail", what, 'see "Totals that differ" in docs/operations.md')
+
+
+def judge_periods(unequal: Sequence[str]) -> Finding:
+    """Say whether the periods of the weights are the sums of their events, given the experiments where they are not."""
+    if not unequal:
+        return Finding("periods of the weights", "ok", "they are the sums of their events")
+    what = f"those of {few(list(unequal))} are not the sums of their events"
+    return Finding("periods of the weights", "fail", what, 'see "Totals that differ" in docs/operations.md')
 
 
 def judge_mirror(before: Posteriors, mirrored: Mapping[tuple[str, int], tuple[int, int]], after: Posteriors) -> Finding:

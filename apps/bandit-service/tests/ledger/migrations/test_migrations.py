@@ -39,6 +39,7 @@ TABLES = {
     "sample_ratios",
     "timelines",
     "unsettled",
+    "weight_periods",
     "weights",
 }
 

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from .found import Found, Place, Row, is_direct
+from .periods import check_periods
 
 _MICRO = 1_000_000
 _UNIQUE = frozenset({"decision", "activation", "reward", "outcome"})
@@ -16,6 +17,7 @@ def check_sums(found: Found) -> Iterator[str]:
     yield from _twice(found)
     yield from _outcomes(found)
     yield from _totals(found)
+    yield from check_periods(found)
     yield from _mirror(found)
     yield from _left_over(found)
 

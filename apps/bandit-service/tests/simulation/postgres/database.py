@@ -75,6 +75,7 @@ class Database:
         self.weights = table("weights")
         self.linear_checkpoints = table("linear_checkpoints")
         self.allocations = table("allocations")
+        self.weight_periods = table("weight_periods")
         self.refused_events = table("refused_events")
         self.erased_units = table("erased_units")
         self.kept_from = table("kept_from")

@@ -146,6 +146,7 @@ class LeaseRow(NamedTuple):
     holder: str | None
     token: int
     turn: int
+    folds: int = 0
 
 
 class WeightsRow(NamedTuple):
@@ -175,6 +176,16 @@ class AllocationRow(NamedTuple):
     expected_loss: str
     explanation: str
     summary: str
+    holdout: float
+
+
+class WeightPeriod(NamedTuple):
+    experiment_id: str
+    first_version: int
+    last_version: int
+    begins: int
+    ends: int
+    sums: str
 
 
 class RefusedEvent(NamedTuple):
@@ -234,7 +245,10 @@ DEFINITIONS = (
     TableDefinition("leases", LeaseRow),
     TableDefinition("weights", WeightsRow, json=("record", "explanation", "assessment")),
     TableDefinition("linear_checkpoints", Checkpoint),
-    TableDefinition("allocations", AllocationRow, json=("weights", "prob_best", "expected_loss", "explanation")),
+    TableDefinition(
+        "allocations", AllocationRow, lambda key: key[0], json=("weights", "prob_best", "expected_loss", "explanation")
+    ),
+    TableDefinition("weight_periods", WeightPeriod, lambda key: key[0], json=("sums",)),
     TableDefinition("refused_events", RefusedEvent, json=("event",)),
     TableDefinition("erased_units", ErasedUnit),
     TableDefinition("kept_from", KeptFrom),

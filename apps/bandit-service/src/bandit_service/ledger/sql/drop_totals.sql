@@ -3,7 +3,7 @@ INSERT INTO dropped_totals AS dropped (
     experiment_id, arm_index, stratum, segment, weights_version, slot, decisions, rewards, reward_micro, square_micro
 )
 SELECT
-    experiment_id, arm_index, stratum, coalesce(segment, ''), coalesce(weights_version, 0), 0,
+    experiment_id, arm_index, stratum, coalesce(segment, ''), counted_version(weights_version, vector), 0,
     count(*) FILTER (WHERE kind IN ('decision', 'activation')),
     count(*) FILTER (WHERE kind IN ('reward', 'outcome')),
     coalesce(sum(reward_micro) FILTER (WHERE kind IN ('reward', 'outcome')), 0),

@@ -3,7 +3,7 @@ INSERT INTO folded_days (
     day, experiment_id, arm_index, stratum, segment, weights_version, decisions, rewards, reward_micro, square_micro
 )
 SELECT
-    %(day)s::date, experiment_id, arm_index, stratum, coalesce(segment, ''), coalesce(weights_version, 0),
+    %(day)s::date, experiment_id, arm_index, stratum, coalesce(segment, ''), counted_version(weights_version, vector),
     count(*) FILTER (WHERE kind IN ('decision', 'activation')),
     count(*) FILTER (WHERE kind IN ('reward', 'outcome')),
     coalesce(sum(reward_micro) FILTER (WHERE kind IN ('reward', 'outcome')), 0),

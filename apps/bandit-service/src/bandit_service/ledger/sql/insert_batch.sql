@@ -41,7 +41,7 @@ WITH given AS (
     ON CONFLICT DO NOTHING
     RETURNING
         experiment_id, decision_id, kind, decision_time, batch, ord, arm_index, stratum, counted, deferred,
-        weights_version, reward_micro, unit_hash, segment, settles, bucket
+        weights_version, reward_micro, unit_hash, vector, segment, settles, bucket
 ), exposed AS (
     INSERT INTO exposures (experiment_id, unit_hash, decision_id, decision_time, stratum)
     SELECT DISTINCT ON (experiment_id, unit_hash) experiment_id, unit_hash, decision_id, decision_time, stratum
@@ -55,7 +55,7 @@ WITH given AS (
         square_micro
     )
     SELECT
-        experiment_id, arm_index, stratum, coalesce(segment, ''), coalesce(weights_version, 0), %(slot)s,
+        experiment_id, arm_index, stratum, coalesce(segment, ''), counted_version(weights_version, vector), %(slot)s,
         count(*) FILTER (WHERE kind IN ('decision', 'activation')),
         count(*) FILTER (WHERE kind IN ('reward', 'outcome')),
         coalesce(sum(reward_micro) FILTER (WHERE kind IN ('reward', 'outcome')), 0),

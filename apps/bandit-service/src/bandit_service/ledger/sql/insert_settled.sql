@@ -19,14 +19,14 @@ WITH inserted AS (
     WHERE decision_time >= (SELECT oldest FROM kept_from)
     ORDER BY decision_id, kind, position, part
     ON CONFLICT DO NOTHING
-    RETURNING kind, ord, arm_index, stratum, counted, weights_version, reward_micro, segment
+    RETURNING kind, ord, arm_index, stratum, counted, weights_version, reward_micro, vector, segment
 ), totals AS (
     INSERT INTO arm_totals AS total (
         experiment_id, arm_index, stratum, segment, weights_version, slot, decisions, rewards, reward_micro,
         square_micro
     )
     SELECT
-        %(experiment_id)s, arm_index, stratum, coalesce(segment, ''), coalesce(weights_version, 0), %(slot)s,
+        %(experiment_id)s, arm_index, stratum, coalesce(segment, ''), counted_version(weights_version, vector), %(slot)s,
         count(*) FILTER (WHERE kind IN ('decision', 'activation')),
         count(*) FILTER (WHERE kind IN ('reward', 'outcome')),
         coalesce(sum(reward_micro) FILTER (WHERE kind IN ('reward', 'outcome')), 0),

@@ -3,8 +3,9 @@
 -- force itself, which the statement reads as it is once the lease is locked.
 WITH given AS (
     SELECT * FROM unnest(
-        %(experiment_id)s, %(holder)s, %(token)s, %(record)s, %(explanation)s, %(summary)s, %(assessment)s
-    ) AS new (experiment_id, holder, token, record, explanation, summary, assessment)
+        %(experiment_id)s, %(holder)s, %(token)s, %(record)s, %(explanation)s, %(summary)s, %(assessment)s,
+        %(holdout)s
+    ) AS new (experiment_id, holder, token, record, explanation, summary, assessment, holdout)
 ), held AS (
     SELECT given.*
     FROM given JOIN leases USING (experiment_id)
@@ -29,10 +30,12 @@ WITH given AS (
     RETURNING *
 )
 INSERT INTO allocations (
-    experiment_id, weights_version, published_at, revision, weights, prob_best, expected_loss, explanation, summary
+    experiment_id, weights_version, published_at, revision, weights, prob_best, expected_loss, explanation, summary,
+    holdout
 )
 SELECT
-    experiment_id, version, published_at, (record ->> 'revision')::bigint, record -> 'weights', record -> 'prob_best',
-    record -> 'expected_loss', explanation, summary
-FROM published
+    experiment_id, version, published_at, (published.record ->> 'revision')::bigint, published.record -> 'weights',
+    published.record -> 'prob_best', published.record -> 'expected_loss', published.explanation, published.summary,
+    held.holdout
+FROM published JOIN held USING (experiment_id)
 RETURNING experiment_id, weights_version

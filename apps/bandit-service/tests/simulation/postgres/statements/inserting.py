@@ -45,13 +45,18 @@ def _violates(column: str) -> errors.CheckViolation:
     )
 
 
+def counted_version(row: EventRow) -> int:
+    """Return the version of the weights under which an event is counted."""
+    return row.weights_version or 0 if row.vector is None else 0
+
+
 def folded(rows: Iterable[EventRow]) -> dict[tuple[str, int, str, str, int], list[int]]:
     """Return decisions, rewards, their sum and that of their squares, by the key of arm_totals without the slot."""
     sums: dict[tuple[str, int, str, str, int], list[int]] = {}
     for row in rows:
         if not row.counted:
             continue
-        key = (row.experiment_id, row.arm_index, row.stratum, row.segment or "", row.weights_version or 0)
+        key = (row.experiment_id, row.arm_index, row.stratum, row.segment or "", counted_version(row))
         found = sums.get(key)
         if found is None:
             found = sums[key] = [0, 0, 0, 0]

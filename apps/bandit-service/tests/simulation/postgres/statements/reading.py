@@ -27,9 +27,11 @@ def totals(transaction: Transaction, parameters: _Parameters) -> _Rows:
         sums: dict[tuple[Any, ...], list[int]] = {}
         for row in transaction.group(database.arm_totals, name):
             if row.slot == 0 or row.slot >= max(floor, 1):
-                _add(sums, row[1:4], row[6:])
-        head = as_of, name, True if transaction.group(database.unsettled, name) else None
-        found += [(*head, *key, *each) for key, each in sums.items()] or [(*head, *(None,) * 7)]
+                _add(sums, row[1:5], row[6:])
+        lease = transaction.get(database.leases, name)
+        is_unsettled = True if transaction.group(database.unsettled, name) else None
+        head = as_of, name, is_unsettled, 0 if lease is None else lease.folds
+        found += [(*head, *key, *each) for key, each in sums.items()] or [(*head, *(None,) * 8)]
     return found
 
 
@@ -69,10 +71,10 @@ def compare_totals(transaction: Transaction, parameters: _Parameters) -> _Rows:
     database, since = transaction.database, as_us(parameters["since"])
     sums: dict[tuple[Any, ...], list[int]] = {}
     for row in transaction.rows(database.arm_totals):
-        _add(sums, row[:5], row[6:])
+        _add(sums, row[:4], row[6:])
     events = (row for row in transaction.rows(database.bandit_events) if row.decision_time >= since)
     for key, found in folded(events).items():
-        _add(sums, key, [-each for each in found])
+        _add(sums, key[:4], [-each for each in found])
     return sorted((*key, *found) for key, found in sums.items() if any(found))
 
 

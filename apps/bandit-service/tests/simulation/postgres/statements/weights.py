@@ -19,7 +19,7 @@ type _Rows = list[tuple[Any, ...]]
 @models("publish_weights", writes=True)
 def publish_weights(transaction: Transaction, parameters: _Parameters) -> Steps[_Rows]:
     database = transaction.database
-    columns_ = ("experiment_id", "holder", "token", "record", "explanation", "summary", "assessment")
+    columns_ = ("experiment_id", "holder", "token", "record", "explanation", "summary", "assessment", "holdout")
     given = sorted(
         row for row in columns(parameters, *columns_) if _is_held(transaction.get(database.leases, row[0]), row)
     )
@@ -30,16 +30,15 @@ def publish_weights(transaction: Transaction, parameters: _Parameters) -> Steps[
         if _is_held(lease, row):
             held.append(row)
     found = []
-    for name, _, _, record, explanation, summary, assessment in held:
-        version = yield from _put_into_force(
-            transaction, name, jsonb.checked(record), jsonb.checked(explanation), summary, jsonb.checked(assessment)
-        )
+    for name, _, _, record, explanation, summary, assessment, holdout in held:
+        texts = jsonb.checked(record), jsonb.checked(explanation), summary, jsonb.checked(assessment)
+        version = yield from _put_into_force(transaction, name, *texts, holdout)
         found.append((name, version))
     return found
 
 
 def _put_into_force(
-    transaction: Transaction, name: str, text: str, explanation: str, summary: str, assessment: str
+    transaction: Transaction, name: str, text: str, explanation: str, summary: str, assessment: str, holdout: float
 ) -> Steps[int]:
     database, record = transaction.database, jsonb.parsed(text)
     at, least = database.now_us(), database.timeline_base() + 1
@@ -62,6 +61,7 @@ def _put_into_force(
         jsonb.written(record.get("expected_loss")),
         explanation,
         summary,
+        holdout,
     )
     yield from transaction.insert_new(database.allocations, (name, row.version), allocation)
     yield from transaction.refer(database.experiments, name)

@@ -92,7 +92,7 @@ CREATE INDEX bandit_events_by_turn ON bandit_events (experiment_id, batch) WHERE
 
 -- Sums of what bandit_events holds, raised by the statement that inserts the events. `slot` spreads one key over the
 -- processes that write it and over time; older slots are merged into slot 0. Segment '' is that of an experiment without
--- segments.
+-- segments. `weights_version` is what counted_version() says, or -1 for rewards that `weight_periods` has.
 CREATE TABLE arm_totals (
     experiment_id   text NOT NULL,
     arm_index       int NOT NULL,
@@ -192,7 +192,8 @@ CREATE TABLE leases (
     experiment_id text PRIMARY KEY REFERENCES experiments (id),
     holder        text,
     token         bigint NOT NULL DEFAULT 0,
-    turn          bigint NOT NULL DEFAULT 0   -- of settling: gapless, since it is raised under the row's lock
+    turn          bigint NOT NULL DEFAULT 0,  -- of settling: gapless, since it is raised under the row's lock
+    folds         bigint NOT NULL DEFAULT 0   -- rises whenever the rows of weight_periods change
 ) WITH (fillfactor = 50);
 
 -- The weights in force, and the state of linear models at a turn.
@@ -224,9 +225,23 @@ CREATE TABLE allocations (
     expected_loss   jsonb NOT NULL,
     explanation     jsonb NOT NULL,
     summary         text NOT NULL,
+    holdout         double precision NOT NULL DEFAULT 0,  -- the share of units that always got the control
     PRIMARY KEY (experiment_id, weights_version)
 );
 CREATE INDEX allocations_by_time ON allocations (experiment_id, published_at);
+
+-- Rewards by version of the weights, versions that are over merged with their neighbours in time. `sums` has, as exact
+-- integers, the sums of bandit_core.adaptive.period_sums: those of the arms by index, and those of bandit and holdout.
+-- The rows of arm_totals that they were taken from are merged into version -1.
+CREATE TABLE weight_periods (
+    experiment_id text NOT NULL REFERENCES experiments (id),
+    first_version bigint NOT NULL,
+    last_version  bigint NOT NULL,
+    begins        timestamptz NOT NULL,
+    ends          timestamptz NOT NULL,
+    sums          jsonb NOT NULL,
+    PRIMARY KEY (experiment_id, first_version)
+);
 
 -- The posterior of every arm at a moment. Nothing is rebuilt from it: it is for pictures and notebooks.
 CREATE TABLE posterior_snapshots (
@@ -319,10 +334,16 @@ CREATE FUNCTION timeline_base() RETURNS bigint LANGUAGE sql STABLE
 CREATE FUNCTION square_micro(micro bigint) RETURNS numeric LANGUAGE sql IMMUTABLE
     RETURN div(micro::numeric * micro + 500000, 1000000);
 
--- What a fold of the events gives for arm_totals, all slots together.
+-- The version of the weights under which an event is counted: the one whose weights it was drawn with. 0 if it was drawn
+-- from a vector of its own, or was not drawn at all.
+CREATE FUNCTION counted_version(weights_version bigint, vector text) RETURNS bigint LANGUAGE sql IMMUTABLE
+    RETURN CASE WHEN vector IS NULL THEN coalesce(weights_version, 0) ELSE 0 END;
+
+-- What a fold of the events gives for arm_totals, all slots together, before versions are folded into periods.
 CREATE VIEW folded_events AS
 SELECT
-    experiment_id, arm_index, stratum, coalesce(segment, '') AS segment, coalesce(weights_version, 0) AS weights_version,
+    experiment_id, arm_index, stratum, coalesce(segment, '') AS segment,
+    counted_version(weights_version, vector) AS weights_version,
     count(*) FILTER (WHERE kind IN ('decision', 'activation')) AS decisions,
     count(*) FILTER (WHERE kind IN ('reward', 'outcome')) AS rewards,
     coalesce(sum(reward_micro) FILTER (WHERE kind IN ('reward', 'outcome')), 0)::bigint AS reward_micro,
