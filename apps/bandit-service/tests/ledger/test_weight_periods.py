@@ -23,7 +23,7 @@ from bandit_service.ledger import weight_periods
 from bandit_service.ledger.agreement import Agreement
 from bandit_service.ledger.errors import PostgresUnavailableError
 from bandit_service.ledger.leases import FencedError, Lease
-from bandit_service.ledger.pool import Pool, make_pool
+from bandit_service.ledger.pool import Pool, connected, make_pool
 from bandit_service.ledger.totals import TotalsRepository
 from bandit_service.ledger.weight_periods import VersionKey, WeightPeriodsRepository
 from bandit_service.ledger.weights import NewWeights, WeightsRepository
@@ -261,7 +261,7 @@ async def test_after_an_unknown_commit_it_is_read_again(
     monkeypatch: pytest.MonkeyPatch,
     is_committed: bool,  # noqa: FBT001
 ) -> None:
-    world, connected = await two_versions(pool), weight_periods.connected
+    world = await two_versions(pool)
     name, now = world.experiment.id, [0.0]
     reader = MergedTotals(TotalsRepository(pool), WeightPeriodsRepository(pool), clock=lambda: now[0])
     await check(world, (await reader.read([name])).totals[name])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from .. import jsonb
@@ -67,7 +68,7 @@ def version_weights(transaction: Transaction, parameters: _Parameters) -> _Rows:
             for row in transaction.rows(database.experiment_arms)
             if row.experiment_id == name and row.arm in weights
         )
-        pair = [list(each) for each in zip(*arms, strict=True)] or [None, None]
+        pair: list[Any] = [list(each) for each in zip(*arms, strict=True)] or [None, None]
         found.append((name, version, begins, ends, known[0].holdout if known else None, *pair))
     return found
 
@@ -101,7 +102,7 @@ def save_periods(transaction: Transaction, parameters: _Parameters) -> Steps[_Ro
     ):
         times = round(begins * 1_000_000), round(ends * 1_000_000)
         row = WeightPeriod(name, first, last, *times, jsonb.written(jsonb.parsed(sums)))
-        yield from transaction.upsert(database.weight_periods, (name, first), row, lambda _, row=row: row)
+        yield from transaction.upsert(database.weight_periods, (name, first), row, partial(_replaced, row))
         yield from transaction.refer(database.experiments, name)
     lease = yield from transaction.lock(database.leases, name)
     if lease is None:
@@ -109,6 +110,10 @@ def save_periods(transaction: Transaction, parameters: _Parameters) -> Steps[_Ro
     folds = max(lease.folds + 1, database.timeline_base())
     transaction.write(database.leases, name, lease._replace(folds=folds))
     return [(folds,)]
+
+
+def _replaced(new: WeightPeriod, _: WeightPeriod) -> WeightPeriod:
+    return new
 
 
 @models("compare_periods")
