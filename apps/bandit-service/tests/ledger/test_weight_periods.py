@@ -262,8 +262,8 @@ async def test_after_an_unknown_commit_it_is_read_again(
     is_committed: bool,  # noqa: FBT001
 ) -> None:
     world = await two_versions(pool)
-    name, now = world.experiment.id, [0.0]
-    reader = MergedTotals(TotalsRepository(pool), WeightPeriodsRepository(pool), clock=lambda: now[0])
+    name = world.experiment.id
+    reader = MergedTotals(TotalsRepository(pool), WeightPeriodsRepository(pool), clock=lambda: 0.0)
     await check(world, (await reader.read([name])).totals[name])
 
     @asynccontextmanager
@@ -274,7 +274,6 @@ async def test_after_an_unknown_commit_it_is_read_again(
                 raise PostgresUnavailableError("gone")
         raise PostgresUnavailableError("gone")
 
-    now[0] += FOLD_EVERY
     with monkeypatch.context() as patched:
         patched.setattr(weight_periods, "connected", unheard)
         with pytest.raises(PostgresUnavailableError):
@@ -290,13 +289,18 @@ async def test_a_fold_waits_for_its_time(pool: Pool) -> None:
     name = world.experiment.id
     reader = MergedTotals(TotalsRepository(pool), WeightPeriodsRepository(pool), clock=lambda: now[0])
     await reader.read([name])
-    now[0] += FOLD_EVERY - 1.0
-    await reader.fold({name: world.lease})
-    assert await versions_left(world) == [1, 2]
-    now[0] += 1.0
     assert await reader.fold({name: Lease(name, "you", 1)}) == {name}
     await reader.fold({name: world.lease})
     assert await versions_left(world) == [-1, 2]
+    await publish(world, {"a": 1.0})
+    await world.write(Decision(30, reward=0, weights_version=3).events(world.experiment), slot=0)
+    await reader.read([name])
+    now[0] += FOLD_EVERY - 1.0
+    await reader.fold({name: world.lease})
+    assert await versions_left(world) == [-1, 2, 3]
+    now[0] += 1.0
+    await reader.fold({name: world.lease})
+    assert await versions_left(world) == [-1, 3]
 
 
 async def test_deleted_weights_are_shares_of_rewards(pool: Pool) -> None:

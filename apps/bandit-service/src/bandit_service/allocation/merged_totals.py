@@ -54,7 +54,6 @@ class MergedTotals:
         await self._find_periods(reading)
         for name, totals in reading.totals.items():
             self._versions[name] = len(totals.versions)
-            self._folded_at.setdefault(name, now)
             if name in self._periods:
                 reading.totals[name] = replace(totals, periods=self._periods[name].periods)
         return reading
@@ -85,9 +84,9 @@ class MergedTotals:
             except FencedError:
                 lost.add(name)
                 continue
-            self._folded_at[name] = self._clock()
             self._versions.pop(name, None)
             if periods is not None:
+                self._folded_at[name] = self._clock()
                 self._periods[name] = periods
         return lost
 
@@ -118,5 +117,5 @@ class MergedTotals:
         versions = self._versions.get(experiment_id, 0)
         if versions <= 1:
             return False
-        is_time = self._clock() - self._folded_at.get(experiment_id, 0.0) >= FOLD_EVERY
+        is_time = self._clock() - self._folded_at.get(experiment_id, float("-inf")) >= FOLD_EVERY
         return is_time or versions > _MANY_VERSIONS
