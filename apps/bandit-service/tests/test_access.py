@@ -28,6 +28,7 @@ WHY = {"reason": "a test"}
 SELECTION = {"experiment_id": "{id}"}
 REWARD = {"experiment_id": "{id}", "arm": "a", "reward": 1}
 RESULT = {"behavior_policy": "random", "evaluation_policy": "bts", "method": "dr", "estimate": 0.1}
+PLAN = {"arms": 2, "rate": 0.1, "lift": 0.5, "traffic": 10, "days": 1, "runs": 10}
 EVALUATION = {"dataset": "obp", "digest": "x", "results": [RESULT | {"n": 1, "ess": 1.0, "coverage": 1.0}]}
 
 type Need = Literal["nothing", "reader", "writer", "admin"]
@@ -60,6 +61,7 @@ ROWS = {
     "DELETE /experiments/{experiment_id}": Row("admin"),
     "GET /experiments/{experiment_id}/changes": Row("reader"),
     "POST /experiments/{experiment_id}/snapshots": Row("admin", {}),
+    "POST /plan": Row("reader", PLAN, foreign=200),
     "POST /experiments/{experiment_id}/evaluations": Row("admin", EVALUATION),
     "POST /experiments/{experiment_id}/arms": Row("admin", WHY | {"id": "d"}, 201),
     "POST /experiments/{experiment_id}/arms/{arm_id}/retire": Row("admin", WHY),

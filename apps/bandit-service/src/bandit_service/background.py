@@ -156,7 +156,7 @@ class Background:
     async def _sweep(self) -> None:
         if not self._cache.has_started:
             await self._cache.load_all()
-        self._allocator.touched(await self._cache.sweep())
+        self._allocator.outdated(await self._cache.sweep())
 
     async def _keep_records(self) -> None:
         """Take the snapshots that are due, and test the sample ratios of new decisions."""

@@ -129,7 +129,7 @@ class Process:
         await self.allocator.claim()
 
     async def _sweep(self) -> None:
-        self.allocator.touched(await self.cache.sweep())
+        self.allocator.outdated(await self.cache.sweep())
 
     async def _on_changed(self, names: list[str]) -> None:
         await self.cache.changed(names)

@@ -204,6 +204,23 @@ async def test_a_new_definition_shows_at_once(
     assert mirrored.allocation.revision == 2
 
 
+async def test_what_postgres_had_newer_goes_to_the_mirror(
+    holder: Process, hand: Clock, new_experiment: NewExperiment
+) -> None:
+    """The mirror may have what this process read from a former primary."""
+    await new_experiment("x")
+    await holder.start()
+    await settle_down(holder, hand)
+    await holder.redis.delete(*[key async for key in holder.redis.scan_iter("*{x}*")])
+    await holder.allocator.tick()
+    assert [each.allocation for each in await holder.mirror.served(["x"])] == [None]
+    holder.allocator.outdated(["x"])
+    await holder.allocator.tick()
+    [mirrored] = await holder.mirror.served(["x"])
+    assert mirrored.allocation is not None
+    assert mirrored.allocation.version == version(holder)
+
+
 async def test_a_new_experiment_is_served_and_mirrored_before_it_is_answered(
     holder: Process, hand: Clock, new_experiment: NewExperiment
 ) -> None:

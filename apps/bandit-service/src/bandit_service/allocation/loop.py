@@ -112,6 +112,15 @@ class Allocator:
         """Note that events of experiments were committed, or that their definition has changed."""
         self._touched.update(name for name in experiment_ids if name in self._watched)
 
+    def outdated(self, experiment_ids: Iterable[str]) -> None:
+        """Note that Postgres had a definition or weights of experiments that this process did not know.
+
+        What it has given the mirror may be older: it may have read that from a former primary.
+        """
+        known = [name for name in experiment_ids if name in self._watched]
+        self._touched.update(known)
+        self._copies.missing(known)
+
     @property
     def has_work(self) -> bool:
         """Whether `tick` has something to do, now or as soon as it may."""

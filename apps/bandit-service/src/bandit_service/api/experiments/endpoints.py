@@ -17,7 +17,7 @@ from bandit_core.rules.problems import Invalid, NotFound
 from bandit_service.api.experiments import git
 from bandit_service.api.experiments.schemas import ApplyReason, ArchiveReason, ChangesFilter, Filter
 from bandit_service.api.experiments.service import Experiments
-from bandit_service.domain.api_key import Principal
+from bandit_service.domain.api_key import Principal, Role
 from bandit_service.http.problems import responses
 from bandit_service.http.rate_limit import Admission
 from bandit_service.http.structs import AsStruct
@@ -58,10 +58,11 @@ DOCUMENTED_KEYS = [
 ]
 
 
-def guarded(admission: Admission) -> type[APIRoute]:
+def guarded(admission: Admission, *, needs: Role = "admin") -> type[APIRoute]:
     """Return a route class that knows its caller before it looks at anything a request brings.
 
-    GET needs a reader, every other method an admin. An experiment of a foreign namespace does not exist for the caller.
+    GET needs a reader, every other method the role that is given. An experiment of a foreign namespace does not exist
+    for the caller.
     """
 
     class GuardedRoute(APIRoute):
@@ -69,7 +70,7 @@ def guarded(admission: Admission) -> type[APIRoute]:
             handle = super().get_route_handler()
 
             async def serve(request: Request) -> Response:
-                request.state.principal = await _admitted(admission, request)
+                request.state.principal = await _admitted(admission, request, needs)
                 return await handle(request)
 
             return serve
@@ -77,13 +78,13 @@ def guarded(admission: Admission) -> type[APIRoute]:
     return GuardedRoute
 
 
-async def _admitted(admission: Admission, request: Request) -> Principal:
+async def _admitted(admission: Admission, request: Request, needs: Role) -> Principal:
     principal = await admission.admit(request.headers)
     bind_contextvars(principal=principal.name)
     experiment_id = request.path_params.get("experiment_id")
     if experiment_id is not None and not principal.sees(namespace_of(experiment_id)):
         raise NotFound(f"there is no experiment {experiment_id!r}")
-    principal.require("reader" if request.method == "GET" else "admin")
+    principal.require("reader" if request.method == "GET" else needs)
     return principal
 
 
