@@ -147,7 +147,7 @@ def test_the_run_was_mixed(run: Run) -> None:
     ledger = run.ledger
     assert {told["stratum"] for told in ledger.decisions.values()} == {"bandit", "holdout", "paused"}
     assert len(ledger.decisions) > 300
-    assert len({told["weights_version"] for told in ledger.decisions.values()}) > 5
+    assert len({told["weights_version"] for told in ledger.decisions.values()}) > 2
     assert ledger.late
     assert ledger.activated
     assert ledger.deferred - ledger.activated

@@ -263,7 +263,8 @@ def _retire(draw: st.DrawFn) -> Call:
 @st.composite
 def _change(draw: st.DrawFn) -> Call:
     experiment, status = draw(any_experiment), draw(st.sampled_from(["running", "paused", "archived"]))
-    key = ApiKey(draw(st.sampled_from(["k1", "k2"])), bytes(32), Principal("me", "writer", "*", ""))
+    name = draw(st.sampled_from(["k1", "k2"]))
+    key = ApiKey(name, name.encode().zfill(32), Principal("me", "writer", "*", ""))
 
     async def run(ledger: Ledger) -> Any:
         if status == "paused":
