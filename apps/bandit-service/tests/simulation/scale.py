@@ -46,3 +46,8 @@ def shorten() -> None:
     """Set what the product's modules wait for."""
     for module, name, value in _SHORTER:
         setattr(module, name, value)
+
+
+def values() -> tuple[tuple[ModuleType, str, float], ...]:
+    """Return what `shorten` changes as it is now."""
+    return tuple((module, name, getattr(module, name)) for module, name, _ in _SHORTER)

@@ -66,7 +66,7 @@ class Writing:
         firsts: list[First | None] = []
         if others:
             events = [rows[place].event for place in others]
-            firsts = await self._writer.first(events, timeline, timeout=seconds)
+            firsts = await self._firsts(events, timeline, seconds)
         if timeline != self.timeline:
             raise OtherTimelineError(self.timeline)
         keep = [row for place, row in enumerate(rows) if place in written.inserted]
@@ -91,6 +91,14 @@ class Writing:
         if lost:
             await self._writer.refuse(lost, "the id belongs to another decision")
         return answers
+
+    async def _firsts(self, events: Sequence[Event], timeline: str, seconds: float) -> list[First | None]:
+        """Return the events that have the keys of events that met one."""
+        firsts = await self._writer.first(events, timeline, timeout=seconds)
+        if None in firsts:
+            # A statement that was planned before rows moved to a new partition does not see them there.
+            firsts = await self._writer.first(events, timeline, timeout=seconds)
+        return firsts
 
     async def first(self, event: Event) -> Duplicate | None:
         """Return the event that has the key of this one, as what this one would be; None if there is none.
