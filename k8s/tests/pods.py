@@ -10,9 +10,10 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -74,7 +75,25 @@ def started(
     try:
         yield process
     finally:
+        namespace = _mount_namespace(process.pid)
         process.stop()
+        if namespace not in (None, _mount_namespace(os.getpid())):
+            _end_all_in(namespace)
+
+
+def _mount_namespace(pid: int) -> str | None:
+    try:
+        return str(Path(f"/proc/{pid}/ns/mnt").readlink())
+    except OSError:
+        return None
+
+
+def _end_all_in(namespace: str | None) -> None:
+    """End what the container's process has started and left: with a container it goes, too."""
+    for place in Path("/proc").glob("[0-9]*"):
+        if _mount_namespace(int(place.name)) == namespace:
+            with suppress(ProcessLookupError):
+                os.kill(int(place.name), signal.SIGKILL)
 
 
 def _prepared(writable: Path, mounts: Sequence[str]) -> str:
