@@ -1,4 +1,4 @@
-"""Commands in whatever they are started: a full disk, a pipe that nobody reads, no standard streams at all."""
+"""Commands in unusual surroundings: a full disk, a pipe without a reader, no standard streams at all."""
 
 from __future__ import annotations
 

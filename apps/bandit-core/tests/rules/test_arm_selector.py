@@ -140,7 +140,7 @@ def test_arms_left_out_get_no_weight() -> None:
 
 
 def test_a_unit_sticks_to_its_arm() -> None:
-    """In its segment, or among the arms that are left, with whatever uniform number and whoever else is asked for."""
+    """In its segment, or among the arms that are left, with any uniform number and any other requests."""
     by_segment = served(
         "thompson", context=None, assignment="sticky", segment_by=(SegmentField("age", ("old", "young"), "old"),)
     )

@@ -10,7 +10,7 @@ for clusters; Deng, Knoblich and Lu 2018, "Applying the delta method in metric a
 it is about all decisions of an experiment. A unit that changes arms is a cluster in each: that leaves out what its arms
 share, which cancels in their difference and so errs towards caution.
 
-A² = (Σqr)² − 2 g Σqr Σq + g² (Σq)², so three sums over clusters and Σq² are enough, whatever g turns out to be. They
+A² = (Σqr)² − 2 g Σqr Σq + g² (Σq)², so three sums over clusters and Σq² are enough for any g. They
 are whole numbers if q = 1 and rewards are whole; sums of different units add.
 """
 

@@ -15,7 +15,7 @@ s_v in all, a version adds n_i − w_i n_v, s_i − w_i s_v, and its information
 with an effect for each version and each arm (two-way fixed effects), with the known weights in the place of realised
 shares: so a version of a single decision, from which realised shares would learn nothing, counts as well.
 
-Sums add, whatever the order. Decisions over a subset of the arms form a version of their own, with the weights they
+Sums add in any order. Decisions over a subset of the arms form a version of their own, with the weights they
 were drawn with and 0 for the other arms. Decisions of a context's own vector stay out: no two share a version.
 """
 
@@ -70,9 +70,9 @@ class PairSums:
 
     @classmethod
     def of(cls, weights: ArrayLike, count: ArrayLike, total: ArrayLike, squares: ArrayLike) -> Self:
-        """Return the sums of versions, each by itself: all arguments are (..., K).
+        """Return the sums of versions, each apart: all arguments are (..., K).
 
-        `weights` of a version sum to 1; an arm that could not be drawn has 0. A version whose weights nobody knows,
+        `weights` of a version sum to 1; an arm that could not be drawn has 0. A version with unknown weights,
         such as rewards that were given for an arm directly, has NaN: its own shares of `count` take their place.
         ValueError for shapes that differ or weights below 0.
         """

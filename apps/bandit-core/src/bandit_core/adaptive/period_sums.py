@@ -44,7 +44,7 @@ _UNITS: Final[Mapping[str, int]] = {
 class PeriodSums:
     """What `PairSums` holds, of K arms and exact: each field is an array of Python's integers, in the units of _UNITS.
 
-    A period adds up to the same whatever versions it was merged from, in whatever order.
+    A period has the same sums for every order in which its versions were merged.
     """
 
     count: Integers
@@ -69,7 +69,7 @@ class PeriodSums:
     ) -> Self:
         """Return the sums of one version: its weights, and count, rewards and squares, in millionths, of each arm.
 
-        `weights` None: nobody knows them; see `PairSums.of`.
+        `weights` is None if they are unknown; see `PairSums.of`.
         """
         n, s, t = (np.array(list(each), dtype=object) for each in (count, total, squares))
         unknown = [float("nan")] * len(n)

@@ -28,7 +28,7 @@ def computed_subset(served: ServedExperiment, eligible: frozenset[str]) -> Weigh
 
 
 class _InContext(NamedTuple):
-    """A request for an arm that is drawn from the vector of its context: anew each time, also for the same unit."""
+    """A request for an arm that is drawn from the vector of its context, anew for each request of a unit."""
 
     served: ServedExperiment
     eligible: frozenset[str] | None

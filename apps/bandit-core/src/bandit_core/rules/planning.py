@@ -76,7 +76,7 @@ class PlanReport(msgspec.Struct, frozen=True, kw_only=True):
     equal: Annotated[ExpectationReport, Meta(description="All arms are equal")]
     decisions: Annotated[int, Meta(ge=1, description="Decisions until the last day")]
     runs: Annotated[int, Meta(ge=1, description="Simulated experiments of each kind")]
-    summary: Annotated[str, Meta(description="The same in words")]
+    summary: Annotated[str, Meta(description="These numbers as sentences")]
 
 
 def check_plan(request: PlanRequest) -> Assumptions:

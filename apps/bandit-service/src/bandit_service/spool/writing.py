@@ -96,7 +96,8 @@ class Writing:
         """Return the events that have the keys of events that met one."""
         firsts = await self._writer.first(events, timeline, timeout=seconds)
         if None in firsts:
-            # A statement that was planned before rows moved to a new partition does not see them there.
+            # The key was met, so the event is there. A statement that was planned before rows moved to a new partition
+            # may miss it.
             firsts = await self._writer.first(events, timeline, timeout=seconds)
         return firsts
 
